@@ -1,0 +1,340 @@
+//! The preparer: keeps the next segment ready, so that rolling over is one write and one sync, and a reserve for the
+//! day the disk is full. A segment is prepared by reusing an emptied one, or by writing zeros under another name; it
+//! gets its final name, made durable, before anybody writes to it. Watches free space and raises the disk alarm.
+//!
+//! Invariant: a file with the name of a segment has its full size on disk. What it holds before its header is written
+//! (zeros, or frames of an earlier incarnation) can never pass for frames of the new one: ids and salts differ.
+
+use crate::disk::{Allocate, Disk, FileId};
+use crate::error::is_no_space;
+use crate::ids::SegmentId;
+use crate::limits::{DISK_CHECK_MS, DISK_CLEAR_BYTES_MAX, RECYCLED_SEGMENTS_MAX};
+use crate::segment::{WAL_DIR, segment_name};
+use crate::wal::Shared;
+use std::collections::VecDeque;
+use std::io;
+use std::sync::{Arc, Condvar, Mutex, MutexGuard, PoisonError};
+use std::time::Duration;
+use tracing::{info, warn};
+
+/// A segment in the making.
+pub(crate) const PREPARE_NAME: &str = "wal/prepare.tmp";
+/// The emergency spare: for settles, deletes and definitions when there is no space for another segment.
+pub(crate) const RESERVE_NAME: &str = "wal/reserve.seg";
+
+/// See the file's head.
+pub(crate) struct Preparer {
+    disk: Arc<dyn Disk>,
+    shared: Arc<Shared>,
+    segment_bytes: u32,
+    disk_low_bytes: u64,
+    no_directory_sync: bool,
+    state: Mutex<State>,
+    /// Wakes the preparer's thread.
+    changed: Condvar,
+}
+
+/// What is there and what is wanted.
+#[derive(Debug)]
+#[expect(clippy::struct_excessive_bools, reason = "independent facts, not a state machine")]
+struct State {
+    /// The segment to be prepared, or prepared.
+    next: SegmentId,
+    /// Its file, once prepared.
+    ready: Option<FileId>,
+    /// Emptied segments, still under their old names.
+    recycled: VecDeque<SegmentId>,
+    /// Emptied segments that are not worth keeping.
+    doomed: Vec<SegmentId>,
+    reserve: bool,
+    /// The commit thread waits for `next`.
+    wanted: bool,
+    /// The last attempt to create a file met a full disk.
+    full: bool,
+    checked_ms: Option<u64>,
+    /// Something was asked since the thread last looked.
+    asked: bool,
+    closing: bool,
+}
+
+/// What recovery found of the preparer's files.
+#[derive(Clone, Copy, Debug, Default)]
+pub(crate) struct Leftovers {
+    /// A file of the right size stands under the name of the next segment.
+    pub(crate) spare: bool,
+    /// The reserve is there.
+    pub(crate) reserve: bool,
+}
+
+impl Preparer {
+    pub(crate) fn new(
+        disk: Arc<dyn Disk>,
+        shared: Arc<Shared>,
+        options: &crate::Options,
+        next: SegmentId,
+        leftovers: Leftovers,
+    ) -> io::Result<Self> {
+        let ready = if leftovers.spare { Some(disk.open(&segment_name(next))?) } else { None };
+        shared.set_spare_ready(ready.is_some());
+        let state = State {
+            next,
+            ready,
+            recycled: VecDeque::new(),
+            doomed: Vec::new(),
+            reserve: leftovers.reserve,
+            wanted: false,
+            full: false,
+            checked_ms: None,
+            asked: false,
+            closing: false,
+        };
+        Ok(Preparer {
+            disk,
+            shared,
+            segment_bytes: options.segment_bytes,
+            disk_low_bytes: options.disk_low_bytes,
+            no_directory_sync: options.planted().no_directory_sync,
+            state: Mutex::new(state),
+            changed: Condvar::new(),
+        })
+    }
+
+    fn state(&self) -> MutexGuard<'_, State> {
+        self.state.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+
+    /// The file of `segment` if it is prepared; then the one behind it is next. Otherwise it is prepared as soon as
+    /// can be, from the reserve if nothing else helps, and the commit thread is woken.
+    pub(crate) fn take(&self, segment: SegmentId) -> Option<FileId> {
+        let mut state = self.state();
+        assert!(state.next == segment, "segments are opened one after another");
+        let taken = state.ready.take();
+        match taken {
+            Some(_) => {
+                state.next = SegmentId(segment.0 + 1);
+                state.wanted = false;
+            }
+            None => state.wanted = true,
+        }
+        state.asked = true;
+        drop(state);
+        if taken.is_some() {
+            self.shared.set_spare_ready(false);
+        }
+        self.changed.notify_one();
+        taken
+    }
+
+    /// Takes a segment that holds nothing alive and that nobody reads any more: its file is used again or removed. The
+    /// checkpoint that lets it go is durable.
+    pub(crate) fn retire(&self, segment: SegmentId) {
+        let reusable = !segment.is_cold() && self.has_full_size(segment);
+        let mut state = self.state();
+        if reusable && state.recycled.len() < RECYCLED_SEGMENTS_MAX {
+            state.recycled.push_back(segment);
+        } else {
+            state.doomed.push(segment);
+        }
+        state.asked = true;
+        drop(state);
+        self.changed.notify_one();
+    }
+
+    fn has_full_size(&self, segment: SegmentId) -> bool {
+        let Ok(file) = self.disk.open(&segment_name(segment)) else { return false };
+        let len = self.disk.len(file);
+        self.disk.close(file);
+        len.is_ok_and(|len| len == u64::from(self.segment_bytes))
+    }
+
+    /// Does one piece of work, if there is one. `Ok(false)`: nothing to do for now.
+    ///
+    /// # Errors
+    /// Of the disk, a full one excepted: the segment's fate is unknown, the process must stop.
+    pub(crate) fn work(&self, now_ms: u64) -> io::Result<bool> {
+        self.check_space(now_ms);
+        if let Some(doomed) = self.next_doomed() {
+            remove_if_there(&*self.disk, &segment_name(doomed))?;
+            return Ok(true);
+        }
+        let (next, needs_spare, recycled, needs_reserve) = {
+            let mut state = self.state();
+            let needs_spare = state.ready.is_none();
+            let recycled = if needs_spare || !state.reserve { state.recycled.pop_front() } else { None };
+            (state.next, needs_spare, recycled, !state.reserve)
+        };
+        let done = match (needs_spare, recycled) {
+            (true, Some(old)) => self.make_spare(next, &segment_name(old)),
+            (true, None) => self.make_new_spare(next),
+            (false, Some(old)) => self.make_reserve(Some(old)),
+            (false, None) if needs_reserve => self.make_reserve(None),
+            (false, None) => Ok(false),
+        };
+        match done {
+            Err(error) if is_no_space(&error) => {
+                self.met_full_disk();
+                Ok(false)
+            }
+            done => done,
+        }
+    }
+
+    fn next_doomed(&self) -> Option<SegmentId> {
+        self.state().doomed.pop()
+    }
+
+    /// Gives the file `from`, which has its full size on disk, the name of the next segment.
+    fn make_spare(&self, next: SegmentId, from: &str) -> io::Result<bool> {
+        let name = segment_name(next);
+        self.disk.rename(from, &name)?;
+        if !self.no_directory_sync {
+            self.disk.sync_dir(WAL_DIR)?;
+        }
+        let file = self.disk.open(&name)?;
+        let mut state = self.state();
+        state.ready = Some(file);
+        state.full = false;
+        drop(state);
+        self.shared.set_spare_ready(true);
+        Ok(true)
+    }
+
+    /// Creates the next segment; takes the reserve instead if the commit thread waits and there is no space.
+    fn make_new_spare(&self, next: SegmentId) -> io::Result<bool> {
+        let (wanted, reserve, full) = {
+            let state = self.state();
+            (state.wanted, state.reserve, state.full)
+        };
+        let low = self.shared.is_low_on_disk();
+        if low && !wanted {
+            return Ok(false);
+        }
+        if low && reserve {
+            return self.use_reserve(next);
+        }
+        // A full disk is tried again when the space is looked at again, not in a circle.
+        if full {
+            return Ok(false);
+        }
+        match self.create_zeroed() {
+            Ok(()) => self.make_spare(next, PREPARE_NAME),
+            Err(error) if is_no_space(&error) && wanted && reserve => {
+                self.met_full_disk();
+                self.use_reserve(next)
+            }
+            Err(error) => Err(error),
+        }
+    }
+
+    fn use_reserve(&self, next: SegmentId) -> io::Result<bool> {
+        warn!(segment = %next, "no space for another segment: the reserve is put to use");
+        self.state().reserve = false;
+        self.make_spare(next, RESERVE_NAME)
+    }
+
+    fn make_reserve(&self, recycled: Option<SegmentId>) -> io::Result<bool> {
+        match recycled {
+            Some(old) => self.disk.rename(&segment_name(old), RESERVE_NAME)?,
+            None if self.shared.is_low_on_disk() || self.state().full => return Ok(false),
+            None => {
+                self.create_zeroed()?;
+                self.disk.rename(PREPARE_NAME, RESERVE_NAME)?;
+            }
+        }
+        self.disk.sync_dir(WAL_DIR)?;
+        self.state().reserve = true;
+        Ok(true)
+    }
+
+    /// Makes a file of zeros under the temporary name, synced.
+    fn create_zeroed(&self) -> io::Result<()> {
+        remove_if_there(&*self.disk, PREPARE_NAME)?;
+        let size = u64::from(self.segment_bytes);
+        let file = self.disk.create(PREPARE_NAME, size, Allocate::Zeroed)?;
+        let synced = self.disk.sync(file);
+        self.disk.close(file);
+        if synced.as_ref().is_err_and(is_no_space) {
+            remove_if_there(&*self.disk, PREPARE_NAME)?;
+        }
+        synced
+    }
+
+    fn met_full_disk(&self) {
+        self.state().full = true;
+        if self.shared.set_low_on_disk(true) {
+            warn!("disk full: publishers are stopped");
+            self.shared.tell();
+        }
+    }
+
+    /// Looks at the free space once a second; sets and clears the alarm.
+    fn check_space(&self, now_ms: u64) {
+        let mut state = self.state();
+        let due = state.checked_ms.is_none_or(|last| now_ms < last || now_ms - last >= DISK_CHECK_MS);
+        if !due {
+            return;
+        }
+        state.checked_ms = Some(now_ms);
+        drop(state);
+        let free = match self.disk.free_bytes() {
+            Ok(free) => free,
+            Err(error) => {
+                warn!(%error, "free disk space is unknown: the alarm stays as it is");
+                return;
+            }
+        };
+        // More than the limit must be free before publishers go on, lest they stop and go every second.
+        let enough = self.disk_low_bytes.saturating_add((self.disk_low_bytes / 4).min(DISK_CLEAR_BYTES_MAX));
+        let room = free >= u64::from(self.segment_bytes) * 2;
+        self.state().full &= !room;
+        let recovered = free >= enough && room;
+        let low = free < self.disk_low_bytes || (self.shared.is_low_on_disk() && !recovered);
+        if self.shared.set_low_on_disk(low) {
+            if low {
+                warn!(free_bytes = free, "disk space is low: publishers are stopped");
+            } else {
+                info!(free_bytes = free, "disk space is back: publishers go on");
+            }
+            self.shared.tell();
+        }
+    }
+
+    /// The preparer's thread: works, sleeps until asked or for a second, ends when the store closes.
+    pub(crate) fn run(&self, monotonic_ms: &dyn Fn() -> u64) {
+        loop {
+            match self.work(monotonic_ms()) {
+                Ok(true) => continue,
+                Ok(false) => {}
+                Err(error) => {
+                    tracing::error!(%error, "preparing a segment failed");
+                    self.shared.poison();
+                    self.shared.wake();
+                    self.shared.tell();
+                    return;
+                }
+            }
+            let mut state = self.state();
+            if !state.closing && !std::mem::take(&mut state.asked) {
+                let slept = self.changed.wait_timeout(state, Duration::from_millis(DISK_CHECK_MS));
+                state = slept.unwrap_or_else(PoisonError::into_inner).0;
+            }
+            if state.closing {
+                return;
+            }
+        }
+    }
+
+    /// Ends the thread.
+    pub(crate) fn close(&self) {
+        self.state().closing = true;
+        self.changed.notify_one();
+    }
+}
+
+/// Removes a file that may be missing.
+pub(crate) fn remove_if_there(disk: &dyn Disk, name: &str) -> io::Result<()> {
+    match disk.remove(name) {
+        Err(error) if error.kind() == io::ErrorKind::NotFound => Ok(()),
+        result => result,
+    }
+}

@@ -1,0 +1,171 @@
+//! The store's threads: one writes and syncs, one keeps the index, one prepares segments. They only call the structs that
+//! do the work, and end when the store closes, is abandoned, or a disk error poisons the log. A panic in one of them
+//! poisons it too: a half-alive store is worse than none.
+
+use crate::commit::{Committer, Next};
+use crate::frame::CommittedFrame;
+use crate::keeper::Keeper;
+use crate::limits::{KEEPER_FRAMES_MAX, KEEPER_PAUSE_MS};
+use crate::options::Clock;
+use crate::prepare::Preparer;
+use crate::wal::{Shared, Wal};
+use std::io;
+use std::sync::Arc;
+use std::sync::atomic::Ordering;
+use std::sync::mpsc::{Receiver, RecvTimeoutError, SyncSender, sync_channel};
+use std::thread::{Builder, JoinHandle};
+use std::time::Duration;
+use tracing::{debug, error};
+
+/// Handles of the running threads.
+pub(crate) struct Threads {
+    commit: JoinHandle<io::Result<()>>,
+    keeper: JoinHandle<io::Result<()>>,
+    preparer: JoinHandle<()>,
+}
+
+/// Niceness asked for the commit thread: every commit waits for it to be scheduled.
+const COMMIT_NICENESS: i32 = -10;
+
+impl Threads {
+    pub(crate) fn start(
+        shared: &Arc<Shared>,
+        preparer: &Arc<Preparer>,
+        committer: Committer,
+        keeper: Keeper,
+        clock: &Clock,
+    ) -> io::Result<Threads> {
+        let (sender, receiver) = sync_channel(KEEPER_FRAMES_MAX);
+        let preparing = {
+            let (shared, preparer, clock) = (Arc::clone(shared), Arc::clone(preparer), Arc::clone(clock));
+            Builder::new().name("wal-prepare".into()).spawn(move || {
+                let _guard = PoisonOnPanic(shared);
+                preparer.run(&*clock);
+            })?
+        };
+        let keeping = {
+            let (shared, clock) = (Arc::clone(shared), Arc::clone(clock));
+            Builder::new().name("wal-keeper".into()).spawn(move || {
+                let guard = PoisonOnPanic(shared);
+                guard.0.note(keep(keeper, &guard.0, &receiver, &clock))
+            })?
+        };
+        let committing = {
+            let (shared, clock) = (Arc::clone(shared), Arc::clone(clock));
+            Builder::new().name("wal-commit".into()).spawn(move || {
+                let guard = PoisonOnPanic(shared);
+                raise_priority();
+                guard.0.note(commit(committer, &guard.0, &sender, &clock))
+            })?
+        };
+        Ok(Threads { commit: committing, keeper: keeping, preparer: preparing })
+    }
+
+    /// Waits for all of them to end; whoever calls has told the commit thread to.
+    pub(crate) fn join(self, preparer: &Preparer) -> io::Result<()> {
+        let committed = self.commit.join();
+        let kept = self.keeper.join();
+        preparer.close();
+        let done = self.preparer.join();
+        let panicked = || io::Error::other("a thread of the store panicked");
+        committed.map_err(|_| panicked())??;
+        kept.map_err(|_| panicked())??;
+        done.map_err(|_| panicked())
+    }
+}
+
+impl Shared {
+    /// Poisons the log if `result` is an error, and tells everybody.
+    fn note(&self, result: io::Result<()>) -> io::Result<()> {
+        if let Err(error) = &result {
+            error!(%error, "the log failed: nothing more is confirmed");
+            self.poison();
+            self.wake();
+            self.tell();
+        }
+        result
+    }
+}
+
+/// Hands a frame to the keeper and gives its bytes back to the budget; tells watchers if that made room.
+pub(crate) fn forward(keeper: &mut Keeper, shared: &Arc<Shared>, frame: &CommittedFrame) {
+    let wal = Wal::new(Arc::clone(shared));
+    let had_room = wal.has_room();
+    keeper.absorb(frame);
+    shared.in_flight_bytes.fetch_sub(frame.buffer.bytes.len(), Ordering::Relaxed);
+    if !had_room && wal.has_room() {
+        shared.tell();
+    }
+}
+
+/// The commit thread.
+fn commit(
+    mut committer: Committer,
+    shared: &Shared,
+    keeper: &SyncSender<CommittedFrame>,
+    clock: &Clock,
+) -> io::Result<()> {
+    loop {
+        if shared.is_poisoned() || shared.is_abandoned() {
+            return Ok(());
+        }
+        let next = committer.step(clock());
+        for frame in committer.take_committed() {
+            // The keeper ends early only when it fails; it has poisoned the log then.
+            if keeper.send(frame).is_err() {
+                return Ok(());
+            }
+        }
+        match next? {
+            Next::Again => {}
+            Next::Sleep { waits, until_ms } => {
+                shared.wait(waits, until_ms.map(|until| until.saturating_sub(clock()).max(1)));
+            }
+            Next::Closed => return Ok(()),
+        }
+    }
+}
+
+/// The keeper's thread.
+fn keep(
+    mut keeper: Keeper,
+    shared: &Arc<Shared>,
+    frames: &Receiver<CommittedFrame>,
+    clock: &Clock,
+) -> io::Result<()> {
+    loop {
+        match frames.recv_timeout(Duration::from_millis(KEEPER_PAUSE_MS)) {
+            Ok(frame) => {
+                forward(&mut keeper, shared, &frame);
+                while let Ok(frame) = frames.try_recv() {
+                    forward(&mut keeper, shared, &frame);
+                }
+            }
+            Err(RecvTimeoutError::Timeout) => {}
+            Err(RecvTimeoutError::Disconnected) if shared.is_poisoned() || shared.is_abandoned() => {
+                return Ok(());
+            }
+            Err(RecvTimeoutError::Disconnected) => return keeper.close(),
+        }
+        keeper.maintain(clock())?;
+    }
+}
+
+fn raise_priority() {
+    let thread = rustix::thread::gettid();
+    if let Err(error) = rustix::process::setpriority_process(Some(thread), COMMIT_NICENESS) {
+        debug!(%error, "the commit thread runs at normal priority");
+    }
+}
+
+/// Poisons the log when its thread panics.
+struct PoisonOnPanic(Arc<Shared>);
+
+impl Drop for PoisonOnPanic {
+    fn drop(&mut self) {
+        if std::thread::panicking() {
+            self.0.poison();
+            self.0.tell();
+        }
+    }
+}
