@@ -1,0 +1,404 @@
+//! Who may log in, and what a user may do in which vhost. Owns users and permissions; which vhosts exist is the
+//! directory's business, which also persists the changes that come out of here before it answers.
+//! Invariant: a permission belongs to a user that exists.
+
+use super::password::{self, SALT_BYTES};
+use super::pattern::Pattern;
+use crate::definitions::{Definition, DefinitionChange, PermissionDefinition, UserDefinition};
+use std::collections::{BTreeMap, HashMap};
+use std::fmt;
+
+/// Random bytes for the hash of a new password.
+pub type Salt = [u8; SALT_BYTES];
+
+/// What a user wants to do with a queue or exchange.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
+pub enum Access {
+    /// Declare, delete.
+    Configure,
+    /// Publish to, bind (as destination).
+    Write,
+    /// Consume, get, purge, bind (as source).
+    Read,
+}
+
+impl Access {
+    /// Its word in reply texts.
+    pub fn name(self) -> &'static str {
+        match self {
+            Self::Configure => "configure",
+            Self::Write => "write",
+            Self::Read => "read",
+        }
+    }
+}
+
+/// Users and their permissions.
+#[derive(Clone, Debug, Default)]
+pub struct Accounts {
+    users: HashMap<String, User>,
+    loopback_users: Vec<String>,
+}
+
+#[derive(Clone, Debug)]
+struct User {
+    password_hash: String,
+    tags: Vec<String>,
+    /// By vhost.
+    permissions: BTreeMap<String, Permission>,
+}
+
+#[derive(Clone, Debug)]
+struct Permission {
+    configure: Pattern,
+    write: Pattern,
+    read: Pattern,
+}
+
+/// A user as operators see it.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct UserView {
+    /// Name.
+    pub name: String,
+    /// Tags.
+    pub tags: Vec<String>,
+}
+
+/// A permission as operators see it.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct PermissionView {
+    /// User.
+    pub user: String,
+    /// Vhost.
+    pub vhost: String,
+    /// Pattern for [`Access::Configure`].
+    pub configure: String,
+    /// Pattern for [`Access::Write`].
+    pub write: String,
+    /// Pattern for [`Access::Read`].
+    pub read: String,
+}
+
+/// Why a change was refused; in rabbitmqctl's words.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub enum AccountsError {
+    /// The name is taken.
+    UserExists(String),
+    /// Nobody has this name.
+    NoSuchUser(String),
+    /// No vhost has this name (said by the directory, which knows them).
+    NoSuchVhost(String),
+    /// A pattern that cannot be understood.
+    InvalidPattern {
+        /// The pattern.
+        pattern: String,
+        /// What is wrong with it.
+        reason: String,
+    },
+    /// Users need a password.
+    EmptyPassword,
+    /// A name that is empty, too long, or holds control characters.
+    InvalidName,
+}
+
+impl fmt::Display for AccountsError {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        match self {
+            Self::UserExists(user) => write!(f, "User \"{user}\" already exists"),
+            Self::NoSuchUser(user) => write!(f, "User \"{user}\" does not exist"),
+            Self::NoSuchVhost(vhost) => write!(f, "Virtual host '{vhost}' does not exist"),
+            Self::InvalidPattern { pattern, reason } => {
+                write!(f, "regular expression '{pattern}' is invalid: {reason}")
+            }
+            Self::EmptyPassword => f.write_str("password cannot be an empty string"),
+            Self::InvalidName => f.write_str("a name must have 1 to 255 bytes and no control characters"),
+        }
+    }
+}
+
+impl std::error::Error for AccountsError {}
+
+/// Why a login was refused; for the log, the client learns none of it.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum LoginRefused {
+    /// Unknown user, or not the password; it is not told apart.
+    InvalidCredentials,
+    /// The user may log in only from this machine.
+    LoopbackOnly,
+}
+
+impl LoginRefused {
+    /// The sentence for the log.
+    pub fn reason(self, user: &str) -> String {
+        match self {
+            Self::InvalidCredentials => format!("user '{}' - invalid credentials", user.escape_debug()),
+            Self::LoopbackOnly => format!("user '{}' can only connect via localhost", user.escape_debug()),
+        }
+    }
+}
+
+impl Accounts {
+    /// Nobody yet; `loopback_users` may log in only from this machine.
+    pub fn new(loopback_users: Vec<String>) -> Self {
+        Self { users: HashMap::new(), loopback_users }
+    }
+
+    /// What a fresh store begins with: user `guest`, password `guest`, who administers and may do everything in `/`.
+    pub fn fresh(salt: Salt) -> Vec<Definition> {
+        vec![
+            Definition::User(UserDefinition {
+                name: "guest".to_owned(),
+                password_hash: password::hash(b"guest", salt),
+                tags: vec!["administrator".to_owned()],
+            }),
+            Definition::Permission(PermissionDefinition {
+                user: "guest".to_owned(),
+                vhost: "/".to_owned(),
+                configure: ".*".to_owned(),
+                write: ".*".to_owned(),
+                read: ".*".to_owned(),
+            }),
+        ]
+    }
+
+    /// Takes back definitions that were persisted: users first, then their permissions; other kinds are passed over.
+    /// Returns a sentence for each that cannot be used (a permission of nobody, a pattern that is none).
+    pub fn restore<'a>(&mut self, definitions: impl Iterator<Item = &'a Definition> + Clone) -> Vec<String> {
+        for definition in definitions.clone() {
+            if let Definition::User(user) = definition {
+                let restored = User {
+                    password_hash: user.password_hash.clone(),
+                    tags: user.tags.clone(),
+                    permissions: BTreeMap::new(),
+                };
+                self.users.insert(user.name.clone(), restored);
+            }
+        }
+        let mut unusable = Vec::new();
+        for definition in definitions {
+            if let Definition::Permission(permission) = definition
+                && let Err(error) = self.set_permissions(permission.clone())
+            {
+                unusable.push(format!(
+                    "permission of user '{}' in vhost '{}': {error}",
+                    permission.user, permission.vhost
+                ));
+            }
+        }
+        unusable
+    }
+
+    /// Checks a login. Costs the same for a user that does not exist.
+    pub fn login(&self, user: &str, password: &[u8], from_loopback: bool) -> Result<(), LoginRefused> {
+        let password_hash = self.users.get(user).map(|user| user.password_hash.as_str());
+        if !password::verify(password, password_hash) {
+            return Err(LoginRefused::InvalidCredentials);
+        }
+        if !from_loopback && self.loopback_users.iter().any(|local| local == user) {
+            return Err(LoginRefused::LoopbackOnly);
+        }
+        Ok(())
+    }
+
+    /// Whether there is such a user.
+    pub fn exists(&self, user: &str) -> bool {
+        self.users.contains_key(user)
+    }
+
+    /// Whether the user has this tag.
+    pub fn has_tag(&self, user: &str, tag: &str) -> bool {
+        self.users.get(user).is_some_and(|user| user.tags.iter().any(|known| known == tag))
+    }
+
+    /// Whether the user may enter the vhost at all.
+    pub fn has_access(&self, user: &str, vhost: &str) -> bool {
+        self.permission(user, vhost).is_some()
+    }
+
+    /// Whether the user may do that with the queue or exchange of this name (`amq.default` for the default exchange).
+    pub fn may(&self, user: &str, vhost: &str, access: Access, resource: &str) -> bool {
+        self.permission(user, vhost).is_some_and(|permission| {
+            match access {
+                Access::Configure => &permission.configure,
+                Access::Write => &permission.write,
+                Access::Read => &permission.read,
+            }
+            .allows(resource)
+        })
+    }
+
+    fn permission(&self, user: &str, vhost: &str) -> Option<&Permission> {
+        self.users.get(user)?.permissions.get(vhost)
+    }
+
+    /// Adds a user without tags and permissions.
+    pub fn add_user(
+        &mut self,
+        name: &str,
+        password: &str,
+        salt: Salt,
+    ) -> Result<Vec<DefinitionChange>, AccountsError> {
+        check_name(name)?;
+        if self.users.contains_key(name) {
+            return Err(AccountsError::UserExists(name.to_owned()));
+        }
+        let password_hash = hash(password, salt)?;
+        let user = User { password_hash, tags: Vec::new(), permissions: BTreeMap::new() };
+        let change = user.definition(name).set();
+        self.users.insert(name.to_owned(), user);
+        Ok(vec![change])
+    }
+
+    /// Deletes a user with all permissions.
+    pub fn delete_user(&mut self, name: &str) -> Result<Vec<DefinitionChange>, AccountsError> {
+        let user = self.users.remove(name).ok_or_else(|| no_such_user(name))?;
+        let mut changes = vec![user.definition(name).removed()];
+        changes.extend(
+            user.permissions.iter().map(|(vhost, permission)| permission.definition(name, vhost).removed()),
+        );
+        Ok(changes)
+    }
+
+    /// Gives a user another password.
+    pub fn change_password(
+        &mut self,
+        name: &str,
+        password: &str,
+        salt: Salt,
+    ) -> Result<Vec<DefinitionChange>, AccountsError> {
+        let user = self.users.get_mut(name).ok_or_else(|| no_such_user(name))?;
+        user.password_hash = hash(password, salt)?;
+        Ok(vec![user.definition(name).set()])
+    }
+
+    /// Replaces a user's tags.
+    pub fn set_tags(
+        &mut self,
+        name: &str,
+        tags: Vec<String>,
+    ) -> Result<Vec<DefinitionChange>, AccountsError> {
+        let user = self.users.get_mut(name).ok_or_else(|| no_such_user(name))?;
+        tags.iter().try_for_each(|tag| check_name(tag))?;
+        user.tags = tags;
+        Ok(vec![user.definition(name).set()])
+    }
+
+    /// Sets what a user may do in a vhost. The caller has made sure that the vhost exists.
+    pub fn set_permissions(
+        &mut self,
+        permission: PermissionDefinition,
+    ) -> Result<Vec<DefinitionChange>, AccountsError> {
+        let user = self.users.get_mut(&permission.user).ok_or_else(|| no_such_user(&permission.user))?;
+        let compile = |pattern: &str| {
+            Pattern::new(pattern)
+                .map_err(|reason| AccountsError::InvalidPattern { pattern: pattern.to_owned(), reason })
+        };
+        let compiled = Permission {
+            configure: compile(&permission.configure)?,
+            write: compile(&permission.write)?,
+            read: compile(&permission.read)?,
+        };
+        user.permissions.insert(permission.vhost.clone(), compiled);
+        Ok(vec![Definition::Permission(permission).set()])
+    }
+
+    /// Takes all rights in a vhost from a user; it is fine if there were none.
+    pub fn clear_permissions(
+        &mut self,
+        user: &str,
+        vhost: &str,
+    ) -> Result<Vec<DefinitionChange>, AccountsError> {
+        let permissions = &mut self.users.get_mut(user).ok_or_else(|| no_such_user(user))?.permissions;
+        let removed = permissions.remove(vhost);
+        Ok(removed.iter().map(|permission| permission.definition(user, vhost).removed()).collect())
+    }
+
+    /// Takes back all permissions in a vhost that goes away.
+    pub fn forget_vhost(&mut self, vhost: &str) -> Vec<DefinitionChange> {
+        let mut changes = Vec::new();
+        for (name, user) in &mut self.users {
+            if let Some(permission) = user.permissions.remove(vhost) {
+                changes.push(permission.definition(name, vhost).removed());
+            }
+        }
+        changes
+    }
+
+    /// All users, by name.
+    pub fn users(&self) -> Vec<UserView> {
+        let mut users: Vec<_> = self
+            .users
+            .iter()
+            .map(|(name, user)| UserView { name: name.clone(), tags: user.tags.clone() })
+            .collect();
+        users.sort_unstable_by(|one, other| one.name.cmp(&other.name));
+        users
+    }
+
+    /// The permissions in a vhost, by user.
+    pub fn permissions_in(&self, vhost: &str) -> Vec<PermissionView> {
+        let mut permissions: Vec<_> = self
+            .users
+            .iter()
+            .filter_map(|(name, user)| Some(user.permissions.get(vhost)?.view(name, vhost)))
+            .collect();
+        permissions.sort_unstable_by(|one, other| one.user.cmp(&other.user));
+        permissions
+    }
+
+    /// The permissions of a user, by vhost.
+    pub fn permissions_of(&self, user: &str) -> Result<Vec<PermissionView>, AccountsError> {
+        let permissions = &self.users.get(user).ok_or_else(|| no_such_user(user))?.permissions;
+        Ok(permissions.iter().map(|(vhost, permission)| permission.view(user, vhost)).collect())
+    }
+}
+
+impl User {
+    fn definition(&self, name: &str) -> Definition {
+        Definition::User(UserDefinition {
+            name: name.to_owned(),
+            password_hash: self.password_hash.clone(),
+            tags: self.tags.clone(),
+        })
+    }
+}
+
+impl Permission {
+    fn view(&self, user: &str, vhost: &str) -> PermissionView {
+        PermissionView {
+            user: user.to_owned(),
+            vhost: vhost.to_owned(),
+            configure: self.configure.source().to_owned(),
+            write: self.write.source().to_owned(),
+            read: self.read.source().to_owned(),
+        }
+    }
+
+    fn definition(&self, user: &str, vhost: &str) -> Definition {
+        let PermissionView { user, vhost, configure, write, read } = self.view(user, vhost);
+        Definition::Permission(PermissionDefinition { user, vhost, configure, write, read })
+    }
+}
+
+fn hash(password: &str, salt: Salt) -> Result<String, AccountsError> {
+    if password.is_empty() {
+        return Err(AccountsError::EmptyPassword);
+    }
+    Ok(password::hash(password.as_bytes(), salt))
+}
+
+/// Names of users, tags and vhosts stand in logs, listings and URLs.
+///
+/// # Errors
+/// If the name is empty, longer than an AMQP short string, or holds control characters.
+pub fn check_name(name: &str) -> Result<(), AccountsError> {
+    let fits = (1..=crate::limits::SHORT_STRING_BYTES_MAX).contains(&name.len());
+    if fits && !name.chars().any(char::is_control) { Ok(()) } else { Err(AccountsError::InvalidName) }
+}
+
+fn no_such_user(name: &str) -> AccountsError {
+    AccountsError::NoSuchUser(name.to_owned())
+}
+
+#[cfg(test)]
+mod tests;

@@ -1,0 +1,159 @@
+//! What the vhost tells a channel, as frames. Notices come in the order the client must see them, so each is encoded as it
+//! comes. A channel that is closing has nothing more to say; what the vhost still sends it is counted and dropped.
+
+use super::{Channel, ChannelState, Context, Fatal, Life, Open, PublishMode};
+use crate::message::Message;
+use crate::protocol::frame::ChannelId;
+use crate::protocol::publish_codec::{Content, Deliver, GetOk, Return};
+use crate::protocol::server_method::ServerMethod;
+use crate::vhost::command::{self, Notice, PublishSeq, Reply};
+
+impl Channel {
+    /// Handles what the vhost says.
+    pub(crate) fn notice(&mut self, notice: Notice, cx: &mut Context<'_>) -> Result<Life, Fatal> {
+        let id = self.id;
+        match notice {
+            Notice::ConnectionFailed(error, cause) => return Err((error, cause)),
+            Notice::ChannelFailed(error, cause) => {
+                if !matches!(self.state, ChannelState::Closing) {
+                    self.fail(&error, cause, cx);
+                }
+                return Ok(Life::Goes);
+            }
+            Notice::Reply(Reply::ChannelClosed) => return Ok(self.closed_by_vhost(cx)),
+            Notice::Deliver(delivery) => {
+                *cx.out.drained_bytes += delivery.message.resident_bytes();
+                if let Some(open) = self.listening() {
+                    open.deliver(id, &delivery, cx);
+                }
+            }
+            notice => {
+                if let Some(open) = self.listening() {
+                    open.notice(id, notice, cx);
+                }
+            }
+        }
+        Ok(Life::Goes)
+    }
+
+    fn listening(&mut self) -> Option<&mut Open> {
+        match &mut self.state {
+            ChannelState::Open(open) | ChannelState::Ending(open) => Some(open),
+            ChannelState::Closing => None,
+        }
+    }
+
+    fn closed_by_vhost(&mut self, cx: &mut Context<'_>) -> Life {
+        match &self.state {
+            ChannelState::Ending(_) => {
+                cx.out.outbound.method(self.id.get(), &ServerMethod::ChannelCloseOk);
+                Life::Over
+            }
+            // The answer to our own close is the client's to give.
+            ChannelState::Open(_) | ChannelState::Closing => Life::Goes,
+        }
+    }
+}
+
+impl Open {
+    fn notice(&mut self, id: ChannelId, notice: Notice, cx: &mut Context<'_>) {
+        match notice {
+            Notice::Confirmed(seqs) => self.confirmed(id, &seqs, cx),
+            Notice::Refused(seqs) => self.refused(id, &seqs, cx),
+            Notice::Returned { code, text, message } => {
+                let Message { exchange, routing_key, .. } = &*message;
+                let method = Return { reply_code: code, reply_text: text, exchange, routing_key };
+                cx.out.outbound.returned(id, cx.frame_bytes_max, &method, content(&message));
+            }
+            Notice::ConsumerCancelled { tag } => {
+                let known = self.consumers.remove(&tag).is_some();
+                if known && cx.capabilities.consumer_cancel_notify {
+                    cx.out.outbound.method(id.get(), &ServerMethod::BasicCancel { consumer_tag: &tag });
+                }
+            }
+            Notice::Reply(reply) => self.reply(id, &reply, cx),
+            Notice::Deliver(_) | Notice::ChannelFailed(..) | Notice::ConnectionFailed(..) => {
+                unreachable!("handled before")
+            }
+        }
+    }
+
+    fn deliver(&mut self, id: ChannelId, delivery: &command::Deliver, cx: &mut Context<'_>) {
+        let command::Deliver { tag, queue, seq, redelivered, no_ack, message } = delivery;
+        let delivery_tag =
+            if *no_ack { self.deliveries.draw() } else { self.deliveries.deliver(*queue, *seq) };
+        let method = Deliver {
+            consumer_tag: tag,
+            delivery_tag: delivery_tag.0,
+            redelivered: *redelivered,
+            exchange: &message.exchange,
+            routing_key: &message.routing_key,
+        };
+        cx.out.outbound.deliver(id, cx.frame_bytes_max, &method, content(message));
+    }
+
+    fn confirmed(&mut self, id: ChannelId, seqs: &[PublishSeq], cx: &mut Context<'_>) {
+        if let PublishMode::Confirm(confirms) = &mut self.mode {
+            confirms.confirmed(seqs, |answer| cx.out.outbound.ack(id, answer.seq, answer.multiple));
+        }
+    }
+
+    fn refused(&mut self, id: ChannelId, seqs: &[PublishSeq], cx: &mut Context<'_>) {
+        if let PublishMode::Confirm(confirms) = &mut self.mode {
+            confirms.refused(seqs, |answer| cx.out.outbound.nack(id, answer.seq, answer.multiple));
+        }
+    }
+
+    fn reply(&mut self, id: ChannelId, reply: &Reply, cx: &mut Context<'_>) {
+        let method = match reply {
+            Reply::ChannelOpened => ServerMethod::ChannelOpenOk,
+            Reply::ExchangeDeclared => ServerMethod::ExchangeDeclareOk,
+            Reply::ExchangeDeleted => ServerMethod::ExchangeDeleteOk,
+            Reply::ExchangeBound => ServerMethod::ExchangeBindOk,
+            Reply::ExchangeUnbound => ServerMethod::ExchangeUnbindOk,
+            Reply::QueueDeclared { name, message_count, consumer_count } => {
+                self.last_queue.declared(name);
+                ServerMethod::QueueDeclareOk {
+                    queue: name,
+                    message_count: *message_count,
+                    consumer_count: *consumer_count,
+                }
+            }
+            Reply::QueueDeleted { message_count } => {
+                ServerMethod::QueueDeleteOk { message_count: *message_count }
+            }
+            Reply::QueueBound => ServerMethod::QueueBindOk,
+            Reply::QueueUnbound => ServerMethod::QueueUnbindOk,
+            Reply::QueuePurged { message_count } => {
+                ServerMethod::QueuePurgeOk { message_count: *message_count }
+            }
+            Reply::QosSet => ServerMethod::BasicQosOk,
+            Reply::Consuming { tag } => ServerMethod::BasicConsumeOk { consumer_tag: tag },
+            Reply::Cancelled { tag } => ServerMethod::BasicCancelOk { consumer_tag: tag },
+            Reply::GetOk { queue, seq, no_ack, redelivered, message_count, message } => {
+                let tag =
+                    if *no_ack { self.deliveries.draw() } else { self.deliveries.deliver(*queue, *seq) };
+                let method = GetOk {
+                    delivery_tag: tag.0,
+                    redelivered: *redelivered,
+                    exchange: &message.exchange,
+                    routing_key: &message.routing_key,
+                    message_count: *message_count,
+                };
+                return cx.out.outbound.get_ok(id, cx.frame_bytes_max, &method, content(message));
+            }
+            Reply::GetEmpty => ServerMethod::BasicGetEmpty,
+            Reply::Recovered => ServerMethod::BasicRecoverOk,
+            Reply::TxSelected => ServerMethod::TxSelectOk,
+            Reply::TxCommitted => ServerMethod::TxCommitOk,
+            Reply::TxRolledBack => ServerMethod::TxRollbackOk,
+            Reply::ConfirmSelected => ServerMethod::ConfirmSelectOk,
+            Reply::ChannelClosed => unreachable!("handled before"),
+        };
+        cx.out.outbound.method(id.get(), &method);
+    }
+}
+
+fn content(message: &Message) -> Content<'_> {
+    Content { properties: &message.properties, body: &message.body }
+}

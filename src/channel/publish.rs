@@ -1,0 +1,207 @@
+//! basic.publish: from a finished content to a command, with the checks that need no queue or exchange.
+//!
+//! A publisher mostly repeats itself, so the last exchange, routing key and properties are kept: publishing the same way
+//! again allocates nothing but the body and the message. Whether the exchange exists is the vhost's to say.
+//! Source for order and texts of the checks: RabbitMQ's `rabbit_channel:handle_method(#'basic.publish'{})`.
+
+use super::access::Resource;
+use super::content::{Assembly, Content};
+use super::{Context, Failure, Open, PublishMode};
+use crate::auth::Access;
+use crate::limits::{EXPIRATION_MS_MAX, PROPERTIES_KEPT_BYTES_MAX};
+use crate::message::Message;
+use crate::protocol::method_id::MethodId;
+use crate::protocol::properties::Properties;
+use crate::protocol::reply::{ChannelCode, ChannelError, ConnectionCode, ConnectionError};
+use crate::vhost::command::{ChannelKey, Command, Envelope, Publish};
+use bytes::Bytes;
+use std::sync::Arc;
+
+/// A publish whose content is on its way.
+#[derive(Debug)]
+pub(super) struct Announced {
+    exchange: Arc<str>,
+    routing_key: Arc<str>,
+    mandatory: bool,
+}
+
+/// What the last publish was like.
+#[derive(Debug, Default)]
+pub(super) struct PublishCache {
+    exchange: Arc<str>,
+    routing_key: Arc<str>,
+    /// The user may write to `exchange`.
+    allowed: bool,
+    /// Properties that passed all checks, and whether they say persistent.
+    properties: Bytes,
+    persistent: bool,
+}
+
+impl PublishCache {
+    /// Makes the next publish ask for permission again.
+    pub(super) fn forget_permission(&mut self) {
+        self.allowed = false;
+        self.properties = Bytes::new();
+    }
+
+    fn names(&mut self, exchange: &str, routing_key: &str) -> (Arc<str>, Arc<str>) {
+        if *self.exchange != *exchange {
+            self.exchange = exchange.into();
+            self.allowed = false;
+        }
+        if *self.routing_key != *routing_key {
+            self.routing_key = routing_key.into();
+        }
+        (Arc::clone(&self.exchange), Arc::clone(&self.routing_key))
+    }
+
+    fn bytes_of(&self, properties: &[u8]) -> Bytes {
+        if self.properties == properties {
+            self.properties.clone()
+        } else {
+            Bytes::copy_from_slice(properties)
+        }
+    }
+}
+
+impl Open {
+    /// basic.publish: its content follows.
+    pub(super) fn publish(
+        &mut self,
+        exchange: &str,
+        routing_key: &str,
+        mandatory: bool,
+        immediate: bool,
+    ) -> Result<(), Failure> {
+        if immediate {
+            return Err(ConnectionError::new(ConnectionCode::NotImplemented, "immediate=true").into());
+        }
+        let (exchange, routing_key) = self.publish_cache.names(exchange, routing_key);
+        self.assembly = Assembly::AwaitHeader(Announced { exchange, routing_key, mandatory });
+        Ok(())
+    }
+
+    /// A content header.
+    pub(super) fn header(
+        &mut self,
+        key: ChannelKey,
+        payload: &[u8],
+        cx: &mut Context<'_>,
+    ) -> Result<(), Failure> {
+        let cache = &self.publish_cache;
+        let content =
+            self.assembly.header(payload, cx.message_bytes_max, |properties| cache.bytes_of(properties))?;
+        content.map_or(Ok(()), |content| self.finish(key, content, cx))
+    }
+
+    /// A piece of a body.
+    pub(super) fn body(
+        &mut self,
+        key: ChannelKey,
+        payload: &[u8],
+        cx: &mut Context<'_>,
+    ) -> Result<(), Failure> {
+        let content = self.assembly.body(payload, cx.message_bytes_max, cx.assembling_bytes)?;
+        content.map_or(Ok(()), |content| self.finish(key, content, cx))
+    }
+
+    fn finish(&mut self, key: ChannelKey, content: Content, cx: &mut Context<'_>) -> Result<(), Failure> {
+        let Content { announced: Announced { exchange, routing_key, mandatory }, properties, body } = content;
+        let permitted = self.publish_cache.allowed && Arc::ptr_eq(&exchange, &self.publish_cache.exchange);
+        if !permitted {
+            self.permissions.check(Access::Write, Resource::Exchange(&exchange), cx)?;
+            self.publish_cache.allowed = true;
+        }
+        if properties != self.publish_cache.properties {
+            check_properties(&properties, cx)?;
+            let kept = properties.len() <= PROPERTIES_KEPT_BYTES_MAX;
+            self.publish_cache.properties = if kept { properties.clone() } else { Bytes::new() };
+            self.publish_cache.persistent = Properties::new(&properties).delivery_mode() == Some(PERSISTENT);
+        }
+        let persistent = self.publish_cache.persistent;
+        let publish_seq = match &mut self.mode {
+            PublishMode::Confirm(confirms) => Some(confirms.number()),
+            PublishMode::Plain | PublishMode::Transaction(_) => None,
+        };
+        let message = Message { exchange, routing_key, properties, body, persistent };
+        *cx.out.command_bytes += message.resident_bytes();
+        let publish = Publish { message: Arc::new(message), publish_seq, mandatory };
+        let command = Command::Publish(publish);
+        cx.out.commands.push(Envelope { channel: key, method: MethodId::BASIC_PUBLISH, command });
+        Ok(())
+    }
+}
+
+/// Checks what properties ask of the broker. The headers `CC` and `BCC` will be checked here once they route.
+fn check_properties(properties: &[u8], cx: &Context<'_>) -> Result<(), ChannelError> {
+    let properties = Properties::new(properties);
+    if let Some(expiration) = properties.expiration() {
+        check_expiration(expiration)
+            .map_err(|why| precondition(format!("invalid expiration '{expiration}': {why}")))?;
+    }
+    match properties.user_id() {
+        Some(claimed)
+            if *claimed != *cx.actor.user && !cx.accounts.has_tag(&cx.actor.user, "impersonator") =>
+        {
+            let user = &cx.actor.user;
+            Err(precondition(format!(
+                "user_id property set to '{claimed}' but authenticated user was '{user}'"
+            )))
+        }
+        _ => Ok(()),
+    }
+}
+
+/// Reads `expiration` as RabbitMQ does: an integer, with a sign if it likes, and nothing behind it.
+fn check_expiration(text: &str) -> Result<(), String> {
+    let unsigned = text.strip_prefix(['+', '-']).unwrap_or(text);
+    let digits_end = unsigned.find(|c: char| !c.is_ascii_digit()).unwrap_or(unsigned.len());
+    let (digits, leftover) = unsigned.split_at(digits_end);
+    if digits.is_empty() {
+        return Err("no_integer".to_owned());
+    }
+    if !leftover.is_empty() {
+        return Err(format!("{{leftover_string,\"{leftover}\"}}"));
+    }
+    let number = digits.trim_start_matches('0');
+    if text.starts_with('-') && !number.is_empty() {
+        return Err(format!("{{value_negative,-{number}}}"));
+    }
+    if number.is_empty() || number.parse::<u64>().is_ok_and(|ms| ms <= EXPIRATION_MS_MAX) {
+        return Ok(());
+    }
+    Err(format!("{{value_too_large,{number}}}"))
+}
+
+fn precondition(text: String) -> ChannelError {
+    ChannelError::new(ChannelCode::PreconditionFailed, text)
+}
+
+const PERSISTENT: u8 = 2;
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn expiration_is_an_integer_of_at_most_ten_years() {
+        fn check(text: &str, expected: Result<(), &str>) {
+            assert_eq!(check_expiration(text), expected.map_err(str::to_owned), "{text:?}");
+        }
+        check("0", Ok(()));
+        check("60000", Ok(()));
+        check("+5", Ok(()));
+        check("-0", Ok(()));
+        check("000000000000000000000000000001", Ok(()));
+        check("315360000000", Ok(()));
+        check("315360000001", Err("{value_too_large,315360000001}"));
+        check("99999999999999999999999", Err("{value_too_large,99999999999999999999999}"));
+        check("-1", Err("{value_negative,-1}"));
+        check("", Err("no_integer"));
+        check("abc", Err("no_integer"));
+        check("-", Err("no_integer"));
+        check(" 1", Err("no_integer"));
+        check("1s", Err("{leftover_string,\"s\"}"));
+        check("1.5", Err("{leftover_string,\".5\"}"));
+    }
+}

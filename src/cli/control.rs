@@ -1,0 +1,205 @@
+//! What `ledgermq ctl` and the running broker say to each other over the control socket: one JSON object per line, one
+//! response per request, then the client closes. Both sides share these types; neither knows how the other shows them.
+//! The socket is `<data-dir>/ctl.sock`, mode 0600; the broker also checks the peer's user id.
+//!
+//! ```text
+//! → {"command":"set_permissions","vhost":"/","user":"alert_user","configure":".*","write":".*","read":".*"}
+//! ← {"answer":"done"}
+//! → {"command":"list_queues","vhost":"/"}
+//! ← {"answer":"rows","rows":[{"name":"critical","messages":3,…}]}
+//! → {"command":"delete_user","user":"nobody"}
+//! ← {"answer":"refused","reason":"no_such_user","message":"User \"nobody\" does not exist"}
+//! ```
+
+use crate::auth::Secret;
+use serde::{Deserialize, Serialize};
+use serde_json::{Map, Value};
+
+/// Name of the socket within the data directory.
+pub const CONTROL_SOCKET: &str = "ctl.sock";
+
+/// What an operator asks.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(tag = "command", rename_all = "snake_case")]
+pub enum ControlRequest {
+    /// Adds a user without any permission.
+    AddUser {
+        /// Name.
+        user: String,
+        /// Password.
+        password: Secret,
+    },
+    /// Deletes a user with all permissions.
+    DeleteUser {
+        /// Name.
+        user: String,
+    },
+    /// Changes a password.
+    ChangePassword {
+        /// Name.
+        user: String,
+        /// New password.
+        password: Secret,
+    },
+    /// Checks a password.
+    AuthenticateUser {
+        /// Name.
+        user: String,
+        /// Password.
+        password: Secret,
+    },
+    /// Lists users: rows `user`, `tags` (array).
+    ListUsers,
+    /// Replaces a user's tags.
+    SetUserTags {
+        /// Name.
+        user: String,
+        /// All tags it has from now on.
+        tags: Vec<String>,
+    },
+    /// Adds a vhost; nothing happens if it exists.
+    AddVhost {
+        /// Name.
+        vhost: String,
+    },
+    /// Deletes a vhost with all it holds.
+    DeleteVhost {
+        /// Name.
+        vhost: String,
+    },
+    /// Lists vhosts: rows `name`, `tracing`, …
+    ListVhosts,
+    /// Sets what a user may do in a vhost.
+    SetPermissions {
+        /// Vhost.
+        vhost: String,
+        /// User.
+        user: String,
+        /// Pattern for declaring and deleting.
+        configure: String,
+        /// Pattern for publishing.
+        write: String,
+        /// Pattern for consuming.
+        read: String,
+    },
+    /// Takes all rights in a vhost from a user.
+    ClearPermissions {
+        /// Vhost.
+        vhost: String,
+        /// User.
+        user: String,
+    },
+    /// Lists a vhost's permissions: rows `user`, `configure`, `write`, `read`.
+    ListPermissions {
+        /// Vhost.
+        vhost: String,
+    },
+    /// Lists a user's permissions: rows `vhost`, `configure`, `write`, `read`.
+    ListUserPermissions {
+        /// User.
+        user: String,
+    },
+    /// Lists a vhost's queues: see [`super::rows::queue_row`].
+    ListQueues {
+        /// Vhost.
+        vhost: String,
+    },
+    /// Lists a vhost's exchanges: see [`super::rows::exchange_row`].
+    ListExchanges {
+        /// Vhost.
+        vhost: String,
+    },
+    /// Lists a vhost's bindings: see [`super::rows::binding_row`].
+    ListBindings {
+        /// Vhost.
+        vhost: String,
+    },
+    /// Lists a vhost's consumers: see [`super::rows::consumer_row`].
+    ListConsumers {
+        /// Vhost.
+        vhost: String,
+    },
+    /// Lists connections of all vhosts: see [`super::rows::connection_row`].
+    ListConnections,
+    /// Lists channels of all vhosts: see [`super::rows::channel_row`].
+    ListChannels,
+    /// Removes the ready messages of a queue.
+    PurgeQueue {
+        /// Vhost.
+        vhost: String,
+        /// Queue.
+        queue: String,
+    },
+    /// Deletes a queue.
+    DeleteQueue {
+        /// Vhost.
+        vhost: String,
+        /// Queue.
+        queue: String,
+        /// Only while it has no consumers.
+        if_unused: bool,
+        /// Only while it has no ready messages.
+        if_empty: bool,
+    },
+    /// State of the broker: one row, see [`super::rows::StatusReport`].
+    Status,
+    /// Answered once clients are accepted.
+    AwaitStartup,
+    /// Stops the broker cleanly; answered before it does.
+    Stop,
+}
+
+/// One line of a listing: column names to values. It holds every column there is; the client picks.
+pub type Row = Map<String, Value>;
+
+/// What the broker answers.
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
+#[serde(tag = "answer", rename_all = "snake_case")]
+pub enum ControlResponse {
+    /// It is done, and durable.
+    Done,
+    /// A listing.
+    Rows {
+        /// Its lines.
+        rows: Vec<Row>,
+    },
+    /// A queue is gone or empty.
+    Removed {
+        /// Messages that went.
+        message_count: u64,
+    },
+    /// It was not done.
+    Refused {
+        /// What kind of reason, for the exit code.
+        reason: RefusalReason,
+        /// A sentence for a person.
+        message: String,
+    },
+}
+
+/// Why something was not done; each has an exit code of its own.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "snake_case")]
+pub enum RefusalReason {
+    /// The request means nothing, or has a value that is not allowed.
+    Usage,
+    /// No such vhost.
+    NoSuchVhost,
+    /// No such user.
+    NoSuchUser,
+    /// No such queue.
+    NoSuchQueue,
+    /// There is one already, or the operation does not fit the state.
+    Conflict,
+    /// Not now: starting, stopping, or the disk refuses.
+    Unavailable,
+    /// A login that is not right.
+    AccessRefused,
+}
+
+impl ControlResponse {
+    /// A refusal.
+    pub fn refused(reason: RefusalReason, message: impl Into<String>) -> Self {
+        Self::Refused { reason, message: message.into() }
+    }
+}

@@ -1,0 +1,326 @@
+//! rabbitmqctl's grammar: options stand anywhere, before or after the command; `--` ends them. A password never
+//! appears in what is said about wrong arguments.
+
+use super::commands::{COMMANDS, Command, Shape};
+use super::format::Formatter;
+use crate::config::{DATA_DIR, nearest};
+use std::fmt::Write;
+use std::path::PathBuf;
+use std::time::Duration;
+
+/// What the options say.
+#[expect(clippy::struct_excessive_bools, reason = "each is an option of its own, given or not")]
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub(super) struct Options {
+    /// Data directory of the broker.
+    pub(super) data_dir: PathBuf,
+    /// Vhost of the command.
+    pub(super) vhost: String,
+    /// Look of rows.
+    pub(super) formatter: Formatter,
+    /// No words around the result.
+    pub(super) quiet: bool,
+    /// Column names above rows.
+    pub(super) headings: bool,
+    /// How long to wait for an answer.
+    pub(super) timeout: Duration,
+    /// Delete only while it has no messages.
+    pub(super) if_empty: bool,
+    /// Delete only while it has no consumers.
+    pub(super) if_unused: bool,
+}
+
+/// What was asked.
+#[derive(Debug)]
+pub(super) enum Invocation {
+    /// Run a command.
+    Run(&'static Command, Vec<String>, Options),
+    /// Print this help.
+    Help(String),
+}
+
+/// Wait for an answer; `await_startup` waits longer.
+const TIMEOUT: Duration = Duration::from_secs(60);
+const STARTUP_TIMEOUT: Duration = Duration::from_secs(300);
+
+/// Reads the arguments. `data_dir` is what the environment says; `hostname` is this machine's.
+///
+/// # Errors
+/// What to print to standard error; the exit code is 64.
+pub(super) fn parse(
+    arguments: &[String],
+    data_dir: Option<PathBuf>,
+    hostname: &str,
+) -> Result<Invocation, String> {
+    let mut options = Options {
+        data_dir: data_dir.unwrap_or_else(|| PathBuf::from(DATA_DIR)),
+        vhost: "/".to_owned(),
+        formatter: Formatter::Table,
+        quiet: false,
+        headings: true,
+        timeout: TIMEOUT,
+        if_empty: false,
+        if_unused: false,
+    };
+    let mut timeout = None;
+    let mut words = Vec::new();
+    let mut help = false;
+    let mut rest = arguments.iter();
+    while let Some(argument) = rest.next() {
+        if argument == "--" {
+            words.extend(rest.by_ref().cloned());
+            break;
+        }
+        let (name, attached) = match argument.split_once('=') {
+            Some((name, value)) if name.starts_with("--") => (name, Some(value.to_owned())),
+            _ => (argument.as_str(), None),
+        };
+        let mut value = || {
+            attached
+                .clone()
+                .or_else(|| rest.next().cloned())
+                .ok_or_else(|| format!("Error: {name} needs a value"))
+        };
+        match name {
+            "-q" | "--quiet" => options.quiet = true,
+            "-s" | "--silent" => (options.quiet, options.headings) = (true, false),
+            "--no-table-headers" => options.headings = false,
+            "-p" | "--vhost" => options.vhost = value()?,
+            "-t" | "--timeout" => timeout = Some(parse_timeout(&value()?)?),
+            "--formatter" => options.formatter = parse_formatter(&value()?)?,
+            "--data-dir" => options.data_dir = PathBuf::from(value()?),
+            "-n" | "--node" => choose_node(&value()?, hostname, &mut options)?,
+            "-e" | "--if-empty" => options.if_empty = true,
+            "-u" | "--if-unused" => options.if_unused = true,
+            "-?" | "--help" => help = true,
+            // Every queue is local and online, and there are no node names to be long or short.
+            "-l" | "--longnames" | "--online" | "--offline" | "--local" => {}
+            option if option.starts_with('-') && option.len() > 1 => {
+                return Err(format!(
+                    "Error (argument validation): Invalid options for this command:\n{option} : "
+                ));
+            }
+            _ => words.push(argument.clone()),
+        }
+    }
+    let mut words = words.into_iter();
+    let Some(name) = words.next() else { return Err(overview()) };
+    let words: Vec<String> = words.collect();
+    if name == "help" || help {
+        let about = if name == "help" { words.first() } else { Some(&name) };
+        return about.map_or_else(|| Ok(overview()), |name| usage_of(name)).map(Invocation::Help);
+    }
+    let command = Command::find(&name).ok_or_else(|| unknown(&name))?;
+    check(command, &words)?;
+    let patience = if command.name == "await_startup" { STARTUP_TIMEOUT } else { TIMEOUT };
+    options.timeout = timeout.unwrap_or(patience);
+    Ok(Invocation::Run(command, words, options))
+}
+
+fn parse_timeout(text: &str) -> Result<Duration, String> {
+    match text.parse::<u32>() {
+        Ok(seconds @ 1..) => Ok(Duration::from_secs(seconds.into())),
+        Ok(_) | Err(_) => {
+            Err(format!("Error: --timeout {text} is not a number of seconds from 1 to {}", u32::MAX))
+        }
+    }
+}
+
+fn parse_formatter(name: &str) -> Result<Formatter, String> {
+    Formatter::from_name(name).ok_or_else(|| {
+        format!("Error: --formatter {name} is unknown; allowed: table, json, csv, pretty_table")
+    })
+}
+
+/// A node is a broker's data directory; `name@host` is taken if the host is this machine.
+fn choose_node(node: &str, hostname: &str, options: &mut Options) -> Result<(), String> {
+    if node.contains('/') {
+        options.data_dir = PathBuf::from(node);
+        return Ok(());
+    }
+    let short = hostname.split('.').next().unwrap_or_default();
+    match node.split_once('@') {
+        None => return Ok(()),
+        Some((_, host)) if ["localhost", hostname, short].contains(&host) => return Ok(()),
+        Some(_) => {}
+    }
+    Err(format!(
+        "Error: --node {node} is another machine; a broker is reached only from its own, by --data-dir"
+    ))
+}
+
+fn check(command: &Command, words: &[String]) -> Result<(), String> {
+    let problem = if words.len() < command.least {
+        "not enough arguments.".to_owned()
+    } else if words.len() > command.most {
+        "too many arguments.".to_owned()
+    } else if let Shape::Columns { all, .. } = command.shape {
+        let unknown: Vec<_> =
+            words.iter().map(String::as_str).filter(|column| !all.contains(column)).collect();
+        if unknown.is_empty() {
+            return Ok(());
+        }
+        format!("Info key(s) {} are not supported", unknown.join(","))
+    } else {
+        return Ok(());
+    };
+    let shown: Vec<&str> = match command.shape {
+        Shape::Password => {
+            words.iter().take(1).map(String::as_str).chain(words.get(1).map(|_| "...")).collect()
+        }
+        Shape::Plain | Shape::Columns { .. } | Shape::Listing(_) => {
+            words.iter().map(String::as_str).collect()
+        }
+    };
+    Err(format!(
+        "Error (argument validation): {problem}\nArguments given:\n\t{} {}\n\n{}",
+        command.name,
+        shown.join(" "),
+        usage(command)
+    ))
+}
+
+fn unknown(name: &str) -> String {
+    let hint = nearest(name, COMMANDS.iter().map(|command| command.name))
+        .map(|known| format!("Did you mean '{known}'?\n"))
+        .unwrap_or_default();
+    format!("\nCommand '{name}' not found. {hint}\n{}", overview())
+}
+
+fn usage(command: &Command) -> String {
+    format!("Usage\n\nledgermq ctl [--data-dir <dir>] [--quiet] {} {}", command.name, command.usage)
+}
+
+fn usage_of(name: &str) -> Result<String, String> {
+    let command = Command::find(name).ok_or_else(|| unknown(name))?;
+    let mut text = format!("{}\n\n{}\n", usage(command), command.help);
+    if let Shape::Columns { all, .. } = command.shape {
+        // Writing to a string does not fail.
+        let _ = write!(text, "\n<column>\n\tmust be one of {}\n", all.join(", "));
+    }
+    Ok(text)
+}
+
+fn overview() -> String {
+    let mut text =
+        "Usage\n\nledgermq ctl [OPTIONS] <command> [<arguments>]\n\nAvailable commands:\n\n".to_owned();
+    for command in &COMMANDS {
+        let _ = writeln!(text, "   {:<24}{}", command.name, command.help);
+    }
+    text + OPTIONS
+}
+
+const OPTIONS: &str = "
+Options, accepted anywhere:
+
+   --data-dir <dir>        Data directory of the broker [env: LEDGERMQ_DATA_DIR]
+   -n, --node <dir>        The same, or a node name of this machine, which is passed over
+   -p, --vhost <vhost>     Vhost of the command, default /
+   --formatter <name>      table, json, csv or pretty_table
+   --no-table-headers      No column names
+   -q, --quiet             Nothing but the result
+   -s, --silent            The same, and no column names
+   -t, --timeout <seconds> How long to wait for the broker
+   --                      What follows is no option
+";
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn run(line: &str) -> Result<(&'static str, Vec<String>, Options), String> {
+        let arguments: Vec<String> = line.split_whitespace().map(ToOwned::to_owned).collect();
+        match parse(&arguments, None, "vm.example.org")? {
+            Invocation::Run(command, words, options) => Ok((command.name, words, options)),
+            Invocation::Help(text) => Err(format!("help: {text}")),
+        }
+    }
+
+    fn check(line: &str, name: &str, words: &[&str], change: impl FnOnce(&mut Options)) {
+        let (found, found_words, options) = run(line).unwrap_or_else(|error| panic!("{line}: {error}"));
+        let mut expected = run("list_users").unwrap().2;
+        change(&mut expected);
+        assert_eq!((found, found_words), (name, words.iter().map(ToString::to_string).collect()), "{line}");
+        assert_eq!(options, expected, "{line}");
+    }
+
+    #[test]
+    fn options_stand_anywhere() {
+        check("list_queues", "list_queues", &[], |_| {});
+        check("-q list_queues", "list_queues", &[], |options| options.quiet = true);
+        check("list_queues -p other name messages", "list_queues", &["name", "messages"], |options| {
+            options.vhost = "other".into();
+        });
+        check("--vhost=a=b list_queues", "list_queues", &[], |options| options.vhost = "a=b".into());
+        check("list_queues --formatter json -s", "list_queues", &[], |options| {
+            options.formatter = Formatter::Json;
+            (options.quiet, options.headings) = (true, false);
+        });
+        check("list_queues --online --longnames -t 5", "list_queues", &[], |options| {
+            options.timeout = Duration::from_secs(5);
+        });
+        check("--data-dir /x status", "status", &[], |options| options.data_dir = "/x".into());
+        check("-n /x status", "status", &[], |options| options.data_dir = "/x".into());
+        check("-n rabbit@localhost status", "status", &[], |_| {});
+        check("-n rabbit@vm status", "status", &[], |_| {});
+        check("delete_queue q -u --if-empty", "delete_queue", &["q"], |options| {
+            (options.if_unused, options.if_empty) = (true, true);
+        });
+        check("await_startup", "await_startup", &[], |options| options.timeout = STARTUP_TIMEOUT);
+        check("add_user u -- -secret", "add_user", &["u", "-secret"], |_| {});
+        check("set_permissions -p v u .* .* .*", "set_permissions", &["u", ".*", ".*", ".*"], |options| {
+            options.vhost = "v".into();
+        });
+        check("set_user_tags u", "set_user_tags", &["u"], |_| {});
+    }
+
+    #[test]
+    fn wrong_arguments_are_refused_in_rabbitmqs_words() {
+        for (line, expected) in [
+            ("add_user", "Error (argument validation): not enough arguments.\nArguments given:\n\tadd_user "),
+            ("delete_user", "Error (argument validation): not enough arguments."),
+            (
+                "delete_user a b",
+                "Error (argument validation): too many arguments.\nArguments given:\n\tdelete_user a b",
+            ),
+            ("set_permissions u a b", "Error (argument validation): not enough arguments."),
+            ("list_queues foo name", "Error (argument validation): Info key(s) foo are not supported"),
+            ("list_users --bogus", "Error (argument validation): Invalid options for this command:\n--bogus"),
+            ("list_users -p", "Error: -p needs a value"),
+            ("list_users -t 0", "Error: --timeout 0 is not a number of seconds"),
+            ("list_users --formatter erlang", "Error: --formatter erlang is unknown; allowed: table, json"),
+            ("-n rabbit@elsewhere status", "Error: --node rabbit@elsewhere is another machine"),
+            ("list_queue", "\nCommand 'list_queue' not found. Did you mean 'list_queues'?"),
+            ("frobnicate", "\nCommand 'frobnicate' not found. \n"),
+            ("", "Usage\n\nledgermq ctl"),
+        ] {
+            let error = run(line).expect_err(line);
+            assert!(error.starts_with(expected), "{line}: {error}");
+        }
+    }
+
+    #[test]
+    fn passwords_are_not_repeated() {
+        for line in ["add_user u canary x", "change_password u canary canary", "authenticate_user u canary x"]
+        {
+            assert!(!run(line).unwrap_err().contains("canary"), "{line}");
+        }
+    }
+
+    #[test]
+    fn there_is_help() {
+        for line in ["help", "list_queues --help", "help list_queues"] {
+            assert!(run(line).unwrap_err().starts_with("help: Usage"), "{line}");
+        }
+        assert!(run("help list_queues").unwrap_err().contains("messages_ready"));
+        assert!(run("help nothing").unwrap_err().contains("not found"));
+    }
+
+    #[test]
+    fn every_command_becomes_a_request() {
+        let options = run("list_users").unwrap().2;
+        for command in COMMANDS.iter().filter(|command| command.name != "version") {
+            assert!(command.request(&[], &options).is_some(), "{}", command.name);
+        }
+    }
+}

@@ -1,0 +1,279 @@
+//! The commands: their names, arguments, help, what is printed before they run, and the request they become.
+//! Names, order of arguments and texts are those of rabbitmqctl 3.10.
+
+use super::arguments::Options;
+use crate::auth::Secret;
+use crate::cli::control::ControlRequest;
+use crate::cli::rows;
+
+/// One command.
+#[derive(Debug)]
+pub(super) struct Command {
+    /// Its name.
+    pub(super) name: &'static str,
+    /// Its arguments, as shown in the usage.
+    pub(super) usage: &'static str,
+    /// What it does.
+    pub(super) help: &'static str,
+    /// Fewest arguments.
+    pub(super) least: usize,
+    /// Most arguments.
+    pub(super) most: usize,
+    /// What the arguments are.
+    pub(super) shape: Shape,
+}
+
+/// What kind of arguments a command takes.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(super) enum Shape {
+    /// As they are.
+    Plain,
+    /// A user and a password, which is read from standard input if it is not there.
+    Password,
+    /// Columns out of these; none means the default ones.
+    Columns {
+        /// All there are.
+        all: &'static [&'static str],
+        /// Those shown when none is asked for.
+        default: &'static [&'static str],
+    },
+    /// No columns to choose, but a listing of these.
+    Listing(&'static [&'static str]),
+}
+
+const fn plain(name: &'static str, usage: &'static str, count: usize, help: &'static str) -> Command {
+    Command { name, usage, help, least: count, most: count, shape: Shape::Plain }
+}
+
+const fn password(name: &'static str, help: &'static str) -> Command {
+    Command { name, usage: "<username> <password>", help, least: 1, most: 2, shape: Shape::Password }
+}
+
+const fn listing(
+    name: &'static str,
+    all: &'static [&'static str],
+    default: &'static [&'static str],
+    help: &'static str,
+) -> Command {
+    let shape = Shape::Columns { all, default };
+    Command { name, usage: "[<column>, ...]", help, least: 0, most: usize::MAX, shape }
+}
+
+const fn fixed(
+    name: &'static str,
+    usage: &'static str,
+    count: usize,
+    columns: &'static [&'static str],
+    help: &'static str,
+) -> Command {
+    Command { name, usage, help, least: count, most: count, shape: Shape::Listing(columns) }
+}
+
+/// All commands, in the order of the help.
+pub(super) static COMMANDS: [Command; 25] = [
+    plain("status", "", 0, "Shows the state of the broker"),
+    plain("stop", "", 0, "Stops the broker"),
+    plain("await_startup", "", 0, "Waits until the broker accepts clients"),
+    password("add_user", "Creates a user without permissions"),
+    password("change_password", "Changes a user's password"),
+    password("authenticate_user", "Checks a user's password"),
+    plain("delete_user", "<username>", 1, "Deletes a user with all permissions"),
+    fixed("list_users", "", 0, &["user", "tags"], "Lists users and their tags"),
+    Command {
+        name: "set_user_tags",
+        usage: "<username> <tag> [...]",
+        help: "Replaces a user's tags",
+        least: 1,
+        most: usize::MAX,
+        shape: Shape::Plain,
+    },
+    plain("add_vhost", "<vhost>", 1, "Creates a vhost"),
+    plain("delete_vhost", "<vhost>", 1, "Deletes a vhost with all it holds"),
+    listing("list_vhosts", rows::VHOST_COLUMNS, &["name"], "Lists vhosts"),
+    plain(
+        "set_permissions",
+        "[--vhost <vhost>] <username> <conf> <write> <read>",
+        4,
+        "Sets what a user may configure, write and read in a vhost",
+    ),
+    plain("clear_permissions", "[--vhost <vhost>] <username>", 1, "Takes all rights in a vhost from a user"),
+    fixed(
+        "list_permissions",
+        "[--vhost <vhost>]",
+        0,
+        &["user", "configure", "write", "read"],
+        "Lists the permissions in a vhost",
+    ),
+    fixed(
+        "list_user_permissions",
+        "<username>",
+        1,
+        &["vhost", "configure", "write", "read"],
+        "Lists the permissions of a user",
+    ),
+    listing("list_queues", rows::QUEUE_COLUMNS, &["name", "messages"], "Lists the queues of a vhost"),
+    listing("list_exchanges", rows::EXCHANGE_COLUMNS, &["name", "type"], "Lists the exchanges of a vhost"),
+    listing(
+        "list_bindings",
+        rows::BINDING_COLUMNS,
+        &["source_name", "source_kind", "destination_name", "destination_kind", "routing_key", "arguments"],
+        "Lists the bindings of a vhost",
+    ),
+    listing(
+        "list_connections",
+        rows::CONNECTION_COLUMNS,
+        &["user", "peer_host", "peer_port", "state"],
+        "Lists connections",
+    ),
+    listing(
+        "list_channels",
+        rows::CHANNEL_COLUMNS,
+        &["pid", "user", "consumer_count", "messages_unacknowledged"],
+        "Lists channels",
+    ),
+    listing(
+        "list_consumers",
+        rows::CONSUMER_COLUMNS,
+        &[
+            "queue_name",
+            "channel_pid",
+            "consumer_tag",
+            "ack_required",
+            "prefetch_count",
+            "active",
+            "arguments",
+        ],
+        "Lists the consumers of a vhost",
+    ),
+    plain("purge_queue", "[--vhost <vhost>] <queue>", 1, "Removes the ready messages of a queue"),
+    plain("delete_queue", "[--vhost <vhost>] <queue> [--if-empty|-e] [--if-unused|-u]", 1, "Deletes a queue"),
+    plain("version", "", 0, "Shows the version of this program"),
+];
+
+impl Command {
+    /// The command of this name.
+    pub(super) fn find(name: &str) -> Option<&'static Self> {
+        COMMANDS.iter().find(|command| command.name == name)
+    }
+
+    /// The columns of its listing, if it is one: those asked for, or the default ones.
+    pub(super) fn columns<'a>(&self, arguments: &'a [String]) -> Option<Vec<&'a str>> {
+        match self.shape {
+            Shape::Plain | Shape::Password => None,
+            Shape::Listing(columns) => Some(columns.to_vec()),
+            Shape::Columns { default, .. } if arguments.is_empty() => Some(default.to_vec()),
+            Shape::Columns { .. } => Some(arguments.iter().map(String::as_str).collect()),
+        }
+    }
+
+    /// What is printed before it runs; empty = nothing.
+    pub(super) fn banner(&self, arguments: &[String], options: &Options) -> String {
+        let vhost = &options.vhost;
+        let first = arguments.first().map_or("", String::as_str);
+        match self.name {
+            "add_user" => format!("Adding user \"{first}\" ..."),
+            "change_password" => format!("Changing password for user \"{first}\" ..."),
+            "authenticate_user" => format!("Authenticating user \"{first}\" ..."),
+            "delete_user" => format!("Deleting user \"{first}\" ..."),
+            "list_users" => "Listing users ...".to_owned(),
+            "set_user_tags" => {
+                let tags = arguments.get(1..).unwrap_or_default().join(", ");
+                format!("Setting tags for user \"{first}\" to [{tags}] ...")
+            }
+            "add_vhost" => format!("Adding vhost \"{first}\" ..."),
+            "delete_vhost" => format!("Deleting vhost \"{first}\" ..."),
+            "list_vhosts" => "Listing vhosts ...".to_owned(),
+            "set_permissions" => format!("Setting permissions for user \"{first}\" in vhost \"{vhost}\" ..."),
+            "clear_permissions" => {
+                format!("Clearing permissions for user \"{first}\" in vhost \"{vhost}\" ...")
+            }
+            "list_permissions" => format!("Listing permissions for vhost \"{vhost}\" ..."),
+            "list_user_permissions" => format!("Listing permissions for user \"{first}\" ..."),
+            "list_queues" => {
+                format!(
+                    "Timeout: {:.1} seconds ...\nListing queues for vhost {vhost} ...",
+                    options.timeout.as_secs_f64()
+                )
+            }
+            "list_exchanges" => format!("Listing exchanges for vhost {vhost} ..."),
+            "list_bindings" => format!("Listing bindings for vhost {vhost}..."),
+            "list_connections" => "Listing connections ...".to_owned(),
+            "list_channels" => "Listing channels ...".to_owned(),
+            "list_consumers" => format!("Listing consumers in vhost {vhost} ..."),
+            "purge_queue" => format!("Purging queue '{first}' in vhost '{vhost}' ..."),
+            "delete_queue" => {
+                let conditions = match (options.if_empty, options.if_unused) {
+                    (false, false) => "",
+                    (true, false) => "if queue is empty ",
+                    (false, true) => "if queue is unused ",
+                    (true, true) => "if queue is empty and if queue is unused ",
+                };
+                format!("Deleting queue '{first}' on vhost '{vhost}' {conditions}...")
+            }
+            "stop" => format!("Stopping the broker at {} ...", options.data_dir.display()),
+            _ => String::new(),
+        }
+    }
+
+    /// What is printed after it was done; empty = nothing.
+    pub(super) fn farewell(&self, message_count: Option<u64>) -> String {
+        match (self.name, message_count) {
+            ("add_user", _) => "Done. Don't forget to grant the user permissions to some virtual hosts! \
+                 See 'rabbitmqctl help set_permissions' to learn more."
+                .to_owned(),
+            ("authenticate_user", _) => "Success".to_owned(),
+            ("delete_queue", Some(count)) => {
+                format!("Queue was successfully deleted with {count} ready messages")
+            }
+            _ => String::new(),
+        }
+    }
+
+    /// The request it becomes; `None` for those that ask the broker nothing.
+    pub(super) fn request(&self, arguments: &[String], options: &Options) -> Option<ControlRequest> {
+        let vhost = options.vhost.clone();
+        let argument = |position: usize| arguments.get(position).cloned().unwrap_or_default();
+        let secret = || Secret::new(argument(1));
+        Some(match self.name {
+            "status" => ControlRequest::Status,
+            "stop" => ControlRequest::Stop,
+            "await_startup" => ControlRequest::AwaitStartup,
+            "add_user" => ControlRequest::AddUser { user: argument(0), password: secret() },
+            "change_password" => ControlRequest::ChangePassword { user: argument(0), password: secret() },
+            "authenticate_user" => ControlRequest::AuthenticateUser { user: argument(0), password: secret() },
+            "delete_user" => ControlRequest::DeleteUser { user: argument(0) },
+            "list_users" => ControlRequest::ListUsers,
+            "set_user_tags" => ControlRequest::SetUserTags {
+                user: argument(0),
+                tags: arguments.get(1..).unwrap_or_default().to_vec(),
+            },
+            "add_vhost" => ControlRequest::AddVhost { vhost: argument(0) },
+            "delete_vhost" => ControlRequest::DeleteVhost { vhost: argument(0) },
+            "list_vhosts" => ControlRequest::ListVhosts,
+            "set_permissions" => ControlRequest::SetPermissions {
+                vhost,
+                user: argument(0),
+                configure: argument(1),
+                write: argument(2),
+                read: argument(3),
+            },
+            "clear_permissions" => ControlRequest::ClearPermissions { vhost, user: argument(0) },
+            "list_permissions" => ControlRequest::ListPermissions { vhost },
+            "list_user_permissions" => ControlRequest::ListUserPermissions { user: argument(0) },
+            "list_queues" => ControlRequest::ListQueues { vhost },
+            "list_exchanges" => ControlRequest::ListExchanges { vhost },
+            "list_bindings" => ControlRequest::ListBindings { vhost },
+            "list_connections" => ControlRequest::ListConnections,
+            "list_channels" => ControlRequest::ListChannels,
+            "list_consumers" => ControlRequest::ListConsumers { vhost },
+            "purge_queue" => ControlRequest::PurgeQueue { vhost, queue: argument(0) },
+            "delete_queue" => ControlRequest::DeleteQueue {
+                vhost,
+                queue: argument(0),
+                if_unused: options.if_unused,
+                if_empty: options.if_empty,
+            },
+            _ => return None,
+        })
+    }
+}

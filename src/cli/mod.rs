@@ -1,0 +1,99 @@
+//! The command line: `ledgermq serve`, `ledgermq ctl COMMAND`, `ledgermq wal inspect|verify`. Reads arguments, prints,
+//! and turns outcomes into exit codes; decides nothing about messages.
+
+pub mod control;
+pub mod rows;
+
+mod ctl;
+mod exit;
+mod serve;
+mod wal;
+
+pub use exit::Exit;
+
+use clap::{ArgMatches, Command};
+use std::ffi::OsString;
+use std::path::Path;
+
+/// Runs the program with its arguments, the program's own name first.
+pub fn run(arguments: Vec<OsString>) -> Exit {
+    if called_rabbitmqctl(arguments.first()) {
+        return ctl::run(arguments.into_iter().skip(1).collect());
+    }
+    // rabbitmqctl's grammar (options anywhere, its own words for errors) is not clap's: its arguments go by untouched.
+    if arguments.get(1).is_some_and(|command| command == "ctl") {
+        return ctl::run(arguments.into_iter().skip(2).collect());
+    }
+    match grammar().try_get_matches_from(arguments) {
+        Ok(matches) => dispatch(&matches),
+        Err(error) => {
+            // A closed pipe is no reason for another exit code.
+            let _ = error.print();
+            if error.use_stderr() { Exit::Usage } else { Exit::Success }
+        }
+    }
+}
+
+fn dispatch(matches: &ArgMatches) -> Exit {
+    match matches.subcommand() {
+        Some(("serve", matches)) => serve::run(matches),
+        Some(("wal", matches)) => wal::run(matches),
+        // clap asks for one of the commands above.
+        Some(_) | None => Exit::Usage,
+    }
+}
+
+fn grammar() -> Command {
+    Command::new("ledgermq")
+        .version(env!("CARGO_PKG_VERSION"))
+        .about("A durable AMQP 0-9-1 message broker: a publisher confirm means the message is on disk")
+        .subcommand_required(true)
+        .arg_required_else_help(true)
+        .subcommand(serve::grammar())
+        .subcommand(
+            Command::new("ctl")
+                .about("Administers a running broker, with rabbitmqctl's commands")
+                .override_usage("ledgermq ctl [OPTIONS] COMMAND [ARGUMENTS]")
+                .after_help("`ledgermq ctl help` lists the commands."),
+        )
+        .subcommand(wal::grammar())
+}
+
+/// Whether a link named `rabbitmqctl` led here.
+fn called_rabbitmqctl(program: Option<&OsString>) -> bool {
+    program.and_then(|program| Path::new(program).file_name()).is_some_and(|name| name == "rabbitmqctl")
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn the_grammar_is_sound() {
+        grammar().debug_assert();
+    }
+
+    #[test]
+    fn a_link_named_rabbitmqctl_is_recognised() {
+        for (program, expected) in [
+            ("rabbitmqctl", true),
+            ("/usr/sbin/rabbitmqctl", true),
+            ("ledgermq", false),
+            ("/opt/rabbitmqctl/ledgermq", false),
+            ("", false),
+        ] {
+            assert_eq!(called_rabbitmqctl(Some(&program.into())), expected, "{program:?}");
+        }
+        assert!(!called_rabbitmqctl(None));
+    }
+
+    #[test]
+    fn unknown_commands_are_bad_usage() {
+        for arguments in
+            [&["ledgermq", "frobnicate"][..], &["ledgermq", "serve", "--frobnicate"], &["ledgermq"]]
+        {
+            assert_eq!(run(arguments.iter().map(Into::into).collect()), Exit::Usage, "{arguments:?}");
+        }
+        assert_eq!(run(vec!["ledgermq".into(), "--version".into()]), Exit::Success);
+    }
+}

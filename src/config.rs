@@ -1,0 +1,155 @@
+//! Configuration: a flag beats an environment variable beats the file beats the default. Every key can be given in all
+//! three: `--segment-bytes 64MiB`, `LEDGERMQ_SEGMENT_BYTES=64MiB`, `segment_bytes = "64MiB"`.
+//! What is unknown or not allowed is an error that names the key, the value, where it stands and what is allowed: a
+//! broker that starts with half of its settings is worse than one that does not start.
+//! The keys themselves are the table in [`keys`]; docs/configuration.md is made from it.
+
+mod keys;
+mod layers;
+mod spelling;
+mod value;
+
+pub use keys::{KEYS, Key, reference};
+pub use layers::ConfigError;
+pub(crate) use spelling::nearest;
+
+use crate::limits;
+use crate::vhost::DeliverMode;
+use ledgermq_storage::limits as storage_limits;
+use std::ffi::OsString;
+use std::net::{Ipv4Addr, SocketAddr};
+use std::path::PathBuf;
+
+/// How the broker's diagnostics look.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub enum LogFormat {
+    /// Lines for people.
+    #[default]
+    Human,
+    /// One JSON object per line.
+    Json,
+}
+
+/// Everything a user may set.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Config {
+    /// Directory of the store.
+    pub data_dir: PathBuf,
+    /// Where AMQP clients connect.
+    pub listen: SocketAddr,
+    /// Where the HTTP side listens; `None` = nowhere.
+    pub http_listen: Option<SocketAddr>,
+    /// Look of the diagnostics.
+    pub log_format: LogFormat,
+    /// Which diagnostics: a level, or `tracing`'s filter directives.
+    pub log_level: String,
+
+    /// Size of a WAL segment, bytes.
+    pub segment_bytes: u32,
+    /// Bytes appended and not yet durable, above which publishers wait.
+    pub staging_bytes_max: usize,
+    /// How long acknowledgements may wait for company, ms.
+    pub ack_flush_ms: u64,
+    /// WAL bytes between two checkpoints of the index.
+    pub checkpoint_bytes: u64,
+    /// Free disk space below which publishers are blocked, bytes.
+    pub disk_low_bytes: u64,
+    /// Memory for message bodies, all vhosts together, bytes.
+    pub body_memory_bytes: usize,
+    /// When a persistent message may be delivered.
+    pub deliver: DeliverMode,
+
+    /// Largest frame, bytes.
+    pub frame_bytes_max: u32,
+    /// Channels of a connection.
+    pub channels_max: u16,
+    /// Heartbeat interval offered, seconds; 0 = none.
+    pub heartbeat_s: u16,
+    /// Time from accept to connection.open, ms.
+    pub handshake_ms: u64,
+    /// Largest body, bytes.
+    pub message_bytes_max: u64,
+    /// Users that may log in only from this machine.
+    pub loopback_users: Vec<String>,
+    /// `product` of server-properties.
+    pub product: String,
+    /// `version` of server-properties.
+    pub product_version: String,
+    /// `cluster_name` of server-properties.
+    pub cluster_name: String,
+}
+
+impl Default for Config {
+    fn default() -> Self {
+        Self {
+            data_dir: PathBuf::from(DATA_DIR),
+            listen: SocketAddr::from((Ipv4Addr::LOCALHOST, 5672)),
+            http_listen: Some(SocketAddr::from((Ipv4Addr::LOCALHOST, 15672))),
+            log_format: LogFormat::Human,
+            log_level: "info".to_owned(),
+            segment_bytes: storage_limits::SEGMENT_BYTES,
+            staging_bytes_max: storage_limits::STAGING_BYTES_MAX,
+            ack_flush_ms: storage_limits::ACK_FLUSH_MS,
+            checkpoint_bytes: storage_limits::CHECKPOINT_BYTES,
+            disk_low_bytes: storage_limits::DISK_LOW_BYTES,
+            body_memory_bytes: limits::BODY_MEMORY_BYTES,
+            deliver: DeliverMode::AfterDurable,
+            frame_bytes_max: limits::FRAME_BYTES_MAX,
+            channels_max: limits::CHANNELS_MAX,
+            heartbeat_s: limits::HEARTBEAT_S,
+            handshake_ms: limits::HANDSHAKE_MS,
+            message_bytes_max: limits::MESSAGE_BYTES_MAX,
+            loopback_users: vec!["guest".to_owned()],
+            product: "LedgerMQ".to_owned(),
+            product_version: env!("CARGO_PKG_VERSION").to_owned(),
+            cluster_name: "ledgermq".to_owned(),
+        }
+    }
+}
+
+/// Default data directory.
+pub const DATA_DIR: &str = "./ledgermq-data";
+
+impl Config {
+    /// Puts the layers together: `flags` as (key, value), `file` if one was named by a flag, and the environment, which
+    /// may name one in `LEDGERMQ_CONFIG`.
+    ///
+    /// # Errors
+    /// The first setting that is unknown or not allowed, or a file that cannot be read.
+    pub fn load(
+        flags: &[(&str, String)],
+        file: Option<PathBuf>,
+        environment: impl Iterator<Item = (OsString, OsString)>,
+    ) -> Result<Self, ConfigError> {
+        let environment = layers::environment(environment)?;
+        let file = file.or_else(|| environment.file.clone());
+        let mut config = Self::default();
+        if let Some(path) = file {
+            let text =
+                std::fs::read_to_string(&path).map_err(|error| ConfigError::unreadable(&path, &error))?;
+            layers::file(&path, &text)?.apply(&mut config)?;
+        }
+        environment.settings.apply(&mut config)?;
+        layers::flags(flags).apply(&mut config)?;
+        config.check()?;
+        Ok(config)
+    }
+
+    /// Whether the values go together.
+    fn check(&self) -> Result<(), ConfigError> {
+        let segment_bytes = u64::from(self.segment_bytes);
+        // A record is a message with its keys and properties; it must fit a segment with the segment's own header.
+        if self.message_bytes_max.saturating_mul(2) > segment_bytes {
+            return Err(ConfigError::together(format!(
+                "message_bytes_max = {} does not go with segment_bytes = {}: a segment must hold at least two of the \
+                 largest messages",
+                value::show_bytes(self.message_bytes_max),
+                value::show_bytes(segment_bytes),
+            )));
+        }
+        Ok(())
+    }
+}
+
+#[cfg(test)]
+mod tests;

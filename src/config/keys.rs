@@ -1,0 +1,286 @@
+//! The keys: name, what is allowed, what it means, how it is set and shown. The command line, the environment, the file
+//! and docs/configuration.md are all made from this one table.
+
+use super::value::{address, bytes, label, number, show_bytes};
+use super::{Config, LogFormat};
+use crate::limits;
+use crate::vhost::DeliverMode;
+use ledgermq_storage::limits::{PAGE_BYTES, SEGMENT_BYTES_MAX, SEGMENT_BYTES_MIN};
+use std::fmt::Write;
+use std::path::PathBuf;
+
+/// One setting.
+#[derive(Debug)]
+pub struct Key {
+    /// Its name in the file; `--` with dashes on the command line, `LEDGERMQ_` in capitals in the environment.
+    pub name: &'static str,
+    /// What values are allowed.
+    pub allowed: &'static str,
+    /// What it does.
+    pub help: &'static str,
+    /// Takes a value; `None` if it is not allowed.
+    pub(super) set: fn(&mut Config, &str) -> Option<()>,
+    /// The value it has.
+    pub(super) show: fn(&Config) -> String,
+}
+
+const KIB: u64 = 1 << 10;
+const MIB: u64 = 1 << 20;
+const GIB: u64 = 1 << 30;
+
+/// All keys, in the order of the documentation.
+pub static KEYS: [Key; 21] = [
+    Key {
+        name: "data_dir",
+        allowed: "a directory; it is made if it is not there",
+        help: "Directory of the store",
+        set: |config, text| (!text.is_empty()).then(|| config.data_dir = PathBuf::from(text)),
+        show: |config| config.data_dir.display().to_string(),
+    },
+    Key {
+        name: "listen",
+        allowed: "ADDRESS:PORT, e.g. 127.0.0.1:5672 or [::]:5672; port 0 takes any free one",
+        help: "Where AMQP clients connect",
+        set: |config, text| address(text).map(|address| config.listen = address),
+        show: |config| config.listen.to_string(),
+    },
+    Key {
+        name: "http_listen",
+        allowed: "ADDRESS:PORT, or off",
+        help: "Where the HTTP side listens",
+        set: |config, text| {
+            config.http_listen = if text == "off" { None } else { Some(address(text)?) };
+            Some(())
+        },
+        show: |config| config.http_listen.map_or_else(|| "off".to_owned(), |address| address.to_string()),
+    },
+    Key {
+        name: "log_format",
+        allowed: "human or json",
+        help: "How diagnostics look",
+        set: |config, text| {
+            config.log_format = match text {
+                "human" => LogFormat::Human,
+                "json" => LogFormat::Json,
+                _ => return None,
+            };
+            Some(())
+        },
+        show: |config| {
+            match config.log_format {
+                LogFormat::Human => "human",
+                LogFormat::Json => "json",
+            }
+            .to_owned()
+        },
+    },
+    Key {
+        name: "log_level",
+        allowed: "error, warn, info, debug, trace, or directives such as info,ledgermq_storage=debug",
+        help: "Which diagnostics are written",
+        set: |config, text| {
+            let filter = tracing_subscriber::EnvFilter::try_new(text).ok()?;
+            (!text.is_empty()).then(|| drop(filter))?;
+            text.clone_into(&mut config.log_level);
+            Some(())
+        },
+        show: |config| config.log_level.clone(),
+    },
+    Key {
+        name: "segment_bytes",
+        allowed: "64KiB to 1GiB, a multiple of 4KiB",
+        help: "Size of a new WAL segment",
+        set: |config, text| {
+            let size = bytes(text, SEGMENT_BYTES_MIN.into()..=SEGMENT_BYTES_MAX.into())?;
+            size.is_multiple_of(PAGE_BYTES.into()).then(|| config.segment_bytes = size as u32)
+        },
+        show: |config| show_bytes(config.segment_bytes.into()),
+    },
+    Key {
+        name: "staging_bytes_max",
+        allowed: "1MiB to 4GiB",
+        help: "Bytes on their way to the disk, above which publishers wait",
+        set: |config, text| bytes(text, MIB..=4 * GIB).map(|size| config.staging_bytes_max = size as usize),
+        show: |config| show_bytes(config.staging_bytes_max as u64),
+    },
+    Key {
+        name: "ack_flush_ms",
+        allowed: "0 to 60000",
+        help: "How long acknowledgements may wait, in milliseconds, for other records to be written with",
+        set: |config, text| number(text, 0..=60_000).map(|ms| config.ack_flush_ms = ms),
+        show: |config| config.ack_flush_ms.to_string(),
+    },
+    Key {
+        name: "checkpoint_bytes",
+        allowed: "1MiB to 1024GiB",
+        help: "WAL bytes between two checkpoints of the index; a start after a crash reads about as much",
+        set: |config, text| bytes(text, MIB..=1024 * GIB).map(|size| config.checkpoint_bytes = size),
+        show: |config| show_bytes(config.checkpoint_bytes),
+    },
+    Key {
+        name: "disk_low_bytes",
+        allowed: "0 or more",
+        help: "Free disk space below which publishers are blocked",
+        set: |config, text| bytes(text, 0..=u64::MAX).map(|size| config.disk_low_bytes = size),
+        show: |config| show_bytes(config.disk_low_bytes),
+    },
+    Key {
+        name: "body_memory_bytes",
+        allowed: "1MiB to 1024GiB",
+        help: "Memory for message bodies of all queues; above, bodies of persistent messages are kept on disk only",
+        set: |config, text| {
+            bytes(text, MIB..=1024 * GIB).map(|size| config.body_memory_bytes = size as usize)
+        },
+        show: |config| show_bytes(config.body_memory_bytes as u64),
+    },
+    Key {
+        name: "deliver",
+        allowed: "after_durable or immediate",
+        help: "Whether a persistent message is delivered once it is on disk, or at once: a crash may then lose a message that somebody has seen",
+        set: |config, text| {
+            config.deliver = match text {
+                "after_durable" => DeliverMode::AfterDurable,
+                "immediate" => DeliverMode::Immediate,
+                _ => return None,
+            };
+            Some(())
+        },
+        show: |config| {
+            match config.deliver {
+                DeliverMode::AfterDurable => "after_durable",
+                DeliverMode::Immediate => "immediate",
+            }
+            .to_owned()
+        },
+    },
+    Key {
+        name: "frame_bytes_max",
+        allowed: "4KiB to 128KiB",
+        help: "Largest frame (frame_max) that clients may use",
+        set: |config, text| {
+            bytes(text, limits::FRAME_BYTES_MIN.into()..=limits::FRAME_BYTES_MAX.into())
+                .map(|size| config.frame_bytes_max = size as u32)
+        },
+        show: |config| show_bytes(config.frame_bytes_max.into()),
+    },
+    Key {
+        name: "channels_max",
+        allowed: "1 to 65535",
+        help: "Channels that one connection may open (channel_max)",
+        set: |config, text| number(text, 1..=65_535).map(|count| config.channels_max = count as u16),
+        show: |config| config.channels_max.to_string(),
+    },
+    Key {
+        name: "heartbeat_s",
+        allowed: "0 to 65535; 0 offers none",
+        help: "Heartbeat interval offered to clients, in seconds",
+        set: |config, text| number(text, 0..=65_535).map(|seconds| config.heartbeat_s = seconds as u16),
+        show: |config| config.heartbeat_s.to_string(),
+    },
+    Key {
+        name: "handshake_ms",
+        allowed: "100 to 600000",
+        help: "Time a client has from connecting to connection.open, in milliseconds",
+        set: |config, text| number(text, 100..=600_000).map(|ms| config.handshake_ms = ms),
+        show: |config| config.handshake_ms.to_string(),
+    },
+    Key {
+        name: "message_bytes_max",
+        allowed: "1KiB to 512MiB, and at most half of segment_bytes",
+        help: "Largest message body; larger ones are refused with 406",
+        set: |config, text| bytes(text, KIB..=512 * MIB).map(|size| config.message_bytes_max = size),
+        show: |config| show_bytes(config.message_bytes_max),
+    },
+    Key {
+        name: "loopback_users",
+        allowed: "names, separated by commas; or nothing",
+        help: "Users that may log in only from this machine",
+        set: |config, text| {
+            let names: Vec<String> =
+                text.split(',').map(|name| name.trim().to_owned()).filter(|name| !name.is_empty()).collect();
+            config.loopback_users = names;
+            Some(())
+        },
+        show: |config| config.loopback_users.join(","),
+    },
+    Key {
+        name: "product",
+        allowed: "1 to 255 bytes without control characters",
+        help: "Name the broker gives itself to clients; some choose their behaviour by it",
+        set: |config, text| label(text).map(|label| config.product = label),
+        show: |config| config.product.clone(),
+    },
+    Key {
+        name: "product_version",
+        allowed: "1 to 255 bytes without control characters",
+        help: "Version the broker tells clients",
+        set: |config, text| label(text).map(|label| config.product_version = label),
+        show: |config| config.product_version.clone(),
+    },
+    Key {
+        name: "cluster_name",
+        allowed: "1 to 255 bytes without control characters",
+        help: "Name of the installation, told to clients",
+        set: |config, text| label(text).map(|label| config.cluster_name = label),
+        show: |config| config.cluster_name.clone(),
+    },
+];
+
+impl Key {
+    /// Its flag, without the dashes before it.
+    pub fn flag(&self) -> String {
+        self.name.replace('_', "-")
+    }
+
+    /// Its environment variable.
+    pub fn variable(&self) -> String {
+        format!("LEDGERMQ_{}", self.name.to_ascii_uppercase())
+    }
+
+    /// Its default, as a user would write it.
+    pub fn default_text(&self) -> String {
+        (self.show)(&Config::default())
+    }
+}
+
+/// The text of docs/configuration.md.
+pub fn reference() -> String {
+    let mut text = INTRODUCTION.to_owned();
+    for key in &KEYS {
+        // Writing to a string does not fail.
+        let _ = write!(
+            text,
+            "\n### `{}`\n\n{}.\n\n- allowed: {}\n- default: `{}`\n- flag `--{}`, variable `{}`\n",
+            key.name,
+            key.help,
+            key.allowed,
+            key.default_text(),
+            key.flag(),
+            key.variable(),
+        );
+    }
+    text
+}
+
+const INTRODUCTION: &str = "\
+# Configuration
+
+`ledgermq serve` needs none. Every key below can be given as a flag, as an environment variable, or in a TOML file that
+`--config FILE` or `LEDGERMQ_CONFIG` names; a flag beats a variable, a variable beats the file, the file beats the
+default. Sizes are bytes, or have a unit: `64KiB`, `16MiB`, `2GiB`.
+
+```toml
+data_dir = \"/var/lib/ledgermq\"
+listen = \"0.0.0.0:5672\"
+disk_low_bytes = \"5GiB\"
+loopback_users = [\"guest\"]
+```
+
+An unknown key or a value that is not allowed stops the broker before it opens anything (exit code 64), with a sentence
+that names the key, the value, where it stands, and what is allowed. Variables that Kubernetes makes for a service called
+`ledgermq` (`LEDGERMQ_PORT…`, `LEDGERMQ_SERVICE_…`) are passed over.
+
+This page is made from the program: a test compares them.
+
+## Keys
+";

@@ -1,0 +1,165 @@
+//! Where settings come from. Each layer is a list of (key, value, where it stands); unknown keys are found when a layer
+//! is read, bad values when it is applied.
+
+use super::Config;
+use super::keys::{KEYS, Key};
+use super::spelling::nearest;
+use std::ffi::OsString;
+use std::fmt;
+use std::path::{Path, PathBuf};
+
+/// A setting that cannot be used. A sentence for a person.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct ConfigError(String);
+
+impl fmt::Display for ConfigError {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str(&self.0)
+    }
+}
+
+impl std::error::Error for ConfigError {}
+
+impl ConfigError {
+    pub(super) fn unreadable(path: &Path, error: &std::io::Error) -> Self {
+        Self(format!("configuration file {} cannot be read: {error}", path.display()))
+    }
+
+    pub(super) fn together(sentence: String) -> Self {
+        Self(sentence)
+    }
+
+    fn unknown(name: &str, place: &str) -> Self {
+        let hint = match nearest(name, KEYS.iter().map(|key| key.name)) {
+            Some(known) => format!("did you mean {known}?"),
+            None => format!("known keys: {}", KEYS.each_ref().map(|key| key.name).join(", ")),
+        };
+        Self(format!("unknown key {name} ({place}): {hint}"))
+    }
+}
+
+/// One layer, ready to be laid over a configuration.
+#[derive(Debug, Default)]
+pub(super) struct Settings {
+    settings: Vec<Setting>,
+}
+
+#[derive(Debug)]
+struct Setting {
+    key: &'static Key,
+    value: String,
+    place: String,
+}
+
+impl Settings {
+    /// Lays the settings over the configuration.
+    ///
+    /// # Errors
+    /// The first value that is not allowed.
+    pub(super) fn apply(&self, config: &mut Config) -> Result<(), ConfigError> {
+        for Setting { key, value, place } in &self.settings {
+            if (key.set)(config, value).is_none() {
+                return Err(ConfigError(format!(
+                    "{} = {value:?} ({place}) is not allowed: {}",
+                    key.name, key.allowed
+                )));
+            }
+        }
+        Ok(())
+    }
+
+    fn push(&mut self, key: &'static Key, value: String, place: String) {
+        self.settings.push(Setting { key, value, place });
+    }
+}
+
+/// The settings in the environment, and the file it names.
+#[derive(Debug)]
+pub(super) struct Environment {
+    pub(super) settings: Settings,
+    pub(super) file: Option<PathBuf>,
+}
+
+const PREFIX: &str = "LEDGERMQ_";
+/// Variables under our prefix that are not settings: a Kubernetes service called `ledgermq` puts its address into every
+/// container under these names; tests use the last.
+const FOREIGN: [&str; 4] = ["PORT", "PORT_", "SERVICE_", "TEST_"];
+
+/// The flags of the command line, by key.
+pub(super) fn flags(flags: &[(&str, String)]) -> Settings {
+    let mut settings = Settings::default();
+    for (name, value) in flags {
+        if let Some(key) = key(name) {
+            settings.push(key, value.clone(), format!("flag --{}", name.replace('_', "-")));
+        }
+    }
+    settings
+}
+
+/// The `LEDGERMQ_…` variables.
+pub(super) fn environment(
+    variables: impl Iterator<Item = (OsString, OsString)>,
+) -> Result<Environment, ConfigError> {
+    let mut environment = Environment { settings: Settings::default(), file: None };
+    for (variable, value) in variables {
+        let Some(variable) = variable.to_str() else { continue };
+        let Some(name) = variable.strip_prefix(PREFIX) else { continue };
+        if name == "CONFIG" {
+            environment.file = Some(value.into());
+            continue;
+        }
+        let place = format!("environment variable {variable}");
+        let Some(key) = key(&name.to_ascii_lowercase()) else {
+            if is_foreign(name) {
+                continue;
+            }
+            return Err(ConfigError::unknown(&name.to_ascii_lowercase(), &place));
+        };
+        let value = value.into_string().map_err(|value| {
+            ConfigError(format!("{} = {} ({place}) is not UTF-8", key.name, value.display()))
+        })?;
+        environment.settings.push(key, value, place);
+    }
+    Ok(environment)
+}
+
+fn is_foreign(name: &str) -> bool {
+    FOREIGN.iter().any(|known| if known.ends_with('_') { name.starts_with(known) } else { name == *known })
+}
+
+/// The keys of a TOML file.
+pub(super) fn file(path: &Path, text: &str) -> Result<Settings, ConfigError> {
+    let place = format!("file {}", path.display());
+    let table: toml::Table = text.parse().map_err(|error: toml::de::Error| {
+        ConfigError(format!("{place} is not TOML: {}", error.to_string().trim_end()))
+    })?;
+    let mut settings = Settings::default();
+    for (name, value) in table {
+        let key = key(&name).ok_or_else(|| ConfigError::unknown(&name, &place))?;
+        let value = plain(&value).ok_or_else(|| {
+            ConfigError(format!("{name} = {value} ({place}) is not allowed: {}", key.allowed))
+        })?;
+        settings.push(key, value, place.clone());
+    }
+    Ok(settings)
+}
+
+/// Texts and numbers as they are, lists of texts with commas.
+fn plain(value: &toml::Value) -> Option<String> {
+    match value {
+        toml::Value::String(text) => Some(text.clone()),
+        toml::Value::Integer(number) => Some(number.to_string()),
+        toml::Value::Array(items) => {
+            let items: Option<Vec<&str>> = items.iter().map(toml::Value::as_str).collect();
+            Some(items?.join(","))
+        }
+        toml::Value::Float(_)
+        | toml::Value::Boolean(_)
+        | toml::Value::Datetime(_)
+        | toml::Value::Table(_) => None,
+    }
+}
+
+fn key(name: &str) -> Option<&'static Key> {
+    KEYS.iter().find(|key| key.name == name)
+}

@@ -1,0 +1,160 @@
+//! Frames to whom they are for: the handshake, the connection, or a channel. Decides by the stage who may say what; the
+//! rest is theirs.
+
+use super::handshake::{Handshake, out_of_turn};
+use super::{Connection, ConnectionEffects, Fatal, Request, Stage};
+use crate::protocol::client_method::ClientMethod;
+use crate::protocol::frame::{self, Frame};
+use crate::protocol::method_id::MethodId;
+use crate::protocol::reply::{ConnectionCode, ConnectionError};
+use crate::protocol::server_method::ServerMethod;
+
+impl Connection {
+    /// Whether bytes from the socket can be handled now.
+    pub(super) fn listens(&self) -> bool {
+        match &self.stage {
+            Stage::Handshake { step, .. } => step.listens(),
+            Stage::Running(running) => !running.parked_too_much(),
+            Stage::Detaching | Stage::Closing { .. } | Stage::Lingering { .. } => true,
+            Stage::Over => false,
+        }
+    }
+
+    /// Handles the first frame of `input`. Returns how many bytes it took; 0 if it is incomplete.
+    pub(super) fn step(
+        &mut self,
+        input: &[u8],
+        now_ms: u64,
+        out: &mut ConnectionEffects,
+    ) -> Result<usize, Fatal> {
+        match &self.stage {
+            Stage::Handshake { step: Handshake::AwaitHeader, .. } => {
+                return Ok(self.protocol_header(input, out));
+            }
+            Stage::Detaching | Stage::Lingering { .. } | Stage::Closing { deaf: true, .. } | Stage::Over => {
+                return Ok(input.len());
+            }
+            Stage::Handshake { .. } | Stage::Running(_) | Stage::Closing { deaf: false, .. } => {}
+        }
+        let (frame, length) = match frame::decode(input, self.frame_bytes_max) {
+            Ok(Some(decoded)) => decoded,
+            Ok(None) => return Ok(0),
+            Err(error) => {
+                self.lose_track(&error, now_ms, out);
+                return Ok(input.len());
+            }
+        };
+        match self.stage {
+            Stage::Running(_) => self.running_frame(frame, now_ms, out)?,
+            Stage::Handshake { .. } => self.handshake_frame(frame, now_ms, out)?,
+            _ => self.closing_frame(frame, out),
+        }
+        Ok(length)
+    }
+
+    fn running_frame(
+        &mut self,
+        frame: Frame<'_>,
+        now_ms: u64,
+        out: &mut ConnectionEffects,
+    ) -> Result<(), Fatal> {
+        let Stage::Running(running) = &mut self.stage else { return Ok(()) };
+        match frame {
+            Frame::Method { channel: 0, payload } => {
+                let method = decode(payload)?;
+                self.connection_method(&method, now_ms, out)
+            }
+            Frame::Method { channel, payload } => {
+                let method = decode(payload)?;
+                running.method(channel, method, &self.client, self.frame_bytes_max, out)
+            }
+            Frame::Header { channel, payload } => {
+                running.header(channel, payload, &self.client, self.frame_bytes_max, out)
+            }
+            Frame::Body { channel, payload } => {
+                running.body(channel, payload, &self.client, self.frame_bytes_max, out)
+            }
+            Frame::Heartbeat => Ok(()),
+        }
+    }
+
+    /// A method on channel 0 of a connection that runs.
+    fn connection_method(
+        &mut self,
+        method: &ClientMethod<'_>,
+        now_ms: u64,
+        out: &mut ConnectionEffects,
+    ) -> Result<(), Fatal> {
+        match method {
+            ClientMethod::ConnectionClose { .. } => {
+                self.close_by_client(out);
+                Ok(())
+            }
+            // Passwords do not expire, so there is nothing to renew; clients with tokens expect the answer.
+            ClientMethod::ConnectionUpdateSecret { .. } => {
+                out.outbound.method(0, &ServerMethod::ConnectionUpdateSecretOk);
+                self.heartbeat.sent(now_ms);
+                Ok(())
+            }
+            other => {
+                let text = "unexpected method in connection state running";
+                Err((ConnectionError::new(ConnectionCode::ChannelError, text), other.id()))
+            }
+        }
+    }
+
+    fn handshake_frame(
+        &mut self,
+        frame: Frame<'_>,
+        now_ms: u64,
+        out: &mut ConnectionEffects,
+    ) -> Result<(), Fatal> {
+        let Stage::Handshake { step, .. } = &self.stage else { return Ok(()) };
+        match frame {
+            Frame::Method { channel: 0, payload } => {
+                let method = decode(payload)?;
+                self.handshake_method(method, now_ms, out)
+            }
+            Frame::Method { payload, .. } => {
+                Err((out_of_turn(step.name()), MethodId::of(payload).unwrap_or_default()))
+            }
+            Frame::Header { .. } | Frame::Body { .. } => {
+                let text = format!("unexpected content in connection state {}", step.name());
+                Err((ConnectionError::new(ConnectionCode::UnexpectedFrame, text), MethodId::default()))
+            }
+            Frame::Heartbeat => Ok(()),
+        }
+    }
+
+    /// A frame while our connection.close waits for its answer: nothing else counts any more.
+    fn closing_frame(&mut self, frame: Frame<'_>, out: &mut ConnectionEffects) {
+        let Frame::Method { channel: 0, payload } = frame else { return };
+        match ClientMethod::decode(payload) {
+            Ok(ClientMethod::ConnectionCloseOk) => self.close_socket(out),
+            Ok(ClientMethod::ConnectionClose { .. }) => {
+                out.outbound.method(0, &ServerMethod::ConnectionCloseOk);
+            }
+            Ok(_) | Err(_) => {}
+        }
+    }
+
+    /// The boundaries of frames are lost: says why, and hears nothing any more.
+    fn lose_track(&mut self, error: &ConnectionError, now_ms: u64, out: &mut ConnectionEffects) {
+        match &mut self.stage {
+            Stage::Closing { deaf, .. } => *deaf = true,
+            Stage::Handshake { .. } | Stage::Running(_) => {
+                self.fail(error, MethodId::default(), now_ms, out);
+                if let Stage::Closing { deaf, .. } = &mut self.stage {
+                    *deaf = true;
+                }
+            }
+            Stage::Detaching | Stage::Lingering { .. } | Stage::Over => {
+                out.requests.push(Request::Log(format!("{} sent no frame: {error}", self.peer)));
+            }
+        }
+    }
+}
+
+fn decode(payload: &[u8]) -> Result<ClientMethod<'_>, Fatal> {
+    ClientMethod::decode(payload).map_err(|error| (error, MethodId::of(payload).unwrap_or_default()))
+}

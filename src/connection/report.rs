@@ -1,0 +1,90 @@
+//! What an operator sees of a connection and its channels: plain data, made on request.
+
+use super::{Connection, Peer, Stage};
+use crate::vhost::command::ConnectionId;
+use std::sync::Arc;
+
+/// A connection at one moment.
+#[derive(Clone, Debug)]
+pub struct ConnectionReport {
+    /// Which.
+    pub id: ConnectionId,
+    /// The client's and our address.
+    pub peer: Peer,
+    /// `starting`, `securing`, `tuning`, `opening`, `running`, `blocked`, `closing`, `closed`.
+    pub state: &'static str,
+    /// User, once known.
+    pub user: Option<Arc<str>>,
+    /// Vhost, once asked for.
+    pub vhost: Option<Arc<str>>,
+    /// `connection_name` of the client's properties.
+    pub name: Option<String>,
+    /// `product` and `version` of the client's properties.
+    pub client: Option<String>,
+    /// Largest frame, bytes.
+    pub frame_bytes_max: u32,
+    /// Seconds; 0 = off.
+    pub heartbeat_s: u16,
+    /// Open channels, ascending.
+    pub channels: Vec<ChannelReport>,
+}
+
+/// A channel at one moment.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct ChannelReport {
+    /// Its number.
+    pub number: u16,
+    /// Confirms its publishes.
+    pub confirm: bool,
+    /// In a transaction.
+    pub transactional: bool,
+    /// Consumers on it.
+    pub consumer_count: usize,
+    /// Deliveries not settled yet.
+    pub unacked_count: usize,
+    /// Publishes not confirmed yet.
+    pub unconfirmed_count: u64,
+}
+
+impl Connection {
+    /// What there is to see, for an operator.
+    pub fn report(&self) -> ConnectionReport {
+        let state = match &self.stage {
+            Stage::Handshake { step, .. } => step.name(),
+            Stage::Running(_) if self.is_blocked() => "blocked",
+            Stage::Running(_) => "running",
+            Stage::Detaching | Stage::Closing { .. } => "closing",
+            Stage::Lingering { .. } | Stage::Over => "closed",
+        };
+        ConnectionReport {
+            id: self.id,
+            peer: self.peer,
+            state,
+            user: self.client.user.clone(),
+            vhost: self.client.vhost.clone(),
+            name: self.client.name.clone(),
+            client: self.client.product.clone(),
+            frame_bytes_max: self.frame_bytes_max,
+            heartbeat_s: self.heartbeat.interval_s(),
+            channels: self.channel_reports(),
+        }
+    }
+
+    fn channel_reports(&self) -> Vec<ChannelReport> {
+        let Stage::Running(running) = &self.stage else { return Vec::new() };
+        let report = |(number, channel): (&u16, &crate::channel::Channel)| {
+            let figures = channel.figures()?;
+            Some(ChannelReport {
+                number: *number,
+                confirm: figures.confirm,
+                transactional: figures.transactional,
+                consumer_count: figures.consumer_count,
+                unacked_count: figures.unacked_count,
+                unconfirmed_count: figures.unconfirmed_count,
+            })
+        };
+        let mut reports: Vec<_> = running.channels.iter().filter_map(report).collect();
+        reports.sort_unstable_by_key(|report| report.number);
+        reports
+    }
+}

@@ -1,0 +1,83 @@
+//! The types of exchange, their names on the wire, and the exchanges that every vhost has from birth.
+
+use std::fmt;
+
+/// How an exchange decides where a message goes.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
+pub enum ExchangeKind {
+    /// The binding key equals the routing key.
+    Direct,
+    /// Every binding.
+    Fanout,
+    /// The binding key is a pattern over the words of the routing key.
+    Topic,
+    /// The binding's arguments are compared with the message's headers.
+    Headers,
+}
+
+impl ExchangeKind {
+    /// The type with this name on the wire; `None` if nobody knows it.
+    pub fn from_name(name: &str) -> Option<Self> {
+        match name {
+            "direct" => Some(Self::Direct),
+            "fanout" => Some(Self::Fanout),
+            "topic" => Some(Self::Topic),
+            "headers" => Some(Self::Headers),
+            _ => None,
+        }
+    }
+
+    /// Its name on the wire.
+    pub fn name(self) -> &'static str {
+        match self {
+            Self::Direct => "direct",
+            Self::Fanout => "fanout",
+            Self::Topic => "topic",
+            Self::Headers => "headers",
+        }
+    }
+}
+
+impl fmt::Display for ExchangeKind {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str(self.name())
+    }
+}
+
+/// An exchange that every vhost has from birth: durable, never deleted.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Predeclared {
+    /// Name.
+    pub name: &'static str,
+    /// Type.
+    pub kind: ExchangeKind,
+    /// Clients cannot publish to it.
+    pub internal: bool,
+}
+
+/// The exchanges of a new vhost. The first is the default exchange, to which every queue is bound by its name.
+/// Source: AMQP 0-9-1 §3.1.3; RabbitMQ adds `amq.match` as a second name of `amq.headers`, and the trace exchange.
+pub const PREDECLARED: [Predeclared; 7] = [
+    Predeclared { name: "", kind: ExchangeKind::Direct, internal: false },
+    Predeclared { name: "amq.direct", kind: ExchangeKind::Direct, internal: false },
+    Predeclared { name: "amq.fanout", kind: ExchangeKind::Fanout, internal: false },
+    Predeclared { name: "amq.headers", kind: ExchangeKind::Headers, internal: false },
+    Predeclared { name: "amq.match", kind: ExchangeKind::Headers, internal: false },
+    Predeclared { name: "amq.rabbitmq.trace", kind: ExchangeKind::Topic, internal: true },
+    Predeclared { name: "amq.topic", kind: ExchangeKind::Topic, internal: false },
+];
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn names_come_back() {
+        for name in ["direct", "fanout", "topic", "headers"] {
+            assert_eq!(ExchangeKind::from_name(name).map(ExchangeKind::name), Some(name));
+        }
+        for name in ["", "Direct", "direct ", "x-delayed-message"] {
+            assert_eq!(ExchangeKind::from_name(name), None, "{name:?}");
+        }
+    }
+}

@@ -1,0 +1,77 @@
+//! Every bound of the broker, with its unit, and what happens when it is reached. A bound that a user may move is the
+//! default of a configuration key; the others are constants.
+
+/// Smallest `frame_max` a client may ask for, bytes; below: 530. Source: AMQP 0-9-1 §4.2.3.
+pub const FRAME_BYTES_MIN: u32 = 4096;
+/// Largest `frame_max` offered in connection.tune, bytes.
+pub const FRAME_BYTES_MAX: u32 = 131_072;
+/// Largest frame before tune-ok, bytes; above: 501.
+pub const FRAME_BYTES_BEFORE_TUNE: u32 = 8192;
+/// Channels of a connection offered in connection.tune; more: 530.
+pub const CHANNELS_MAX: u16 = 2047;
+/// Heartbeat interval offered in connection.tune, seconds.
+pub const HEARTBEAT_S: u16 = 60;
+/// Time from accept to connection.open, ms; then the socket is closed.
+pub const HANDSHAKE_MS: u64 = 10_000;
+/// Default for the largest body, bytes; above: 406 on the channel.
+pub const MESSAGE_BYTES_MAX: u64 = 16 * 1024 * 1024;
+/// Nesting of field tables and arrays; deeper: 502.
+pub const TABLE_DEPTH_MAX: usize = 16;
+/// Names of queues, exchanges, keys, tags: bytes of an AMQP short string.
+pub const SHORT_STRING_BYTES_MAX: usize = 255;
+/// Delivered bytes on their way to one connection; above: its consumers wait.
+pub const OUTBOX_BYTES_MAX: usize = 2 * 1024 * 1024;
+/// Bytes of commands a connection may have on their way to its vhost; above: its socket is not read.
+pub const INBOX_BYTES_MAX: usize = 4 * 1024 * 1024;
+/// Bytes of publishes kept by one transaction; above: 406 on the channel.
+pub const TRANSACTION_BYTES_MAX: usize = 32 * 1024 * 1024;
+/// Consumers of a channel; more: 530.
+pub const CONSUMERS_PER_CHANNEL_MAX: usize = 10_000;
+/// Values of one field table, those of its inner tables included; more: refused as malformed.
+pub const TABLE_PAIRS_MAX: usize = 65_536;
+/// Bodies up to this many bytes are copied into the buffer of what goes out; larger ones are written from where they are.
+pub const OUTBOUND_COPY_BYTES_MAX: usize = 4096;
+/// Words `#` in the binding key of a topic exchange; more: 406 on the channel.
+pub const TOPIC_HASHES_MAX: usize = 8;
+/// Bodies of a queue read back at once, and kept in memory for consumers beyond the budget: messages.
+pub const HEAD_MESSAGES_MAX: usize = 256;
+/// The same in bytes; a single message may be larger.
+pub const HEAD_BYTES_MAX: usize = 1024 * 1024;
+/// Entries at the head of a queue that stay in memory when segments behind them are sealed: messages.
+pub const HEAD_ENTRIES_MIN: u64 = 4096;
+/// Default for the memory that message bodies may take, all vhosts together, bytes; above: persistent bodies are kept on
+/// disk only.
+pub const BODY_MEMORY_BYTES: usize = 256 * 1024 * 1024;
+/// Largest body a content header may announce whatever is configured, bytes; above: 501.
+pub const CONTENT_BYTES_MAX: u64 = 512 * 1024 * 1024;
+/// Half-received bodies on all channels of a connection, bytes, or the largest message if that is more; above: the
+/// connection is closed with 320.
+pub const ASSEMBLY_BYTES_MAX: u64 = 64 * 1024 * 1024;
+/// What a body of several frames reserves first, bytes: it grows with what arrives, never by what is announced.
+pub const ASSEMBLY_RESERVE_BYTES: usize = 64 * 1024;
+/// Largest `expiration` of a message, ms (ten years); above: 406.
+pub const EXPIRATION_MS_MAX: u64 = 315_360_000_000;
+/// Properties a channel keeps to recognise the next ones by, bytes; larger ones are copied and checked each time.
+pub const PROPERTIES_KEPT_BYTES_MAX: usize = 512;
+/// Permissions a channel remembers; the oldest is asked again when there are more.
+pub const CHANNEL_PERMISSIONS_MAX: usize = 12;
+/// Publishes a connection holds back while an alarm is on, bytes; above: its socket is not read.
+pub const PARKED_BYTES_MAX: usize = 1024 * 1024;
+/// How long a client gets to answer connection.close, or to close its socket after ours, ms.
+pub const CLOSE_GRACE_MS: u64 = 3_000;
+/// How long a refused login without the right to an answer waits for its socket to be closed, ms.
+pub const REFUSED_LOGIN_MS: u64 = 3_000;
+/// Bytes waiting for a client that does not read; above: nothing more is read from it.
+pub const UNWRITTEN_BYTES_MAX: usize = 2 * OUTBOX_BYTES_MAX;
+/// Clients the system lets wait until they are accepted.
+pub const LISTEN_BACKLOG: u32 = 4096;
+/// Open files kept for the store, the listeners and operators; clients get the rest.
+pub const RESERVED_FILES: usize = 128;
+/// Length of a request line on the control socket, bytes; longer: refused.
+pub const CONTROL_LINE_BYTES_MAX: usize = 64 * 1024;
+/// Resident memory, percent of what the process may take; above: publishers are blocked.
+pub const MEMORY_HIGH_PERCENT: u64 = 50;
+/// Resident memory, percent of what the process may take; below: they may go on.
+pub const MEMORY_CLEAR_PERCENT: u64 = 45;
+/// Messages a queue hands out before the next queue is looked at.
+pub const DELIVERIES_PER_TURN: usize = 128;

@@ -1,0 +1,88 @@
+//! `/metrics` in Prometheus's text format, with RabbitMQ's names where RabbitMQ counts the same thing.
+
+use crate::server::{Broker, BrokerMetrics};
+use axum::extract::State;
+use axum::http::header;
+use axum::response::IntoResponse;
+use std::fmt::{Display, Write};
+use std::sync::Arc;
+
+/// All counters, as they stand now.
+pub(super) async fn metrics(State(broker): State<Arc<Broker>>) -> impl IntoResponse {
+    ([(header::CONTENT_TYPE, "text/plain; version=0.0.4")], page(&broker.metrics().await))
+}
+
+fn page(metrics: &BrokerMetrics) -> String {
+    let mut page = Page::default();
+    page.gauge("ledgermq_uptime_seconds", "Time since the start", metrics.uptime_ms / 1000);
+    page.gauge("rabbitmq_connections", "Open connections", metrics.connections);
+    page.gauge("rabbitmq_channels", "Open channels", metrics.channels);
+    page.gauge("rabbitmq_queues", "Queues", metrics.queues);
+    page.gauge("rabbitmq_consumers", "Consumers", metrics.consumers);
+    page.gauge("rabbitmq_queue_messages_ready", "Messages waiting", metrics.ready);
+    page.gauge("rabbitmq_queue_messages_unacked", "Messages with consumers", metrics.unacked);
+    page.gauge("rabbitmq_process_resident_memory_bytes", "Resident memory", metrics.resident_bytes);
+    page.gauge("ledgermq_body_memory_bytes", "Memory that message bodies take", metrics.body_memory_bytes);
+    for alarm in ["memory", "disk"] {
+        let on = u8::from(metrics.alarms.contains(&alarm));
+        page.gauge(&format!("ledgermq_alarm_{alarm}"), "1 while the alarm is on", on);
+    }
+    let totals = &metrics.totals;
+    let counters = [
+        ("rabbitmq_global_messages_received_total", "Publishes received", totals.published_count),
+        ("rabbitmq_global_messages_confirmed_total", "Publishes confirmed", totals.confirmed_count),
+        ("ledgermq_messages_refused_total", "Publishes refused", totals.refused_count),
+        ("ledgermq_messages_unroutable_total", "Publishes no queue took", totals.unroutable_count),
+        ("rabbitmq_global_messages_unroutable_returned_total", "Publishes sent back", totals.returned_count),
+        ("rabbitmq_global_messages_delivered_total", "Messages delivered", totals.delivered_count),
+        ("rabbitmq_global_messages_acknowledged_total", "Messages acknowledged", totals.acked_count),
+        ("ledgermq_messages_requeued_total", "Messages put back", totals.requeued_count),
+        ("ledgermq_messages_damaged_total", "Messages set aside as damaged", totals.damaged_count),
+    ];
+    for (name, help, value) in counters {
+        page.counter(name, help, value);
+    }
+    if let Some(store) = &metrics.store {
+        page.gauge("ledgermq_wal_durable_lsn", "Records below survive a power cut", store.progress.durable.0);
+        page.gauge("ledgermq_wal_written_lsn", "Records below survive a crash", store.progress.written.0);
+        page.gauge("ledgermq_wal_staged_bytes", "Bytes appended and not yet written", store.staged_bytes);
+        page.gauge("ledgermq_wal_segments", "Files of the log", store.segment_count);
+        page.gauge("ledgermq_wal_segment_bytes", "Bytes of the files of the log", store.segment_bytes);
+        page.gauge("rabbitmq_disk_space_available_bytes", "Free disk space", store.free_bytes);
+    }
+    page.text
+}
+
+#[derive(Default)]
+struct Page {
+    text: String,
+}
+
+impl Page {
+    fn gauge(&mut self, name: &str, help: &str, value: impl Display) {
+        self.line(name, help, "gauge", value);
+    }
+
+    fn counter(&mut self, name: &str, help: &str, value: impl Display) {
+        self.line(name, help, "counter", value);
+    }
+
+    fn line(&mut self, name: &str, help: &str, kind: &str, value: impl Display) {
+        // Writing to a String cannot fail.
+        let _ = writeln!(self.text, "# HELP {name} {help}\n# TYPE {name} {kind}\n{name} {value}");
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn every_number_has_its_help_and_its_type() {
+        let text = page(&BrokerMetrics { connections: 3, alarms: vec!["disk"], ..BrokerMetrics::default() });
+        assert!(text.contains("# TYPE rabbitmq_connections gauge\nrabbitmq_connections 3\n"));
+        assert!(text.contains("\nledgermq_alarm_disk 1\n"));
+        assert!(text.contains("\nledgermq_alarm_memory 0\n"));
+        assert!(!text.contains("wal_durable"), "what is not known is not said");
+    }
+}

@@ -1,0 +1,445 @@
+//! One queue: what waits, who holds what, who is next. A self-contained value: it could move into a core of its own.
+//! Pure: the vhost writes to the log, speaks to channels, and tells the queue how far the log got.
+//! Invariants: a seq waits or is held, never both; counts and bytes are exact after every call; a message that the log
+//! does not hold is always resident.
+//! Its places for features to come: [`QueueSettings`] (time to live, lengths, priorities, dead letters) and
+//! [`Entry::expire_unix_ms`].
+
+mod chunk;
+mod consumers;
+mod entry;
+mod ready;
+mod recovered;
+mod residency;
+mod settings;
+mod unacked;
+
+pub use consumers::{Consumer, ConsumerSlot};
+pub use entry::Entry;
+pub use recovered::{Ranges, Redelivered, WaitingRun};
+pub use settings::{Overflow, QueueKind, QueueSettings, Shown, check_equivalent, check_same, inequivalent};
+pub use unacked::{ChannelSlot, Held, Owner};
+
+use crate::budget::Budget;
+use crate::limits::{HEAD_BYTES_MAX, HEAD_ENTRIES_MIN, HEAD_MESSAGES_MAX};
+use crate::message::Message;
+use chunk::Paged;
+use consumers::Consumers;
+use ledgermq_storage::{Lsn, QueueId, Run, SegmentId, Seq, SettledSet, StoredEntry};
+use ready::{Head, Ready};
+use residency::Residency;
+use std::collections::BTreeSet;
+use std::sync::Arc;
+use unacked::Unacked;
+
+/// A queue: its messages and its consumers. Names, bindings and owners are the vhost's.
+#[derive(Debug)]
+pub struct Queue {
+    id: QueueId,
+    next_seq: Seq,
+    ready: Ready,
+    unacked: Unacked,
+    consumers: Consumers,
+    residency: Residency,
+    /// Bodies were asked for; the answer is on its way.
+    reading: bool,
+    /// Messages whose record could not be read: they stay in the log and are never delivered.
+    damaged: BTreeSet<Seq>,
+    damaged_count: u64,
+    settled: SettledSet,
+    redelivered: Redelivered,
+}
+
+/// How far the log got, as it matters to a queue.
+#[derive(Clone, Copy, Debug)]
+pub struct Watermarks {
+    /// Messages below may be delivered.
+    pub deliverable: Lsn,
+    /// Messages below can be read back.
+    pub readable: Lsn,
+}
+
+/// Whether the first message can be handed out.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Availability {
+    /// Nothing waits.
+    Empty,
+    /// Once the log got further.
+    Later,
+    /// Once something was read: see [`Queue::wanted`].
+    Reading,
+    /// Now.
+    Ready,
+}
+
+/// A message on its way out.
+#[derive(Debug)]
+pub struct Taken {
+    /// Position in the queue.
+    pub seq: Seq,
+    /// The message.
+    pub message: Arc<Message>,
+    /// May have been delivered before.
+    pub redelivered: bool,
+    /// Whether the log holds it, so that its end must be logged too.
+    pub logged: bool,
+}
+
+/// Bodies to read back: position in the queue, position in the log, record length in bytes.
+pub type WantedBodies = Vec<(Seq, Lsn, u32)>;
+
+impl Queue {
+    /// An empty queue.
+    pub fn new(id: QueueId, budget: Budget) -> Self {
+        Self {
+            id,
+            next_seq: Seq(0),
+            ready: Ready::default(),
+            unacked: Unacked::default(),
+            consumers: Consumers::default(),
+            residency: Residency::new(budget),
+            reading: false,
+            damaged: BTreeSet::new(),
+            damaged_count: 0,
+            settled: SettledSet::new(),
+            redelivered: Redelivered::default(),
+        }
+    }
+
+    /// A queue as the log kept it: every message waits, none is in memory.
+    pub fn restore(
+        id: QueueId,
+        budget: Budget,
+        next_seq: Seq,
+        runs: impl IntoIterator<Item = WaitingRun>,
+        settled: SettledSet,
+        redelivered: Redelivered,
+    ) -> Self {
+        let mut queue = Self { next_seq, settled, redelivered, ..Self::new(id, budget) };
+        for WaitingRun { run, live_count, body_bytes, is_guess } in runs {
+            if live_count > 0 || is_guess {
+                queue.ready.push_paged(Paged { run, live_count, body_bytes, is_guess, asked: false });
+            }
+        }
+        queue
+    }
+
+    /// Its number in the log.
+    pub fn id(&self) -> QueueId {
+        self.id
+    }
+
+    /// The position the next message will have.
+    pub fn next_seq(&self) -> Seq {
+        self.next_seq
+    }
+
+    /// Takes the next position for a message that is not here yet. To be undone before it is enqueued.
+    pub fn draw_seq(&mut self) -> Seq {
+        let seq = self.next_seq;
+        self.next_seq = seq.next();
+        seq
+    }
+
+    /// Gives the last position drawn back.
+    pub fn undo_draw(&mut self) {
+        assert!(self.next_seq > Seq(0), "what is undone was drawn");
+        self.next_seq = Seq(self.next_seq.0 - 1);
+    }
+
+    /// Messages waiting.
+    pub fn ready_count(&self) -> u64 {
+        self.ready.len()
+    }
+
+    /// Body bytes waiting.
+    pub fn ready_bytes(&self) -> u64 {
+        self.ready.bytes()
+    }
+
+    /// Messages held.
+    pub fn unacked_count(&self) -> u64 {
+        self.unacked.len() as u64
+    }
+
+    /// Body bytes held.
+    pub fn unacked_bytes(&self) -> u64 {
+        self.unacked.bytes()
+    }
+
+    /// Messages whose body is in memory.
+    pub fn resident_count(&self) -> u64 {
+        self.residency.count() as u64
+    }
+
+    /// Messages set aside because their record could not be read.
+    pub fn damaged_count(&self) -> u64 {
+        self.damaged_count
+    }
+
+    /// Consumers.
+    pub fn consumer_count(&self) -> usize {
+        self.consumers.len()
+    }
+
+    /// Whether a consumer wants to be alone.
+    pub fn has_exclusive_consumer(&self) -> bool {
+        self.consumers.is_exclusive()
+    }
+
+    /// Every consumer with the number of deliveries it holds.
+    pub fn consumers(&self) -> impl Iterator<Item = (&Consumer, u32)> {
+        self.consumers.iter()
+    }
+
+    /// Adds a message behind all others, at [`Self::next_seq`]. `lsn` is [`Lsn::NONE`] if the log does not hold it.
+    pub fn enqueue(&mut self, message: &Arc<Message>, lsn: Lsn, record_bytes: u32) {
+        let mut entry = Entry::new(self.next_seq, lsn, record_bytes, Arc::clone(message));
+        if !entry.is_logged() || self.residency.admits(self.consumers.any_ready()) {
+            self.residency.hold(message);
+        } else {
+            entry.message = None;
+        }
+        self.next_seq = self.next_seq.next();
+        self.ready.push(entry);
+    }
+
+    /// Whether the first message can be handed out.
+    pub fn availability(&self, marks: Watermarks) -> Availability {
+        match self.ready.head() {
+            Head::Empty => Availability::Empty,
+            Head::Paged => Availability::Reading,
+            Head::Entry(entry) => {
+                let resident = entry.message.is_some();
+                let needed = if resident { marks.deliverable } else { marks.deliverable.min(marks.readable) };
+                if entry.waits_for(needed) {
+                    Availability::Later
+                } else if resident {
+                    Availability::Ready
+                } else {
+                    Availability::Reading
+                }
+            }
+        }
+    }
+
+    /// Hands the first message to `owner`, or, without one, for good. Call when [`Availability::Ready`].
+    pub fn take(&mut self, owner: Option<Owner>) -> Option<Taken> {
+        let mut entry = self.ready.pop()?;
+        let (seq, redelivered, logged) = (entry.seq, entry.is_redelivered(), entry.is_logged());
+        // A held message that the log has is read back if it is ever put back; the others must stay.
+        let stays = owner.is_some() && !logged;
+        let message = if stays { entry.message.clone() } else { self.residency.release(&mut entry) };
+        assert!(message.is_some(), "a message is taken only when it is resident");
+        if let Some(owner) = owner {
+            self.unacked.insert(Held { entry, owner });
+        }
+        Some(Taken { seq, message: message?, redelivered, logged })
+    }
+
+    /// The next consumer in turn that can take a message as far as the queue knows.
+    pub fn next_consumer(&self) -> Option<(ConsumerSlot, &Consumer)> {
+        self.consumers.next()
+    }
+
+    /// Whether there is one.
+    pub fn has_ready_consumer(&self) -> bool {
+        self.consumers.any_ready()
+    }
+
+    /// The consumer in turn took a message.
+    pub fn consumer_took(&mut self, slot: ConsumerSlot) {
+        self.consumers.took(slot);
+    }
+
+    /// The consumer in turn cannot take one until woken: its channel or connection is full.
+    pub fn consumer_sleeps(&mut self, slot: ConsumerSlot) {
+        self.consumers.put_to_sleep(slot);
+    }
+
+    /// A consumer may be able to take messages again.
+    pub fn wake_consumer(&mut self, slot: ConsumerSlot) {
+        self.consumers.wake(slot);
+    }
+
+    /// Adds a consumer.
+    pub fn add_consumer(&mut self, consumer: Consumer) -> ConsumerSlot {
+        self.consumers.add(consumer)
+    }
+
+    /// Ends a consumer; what it holds stays with its channel.
+    pub fn cancel_consumer(&mut self, slot: ConsumerSlot) {
+        self.consumers.cancel(slot);
+    }
+
+    /// Takes a message back from the channel that holds it, to be forgotten or put back; the consumer gets its credit
+    /// back. `None` if this channel does not hold it.
+    pub fn settle(&mut self, seq: Seq, channel: ChannelSlot) -> Option<Held> {
+        let held = self.unacked.take(seq, channel)?;
+        if let Some(consumer) = held.owner.consumer {
+            self.consumers.settled(consumer);
+        }
+        Some(held)
+    }
+
+    /// Whether this channel holds the message at `seq`, and the log knows of it.
+    pub fn is_held_and_logged(&self, seq: Seq, channel: ChannelSlot) -> bool {
+        self.unacked.get(seq, channel).is_some_and(|held| held.entry.is_logged())
+    }
+
+    /// Forgets a message that [`Self::settle`] gave.
+    pub fn forget(&mut self, mut held: Held) {
+        self.residency.release(&mut held.entry);
+    }
+
+    /// Puts a message that [`Self::settle`] gave back to its place.
+    pub fn put_back(&mut self, mut held: Held) {
+        held.entry.mark_redelivered();
+        self.ready.put_back(held.entry);
+    }
+
+    /// Puts back everything a channel holds; answers how many, and how many of these went to consumers.
+    pub fn put_back_all_of(&mut self, channel: ChannelSlot) -> (u64, u64) {
+        let (mut count, mut consumed_count) = (0, 0);
+        for held in self.unacked.take_all_of(channel) {
+            count += 1;
+            if let Some(consumer) = held.owner.consumer {
+                consumed_count += 1;
+                self.consumers.settled(consumer);
+            }
+            self.put_back(held);
+        }
+        (count, consumed_count)
+    }
+
+    /// Who holds its messages: one owner for each.
+    pub fn owners(&self) -> impl Iterator<Item = Owner> {
+        self.unacked.iter().map(|held| held.owner)
+    }
+
+    /// Removes what waits; answers how many messages. What is held stays, as [`Self::held_seqs`] says.
+    pub fn purge(&mut self) -> u64 {
+        let count = self.ready.len();
+        for mut entry in self.ready.clear() {
+            self.residency.release(&mut entry);
+        }
+        self.reading = false;
+        count
+    }
+
+    /// Positions of the logged messages that are held or damaged, ascending.
+    pub fn held_seqs(&self) -> Vec<Seq> {
+        let held = self.unacked.iter().filter(|held| held.entry.is_logged()).map(|held| held.entry.seq);
+        let mut seqs: Vec<_> = held.chain(self.damaged.iter().copied()).collect();
+        seqs.sort_unstable();
+        seqs
+    }
+
+    /// What must be read before the first message can be handed out, or soon will have to be; each thing is asked for
+    /// once. Call when somebody waits for messages.
+    pub fn wanted(&mut self, marks: Watermarks) -> (Option<Run>, Option<WantedBodies>) {
+        let run = self.ready.ask_entries(HEAD_ENTRIES_MIN);
+        if self.reading {
+            return (run, None);
+        }
+        let mut wanted = WantedBodies::new();
+        let (mut bytes, mut resident_count) = (0, 0);
+        for entry in self.ready.from(Seq(0)) {
+            if entry.waits_for(marks.readable) {
+                break;
+            }
+            if entry.message.is_some() {
+                resident_count += 1;
+            } else {
+                bytes += entry.record_bytes as usize;
+                if !wanted.is_empty() && bytes > HEAD_BYTES_MAX {
+                    break;
+                }
+                wanted.push((entry.seq, entry.lsn, entry.record_bytes));
+            }
+            if wanted.len() + resident_count >= HEAD_MESSAGES_MAX {
+                break;
+            }
+        }
+        // While half a window is in memory there is no hurry: reading less often means reading more at once.
+        if wanted.len() * 2 < HEAD_MESSAGES_MAX && resident_count * 2 >= HEAD_MESSAGES_MAX {
+            wanted.clear();
+        }
+        self.reading = !wanted.is_empty();
+        (run, self.reading.then_some(wanted))
+    }
+
+    /// A body was read.
+    pub fn body_read(&mut self, seq: Seq, message: Arc<Message>) {
+        if let Some(entry) = self.ready.find_mut(seq)
+            && entry.message.is_none()
+        {
+            self.residency.hold(&message);
+            entry.message = Some(message);
+        }
+    }
+
+    /// The record of a message cannot be read: it is never delivered, and stays in the log. Answers whether it waited.
+    pub fn set_aside(&mut self, seq: Seq) -> bool {
+        let Some(mut entry) = self.ready.remove(seq) else { return false };
+        self.residency.release(&mut entry);
+        self.damaged.insert(seq);
+        self.damaged_count += 1;
+        true
+    }
+
+    /// The bodies asked for were all read.
+    pub fn bodies_done(&mut self) {
+        self.reading = false;
+    }
+
+    /// The entries of a run were read: those that are not settled wait.
+    pub fn entries_read(&mut self, run: Run, entries: &[StoredEntry]) {
+        let live = entries.iter().filter(|entry| {
+            (run.first..=run.last).contains(&entry.seq)
+                && !self.settled.contains(entry.seq)
+                && !self.damaged.contains(&entry.seq)
+        });
+        let entries = live.map(|entry| Entry::stored(entry, self.redelivered.contains(entry.seq))).collect();
+        self.ready.page_in(run, entries);
+    }
+
+    /// The entries of a run cannot be read: its messages are set aside. Answers how many.
+    pub fn entries_damaged(&mut self, run: Run) -> u64 {
+        let count = self.ready.give_up(run);
+        self.damaged_count += count;
+        count
+    }
+
+    /// Segments below are sealed: what lies there, far behind the head, may leave memory.
+    pub fn page_out(&mut self, sealed_below: SegmentId) {
+        for mut entry in self.ready.page_out(sealed_below, HEAD_ENTRIES_MIN) {
+            self.residency.release(&mut entry);
+        }
+    }
+
+    /// Stretches of logged messages that were delivered and not settled, for the next start, ascending.
+    pub fn delivered_ranges(&self) -> Vec<(Seq, Seq)> {
+        let held = self.unacked.iter().map(|held| &held.entry);
+        let waiting = self.ready.resident().filter(|entry| entry.is_redelivered());
+        let known = held.chain(waiting).filter(|entry| entry.is_logged()).map(|entry| (entry.seq, entry.seq));
+        Ranges::new(known.chain(self.redelivered.ranges_before(self.next_seq)).collect()).into_vec()
+    }
+}
+
+#[cfg(test)]
+pub(crate) mod test_support {
+    use super::*;
+    use bytes::Bytes;
+
+    /// A message with this body, published to the default exchange.
+    pub(crate) fn message(body: &str, persistent: bool) -> Arc<Message> {
+        Arc::new(Message {
+            exchange: "".into(),
+            routing_key: "q".into(),
+            properties: Bytes::new(),
+            body: Bytes::copy_from_slice(body.as_bytes()),
+            persistent,
+        })
+    }
+}

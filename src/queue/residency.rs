@@ -1,0 +1,84 @@
+//! Which bodies a queue keeps in memory, and its share of the budget for them.
+//! Invariant: `bytes` is what the queue has taken from the budget; it is given back when the queue goes.
+//! A message in several queues is counted by each of them: the budget errs on the safe side.
+
+use super::entry::Entry;
+use crate::budget::Budget;
+use crate::limits::{HEAD_BYTES_MAX, HEAD_MESSAGES_MAX};
+use crate::message::Message;
+use std::sync::Arc;
+
+/// The bodies of one queue that are in memory.
+#[derive(Debug)]
+pub(super) struct Residency {
+    budget: Budget,
+    bytes: usize,
+    count: usize,
+}
+
+impl Residency {
+    pub(super) fn new(budget: Budget) -> Self {
+        Self { budget, bytes: 0, count: 0 }
+    }
+
+    /// Messages resident.
+    pub(super) fn count(&self) -> usize {
+        self.count
+    }
+
+    /// Counts a message that an entry holds from now on.
+    pub(super) fn hold(&mut self, message: &Message) {
+        let bytes = message.resident_bytes();
+        self.budget.take(bytes);
+        self.bytes += bytes;
+        self.count += 1;
+    }
+
+    /// Takes the message out of an entry and stops counting it.
+    pub(super) fn release(&mut self, entry: &mut Entry) -> Option<Arc<Message>> {
+        let message = entry.message.take()?;
+        let bytes = message.resident_bytes();
+        assert!(self.bytes >= bytes && self.count > 0, "what is released was held");
+        self.budget.give(bytes);
+        self.bytes -= bytes;
+        self.count -= 1;
+        Some(message)
+    }
+
+    /// Whether a new logged message may stay in memory. Above the budget only the first few of a queue that is being
+    /// consumed may: they are on their way out, and reading them back would cost more than it saves.
+    pub(super) fn admits(&self, is_consumed: bool) -> bool {
+        !self.budget.exceeded()
+            || is_consumed && self.count < HEAD_MESSAGES_MAX && self.bytes < HEAD_BYTES_MAX
+    }
+}
+
+impl Drop for Residency {
+    fn drop(&mut self) {
+        self.budget.give(self.bytes);
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::super::test_support::message;
+    use super::*;
+    use ledgermq_storage::{Lsn, Seq};
+
+    #[test]
+    fn what_is_held_is_given_back() {
+        let budget = Budget::new(100);
+        let mut residency = Residency::new(budget.clone());
+        assert!(residency.admits(false));
+        let message = message("body", true);
+        residency.hold(&message);
+        assert!(budget.exceeded() && !residency.admits(false) && residency.admits(true));
+        let mut entry = Entry::new(Seq(0), Lsn(1), 1, message);
+        assert!(residency.release(&mut entry).is_some());
+        assert!(residency.release(&mut entry).is_none(), "once");
+        assert_eq!((budget.used_bytes(), residency.count()), (0, 0));
+        residency.hold(&super::super::test_support::message("other", true));
+        drop(residency);
+        assert_eq!(budget.used_bytes(), 0, "a queue that goes gives everything back");
+    }
+}

@@ -1,0 +1,137 @@
+//! What the tasks of a running broker share. No logic but that of looking.
+
+use super::alarms::Alarms;
+use super::connections::Connections;
+use super::directory::Directory;
+use crate::budget::Budget;
+use crate::clock::Clock;
+use crate::config::Config;
+use crate::connection::ConnectionConfig;
+use crate::vhost::report::VhostTotals;
+use ledgermq_storage::{Store, StoreStatus};
+use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
+use tokio::sync::watch;
+
+/// A running broker, as its tasks and the HTTP side see it.
+#[derive(Debug)]
+pub struct Broker {
+    pub(super) config: Config,
+    pub(super) connection_config: Arc<ConnectionConfig>,
+    pub(super) clock: Clock,
+    /// Taken out at the stop.
+    pub(super) store: Mutex<Option<Store>>,
+    pub(super) budget: Budget,
+    pub(super) connections: Arc<Connections>,
+    pub(super) directory: Directory,
+    pub(super) alarms: Alarms,
+    pub(super) stage: watch::Sender<Stage>,
+}
+
+/// Where the broker is between its start and its end.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
+pub(super) enum Stage {
+    /// Recovering, or opening its listeners.
+    Starting,
+    /// Accepting clients.
+    Serving,
+    /// Asked to stop.
+    Stopping,
+}
+
+/// Numbers of a broker at one moment.
+#[derive(Clone, Debug, Default, PartialEq)]
+pub struct BrokerMetrics {
+    /// Time since the start, ms.
+    pub uptime_ms: u64,
+    /// Open connections.
+    pub connections: u64,
+    /// Open channels.
+    pub channels: u64,
+    /// Queues of all vhosts.
+    pub queues: u64,
+    /// Consumers of all vhosts.
+    pub consumers: u64,
+    /// Messages waiting.
+    pub ready: u64,
+    /// Messages with consumers.
+    pub unacked: u64,
+    /// Memory that message bodies take, bytes.
+    pub body_memory_bytes: u64,
+    /// Resident memory of the process, bytes.
+    pub resident_bytes: u64,
+    /// Alarms that are on.
+    pub alarms: Vec<&'static str>,
+    /// The store; `None` if the disk would not say.
+    pub store: Option<StoreStatus>,
+    /// Counts since the start, all vhosts.
+    pub totals: VhostTotals,
+}
+
+impl Broker {
+    /// Whether clients are accepted.
+    pub fn is_in_service(&self) -> bool {
+        *self.stage.borrow() == Stage::Serving
+    }
+
+    /// Names of the alarms that are on.
+    pub fn alarms(&self) -> Vec<&'static str> {
+        self.alarms.names()
+    }
+
+    /// Everything counted.
+    pub async fn metrics(&self) -> BrokerMetrics {
+        let mut metrics = BrokerMetrics {
+            uptime_ms: self.clock.now_ms(),
+            connections: self.connections.count() as u64,
+            body_memory_bytes: self.budget.used_bytes() as u64,
+            resident_bytes: super::alarms::resident_bytes(),
+            alarms: self.alarms(),
+            store: self.store_status(),
+            ..BrokerMetrics::default()
+        };
+        for report in self.directory.reports().await {
+            metrics.channels += report.channels.len() as u64;
+            metrics.queues += report.queues.len() as u64;
+            metrics.consumers += report.consumers.len() as u64;
+            metrics.ready += report.queues.iter().map(|queue| queue.messages_ready).sum::<u64>();
+            metrics.unacked += report.queues.iter().map(|queue| queue.messages_unacknowledged).sum::<u64>();
+            add(&mut metrics.totals, &report.totals);
+        }
+        metrics
+    }
+
+    fn store_status(&self) -> Option<StoreStatus> {
+        self.lock_store().as_ref()?.status().ok()
+    }
+
+    /// The store, for its shutdown; `None` if it was taken before.
+    pub(super) fn take_store(&self) -> Option<Store> {
+        self.lock_store().take()
+    }
+
+    fn lock_store(&self) -> MutexGuard<'_, Option<Store>> {
+        self.store.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+
+    /// Asks for a clean stop.
+    pub(super) fn stop(&self) {
+        self.stage.send_replace(Stage::Stopping);
+    }
+
+    /// Waits until the broker is at `stage` or past it.
+    pub(super) async fn reached(&self, stage: Stage) {
+        let _ = self.stage.subscribe().wait_for(|now| *now >= stage).await;
+    }
+}
+
+fn add(sum: &mut VhostTotals, totals: &VhostTotals) {
+    sum.published_count += totals.published_count;
+    sum.confirmed_count += totals.confirmed_count;
+    sum.refused_count += totals.refused_count;
+    sum.unroutable_count += totals.unroutable_count;
+    sum.returned_count += totals.returned_count;
+    sum.delivered_count += totals.delivered_count;
+    sum.acked_count += totals.acked_count;
+    sum.requeued_count += totals.requeued_count;
+    sum.damaged_count += totals.damaged_count;
+}

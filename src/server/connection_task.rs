@@ -1,0 +1,299 @@
+//! The driver of one connection: a task that moves bytes between the socket and the connection's machine, commands to
+//! its vhost and notices back. Each wake takes everything there is (mail, bytes, time), sends all commands as one batch
+//! and makes one vectored write. No broker rules here.
+//!
+//! What holds it back: a vhost that is behind (permits), a client that does not read (unwritten bytes), the machine
+//! itself. What it never does: wait for the vhost, or make the vhost wait.
+
+use super::broker::Broker;
+use super::mail::{ConnectionInbox, ConnectionMail, VhostInbox, VhostMail};
+use super::outbox::Outbox;
+use super::read_buffer::{Brought, ReadBuffer};
+use crate::connection::{Connection, ConnectionEffects, Peer, Request};
+use crate::limits::UNWRITTEN_BYTES_MAX;
+use crate::protocol::outbound::Outbound;
+use crate::vhost::command::Envelope;
+use std::future::{Future, poll_fn};
+use std::pin::Pin;
+use std::sync::Arc;
+use std::task::{Context, Poll};
+use std::time::Duration;
+use tokio::net::TcpStream;
+use tokio::sync::mpsc::UnboundedReceiver;
+use tokio::time::{Instant, Sleep, sleep};
+use tracing::{debug, info};
+
+/// Mail taken at once.
+const MAIL_BATCH: usize = 64;
+/// Time for the last bytes to leave when a connection closes, ms.
+const LAST_WRITE_MS: u64 = 5_000;
+/// A connection that had nothing to do for this long gives its buffers back, ms.
+const QUIET_MS: u64 = 2_000;
+
+/// See the file's head.
+pub(super) struct ConnectionTask {
+    broker: Arc<Broker>,
+    stream: TcpStream,
+    peer: Peer,
+    machine: Connection,
+    effects: ConnectionEffects,
+    inbox: Arc<ConnectionInbox>,
+    incoming: UnboundedReceiver<ConnectionMail>,
+    mail: Vec<ConnectionMail>,
+    vhost: Option<VhostInbox>,
+    unread: ReadBuffer,
+    outbox: Outbox,
+    alarm: Alarm,
+    end: End,
+}
+
+/// When the task wants to be woken though nothing happens.
+struct Alarm {
+    sleep: Pin<Box<Sleep>>,
+    /// What `sleep` is set to, ms of the broker's clock.
+    at_ms: u64,
+    /// When something last happened.
+    active_ms: u64,
+    /// Buffers were used since they were given back.
+    holds_buffers: bool,
+}
+
+/// How far the end of the connection is.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+enum End {
+    /// Not in sight.
+    No,
+    /// Write what is left, then close.
+    AfterWriting,
+    /// The socket is no use any more.
+    Now,
+}
+
+impl ConnectionTask {
+    /// The task of a connection that was just accepted.
+    pub(super) fn new(broker: Arc<Broker>, stream: TcpStream, peer: Peer) -> Self {
+        let (inbox, incoming) = broker.connections.register();
+        let now_ms = broker.clock.now_ms();
+        let machine = Connection::new(
+            inbox.id,
+            Arc::clone(&broker.connection_config),
+            broker.directory.accounts(),
+            peer,
+            super::random_u64(),
+            now_ms,
+        );
+        let sleep = Box::pin(sleep(Duration::ZERO));
+        Self {
+            stream,
+            peer,
+            machine,
+            effects: ConnectionEffects::default(),
+            inbox,
+            incoming,
+            mail: Vec::new(),
+            vhost: None,
+            unread: ReadBuffer::default(),
+            outbox: Outbox::default(),
+            alarm: Alarm { sleep, at_ms: now_ms, active_ms: now_ms, holds_buffers: false },
+            end: End::No,
+            broker,
+        }
+    }
+
+    /// Runs until the connection is over. Whatever ends it, the vhost is told.
+    pub(super) async fn run(mut self) {
+        let now_ms = self.broker.clock.now_ms();
+        if let Some(text) = self.broker.alarms.text() {
+            self.machine.alarm(Some(&text), now_ms, &mut self.effects);
+        }
+        while self.end == End::No {
+            poll_fn(|cx| self.poll_work(cx)).await;
+            self.carry_out();
+        }
+        if self.end == End::AfterWriting {
+            let last = Duration::from_millis(LAST_WRITE_MS);
+            let _ =
+                tokio::time::timeout(last, self.outbox.drain(&self.stream, &mut self.effects.outbound)).await;
+        }
+        self.machine.socket_closed(&mut self.effects);
+        self.carry_out();
+        self.broker.connections.unregister(self.inbox.id);
+    }
+
+    /// Ready once anything was done.
+    fn poll_work(&mut self, cx: &mut Context<'_>) -> Poll<()> {
+        let now_ms = self.broker.clock.now_ms();
+        let mut worked = self.poll_mail(cx, now_ms).is_ready();
+        if !self.effects.outbound.is_empty() && self.stream.poll_write_ready(cx).is_ready() {
+            worked = true;
+        }
+        if self.may_read() {
+            worked |= self.poll_socket(cx, now_ms).is_ready();
+        }
+        if worked {
+            self.alarm.active_ms = now_ms;
+            self.alarm.holds_buffers = true;
+        }
+        worked |= self.poll_time(cx, now_ms).is_ready();
+        if worked { Poll::Ready(()) } else { Poll::Pending }
+    }
+
+    fn may_read(&self) -> bool {
+        self.end == End::No
+            && self.machine.wants_input()
+            && self.inbox.has_room()
+            && self.effects.outbound.len() < UNWRITTEN_BYTES_MAX
+    }
+
+    fn poll_mail(&mut self, cx: &mut Context<'_>, now_ms: u64) -> Poll<()> {
+        let mut mail = std::mem::take(&mut self.mail);
+        let polled = self.incoming.poll_recv_many(cx, &mut mail, MAIL_BATCH);
+        for mail in mail.drain(..) {
+            self.take(mail, now_ms);
+        }
+        self.mail = mail;
+        polled.map(drop)
+    }
+
+    fn take(&mut self, mail: ConnectionMail, now_ms: u64) {
+        let (machine, effects) = (&mut self.machine, &mut self.effects);
+        match mail {
+            ConnectionMail::Notices(notices) => machine.notices(notices.into_iter(), now_ms, effects),
+            ConnectionMail::Room => {}
+            ConnectionMail::Detached => machine.detached(now_ms, effects),
+            ConnectionMail::Alarm(text) => {
+                machine.alarm(text.as_deref(), now_ms, effects);
+                self.unread.again(|bytes| machine.receive(bytes, now_ms, effects));
+            }
+            ConnectionMail::Accounts(accounts) => machine.accounts_changed(accounts, now_ms, effects),
+            ConnectionMail::Close(reason) => machine.shutdown(&reason, now_ms, effects),
+            ConnectionMail::Drop => self.end = End::Now,
+            ConnectionMail::Report(answer) => {
+                let _ = answer.send(machine.report());
+            }
+        }
+    }
+
+    fn poll_socket(&mut self, cx: &mut Context<'_>, now_ms: u64) -> Poll<()> {
+        let (machine, effects) = (&mut self.machine, &mut self.effects);
+        let polled =
+            self.unread.poll_read(&mut self.stream, cx, |bytes| machine.receive(bytes, now_ms, effects));
+        polled.map(|brought| match brought {
+            Ok(Brought::Bytes) => {}
+            Ok(Brought::End) | Err(_) => self.end = End::Now,
+        })
+    }
+
+    /// Lets the machine do what its deadline is for, and sets the alarm for the next one. A deadline that moved away is
+    /// noticed when the old one comes: setting the timer anew for each frame would cost more than an idle wake.
+    fn poll_time(&mut self, cx: &mut Context<'_>, now_ms: u64) -> Poll<()> {
+        let mut ticked = false;
+        loop {
+            let machine_ms = self.machine.next_deadline();
+            if !ticked && machine_ms.is_some_and(|at_ms| at_ms <= now_ms) {
+                self.machine.tick(now_ms, &mut self.effects);
+                ticked = true;
+                continue;
+            }
+            let alarm = &mut self.alarm;
+            if alarm.holds_buffers && alarm.active_ms + QUIET_MS <= now_ms && self.effects.outbound.is_empty()
+            {
+                alarm.holds_buffers = false;
+                self.mail = Vec::new();
+                self.effects.outbound = Outbound::default();
+            }
+            let quiet_ms = alarm.holds_buffers.then_some(alarm.active_ms + QUIET_MS);
+            let Some(next_ms) = machine_ms.into_iter().chain(quiet_ms).min() else { break };
+            if alarm.at_ms > next_ms || alarm.at_ms <= now_ms {
+                alarm.at_ms = next_ms.max(now_ms + 1);
+                let wait = Duration::from_millis(alarm.at_ms - now_ms);
+                alarm.sleep.as_mut().reset(Instant::now() + wait);
+            }
+            if alarm.sleep.as_mut().poll(cx).is_pending() {
+                break;
+            }
+            // It rang earlier than a deadline that moved: set it to the new one.
+            alarm.at_ms = now_ms;
+        }
+        if ticked { Poll::Ready(()) } else { Poll::Pending }
+    }
+
+    /// Does everything the machine asked for: commands first, then requests, then bytes.
+    fn carry_out(&mut self) {
+        loop {
+            self.send_commands();
+            if self.effects.requests.is_empty() {
+                break;
+            }
+            for request in std::mem::take(&mut self.effects.requests) {
+                self.send_commands();
+                self.perform(request);
+            }
+        }
+        self.outbox.note_deliveries(&mut self.effects);
+        if self.outbox.write(&self.stream, &mut self.effects.outbound).is_err() {
+            self.end = End::Now;
+        }
+        let drained_bytes = self.outbox.take_drained();
+        if drained_bytes > 0
+            && let Some(vhost) = &self.vhost
+        {
+            vhost.send(VhostMail::Drained(self.inbox.id, drained_bytes));
+        }
+    }
+
+    fn send_commands(&mut self) {
+        if self.effects.commands.is_empty() {
+            return;
+        }
+        let commands = std::mem::take(&mut self.effects.commands);
+        let content_bytes = std::mem::take(&mut self.effects.command_bytes);
+        let permits = content_bytes + commands.len() * size_of::<Envelope>();
+        if let Some(vhost) = &self.vhost {
+            self.inbox.take_permits(permits);
+            vhost.send(VhostMail::Commands { connection: self.inbox.id, commands, permits });
+        }
+    }
+
+    fn perform(&mut self, request: Request) {
+        let now_ms = self.broker.clock.now_ms();
+        match request {
+            Request::Authenticate(login) => {
+                let result = self
+                    .broker
+                    .directory
+                    .authenticate(&login, self.peer.remote.ip().to_canonical().is_loopback());
+                self.machine.authenticated(result, now_ms, &mut self.effects);
+                self.read_again(now_ms);
+            }
+            Request::OpenVhost { vhost, user } => {
+                let result = self.broker.directory.open_vhost(&vhost, &user).map(|opened| {
+                    self.broker.connections.note_vhost(self.inbox.id, vhost);
+                    opened.send(VhostMail::Attach(Arc::clone(&self.inbox)));
+                    self.vhost = Some(opened);
+                });
+                self.machine.vhost_opened(result, now_ms, &mut self.effects);
+                self.read_again(now_ms);
+            }
+            Request::Detach => {
+                if let Some(vhost) = &self.vhost {
+                    vhost.send(VhostMail::Detach(self.inbox.id));
+                }
+            }
+            Request::CloseSocket => {
+                if self.end == End::No {
+                    self.end = End::AfterWriting;
+                }
+            }
+            Request::Log(line) => {
+                info!(connection = self.inbox.id.0, client = %self.peer.remote, "{}", line.escape_debug());
+            }
+        }
+        debug!(connection = self.inbox.id.0, client = %self.peer.remote, end = ?self.end, "carried out");
+    }
+
+    fn read_again(&mut self, now_ms: u64) {
+        let (machine, effects) = (&mut self.machine, &mut self.effects);
+        self.unread.again(|bytes| machine.receive(bytes, now_ms, effects));
+    }
+}

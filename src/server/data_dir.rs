@@ -1,0 +1,58 @@
+//! The data directory before anything is in it: made if it is not there, and refused if others could reach into it.
+
+use super::error::ServeError;
+use std::fs;
+use std::os::unix::fs::{DirBuilderExt, MetadataExt, PermissionsExt};
+use std::path::Path;
+
+/// Only the broker's user.
+const MODE: u32 = 0o700;
+
+/// Makes sure that `dir` is a directory of ours that nobody else can enter.
+pub(super) fn prepare(dir: &Path) -> Result<(), ServeError> {
+    let doing = |what: &str| ServeError::io(format!("{what} the data directory {}", dir.display()));
+    let refuse = |why: &str| Err(ServeError::Io(format!("the data directory {} {why}", dir.display())));
+    fs::DirBuilder::new().recursive(true).mode(MODE).create(dir).map_err(doing("creating"))?;
+    let found = fs::symlink_metadata(dir).map_err(doing("looking at"))?;
+    if found.file_type().is_symlink() {
+        return refuse("is a symbolic link; name the directory itself");
+    }
+    // Files we make are ours; the directory must be, too.
+    let ours = fs::metadata("/proc/self").map_err(doing("looking at"))?.uid();
+    if found.uid() != ours {
+        return refuse(&format!("belongs to user {}, the broker runs as user {ours}", found.uid()));
+    }
+    if found.permissions().mode() & 0o077 != 0 {
+        fs::set_permissions(dir, fs::Permissions::from_mode(MODE)).map_err(doing("closing"))?;
+    }
+    Ok(())
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn mode(dir: &Path) -> u32 {
+        fs::metadata(dir).unwrap().permissions().mode() & 0o777
+    }
+
+    #[test]
+    fn the_directory_is_ours_alone() {
+        let parent = tempfile::tempdir().unwrap();
+        let fresh = parent.path().join("a/b");
+        prepare(&fresh).unwrap();
+        assert_eq!(mode(&fresh), MODE);
+
+        fs::set_permissions(&fresh, fs::Permissions::from_mode(0o755)).unwrap();
+        prepare(&fresh).unwrap();
+        assert_eq!(mode(&fresh), MODE, "closed to others");
+
+        let link = parent.path().join("link");
+        std::os::unix::fs::symlink(&fresh, &link).unwrap();
+        assert!(prepare(&link).unwrap_err().to_string().contains("symbolic link"));
+
+        let file = parent.path().join("file");
+        fs::write(&file, "").unwrap();
+        assert!(prepare(&file).is_err());
+    }
+}

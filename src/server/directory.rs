@@ -1,0 +1,191 @@
+//! Which vhosts there are and who may do what: the broker-wide definitions of the global group. Owns the vhosts' inboxes
+//! and the accounts; every change is durable before it is answered. Knows nothing of what vhosts hold.
+//!
+//! Accounts are handed out as snapshots: a change makes a new one and tells every connection. A change is appended to the
+//! log under the lock that makes it visible, so that the log has the changes in the order in which they took effect.
+
+use super::connections::Connections;
+use super::mail::{ConnectionMail, VhostInbox, VhostMail};
+use super::nursery::Nursery;
+use crate::auth::{Accounts, AccountsError, check_name};
+use crate::connection::Login;
+use crate::definitions::{Definition, DefinitionChange, VhostDefinition};
+use crate::protocol::reply::{ConnectionCode, ConnectionError};
+use crate::vhost::input::{AdminCommand, AdminReply};
+use crate::vhost::report::VhostReport;
+use ledgermq_storage::{GroupId, Lsn};
+use std::collections::BTreeMap;
+use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
+use tokio::sync::oneshot;
+use tracing::info;
+
+/// See the file's head.
+#[derive(Debug)]
+pub(super) struct Directory {
+    nursery: Nursery,
+    connections: Arc<Connections>,
+    accounts: Mutex<Arc<Accounts>>,
+    vhosts: Mutex<BTreeMap<Arc<str>, OpenVhost>>,
+}
+
+/// A vhost that runs.
+#[derive(Clone, Debug)]
+pub(super) struct OpenVhost {
+    /// Where it is reached.
+    pub(super) inbox: VhostInbox,
+    /// Group of its records.
+    pub(super) group: GroupId,
+}
+
+impl Directory {
+    /// What was restored from the store.
+    pub(super) fn new(
+        nursery: Nursery,
+        connections: Arc<Connections>,
+        accounts: Accounts,
+        vhosts: BTreeMap<Arc<str>, OpenVhost>,
+    ) -> Self {
+        Self { nursery, connections, accounts: Mutex::new(Arc::new(accounts)), vhosts: Mutex::new(vhosts) }
+    }
+
+    /// Who may do what, as it stands now.
+    pub(super) fn accounts(&self) -> Arc<Accounts> {
+        Arc::clone(&lock(&self.accounts))
+    }
+
+    /// Checks a login; an error is for the log.
+    pub(super) fn authenticate(&self, login: &Login, from_loopback: bool) -> Result<Arc<str>, String> {
+        match self.accounts().login(&login.user, login.password.as_bytes(), from_loopback) {
+            Ok(()) => Ok(login.user.as_str().into()),
+            Err(refused) => Err(refused.reason(&login.user)),
+        }
+    }
+
+    /// A vhost for a connection of `user`. Texts are what RabbitMQ's clients know.
+    pub(super) fn open_vhost(&self, vhost: &str, user: &str) -> Result<VhostInbox, ConnectionError> {
+        let refused = |text| ConnectionError::new(ConnectionCode::NotAllowed, text);
+        let Some(inbox) = self.vhost(vhost) else {
+            return Err(refused(format!("vhost {vhost} not found")));
+        };
+        if !self.accounts().has_access(user, vhost) {
+            return Err(refused(format!("access to vhost '{vhost}' refused for user '{user}'")));
+        }
+        Ok(inbox)
+    }
+
+    /// Where a vhost is reached.
+    pub(super) fn vhost(&self, vhost: &str) -> Option<VhostInbox> {
+        lock(&self.vhosts).get(vhost).map(|open| open.inbox.clone())
+    }
+
+    /// All vhosts, by name.
+    pub(super) fn vhosts(&self) -> Vec<(Arc<str>, VhostInbox)> {
+        let vhosts = lock(&self.vhosts);
+        vhosts.iter().map(|(name, open)| (Arc::clone(name), open.inbox.clone())).collect()
+    }
+
+    /// What there is to see of a vhost; `None` if there is no such vhost.
+    pub(super) async fn report(&self, vhost: &str) -> Option<VhostReport> {
+        match self.vhost(vhost)?.ask(AdminCommand::Report).await? {
+            AdminReply::Report(report) => Some(*report),
+            AdminReply::Removed(_) | AdminReply::Refused(_) => None,
+        }
+    }
+
+    /// What there is to see of all vhosts, by name.
+    pub(super) async fn reports(&self) -> Vec<VhostReport> {
+        let mut reports = Vec::new();
+        for (name, _) in self.vhosts() {
+            reports.extend(self.report(&name).await);
+        }
+        reports
+    }
+
+    /// Changes users or permissions; returns once the change is durable.
+    pub(super) async fn change_accounts(
+        &self,
+        change: impl FnOnce(&mut Accounts) -> Result<Vec<DefinitionChange>, AccountsError>,
+    ) -> Result<(), AccountsError> {
+        let lsn = self.change_accounts_with(change)?;
+        self.nursery.durable(lsn).await;
+        Ok(())
+    }
+
+    fn change_accounts_with(
+        &self,
+        change: impl FnOnce(&mut Accounts) -> Result<Vec<DefinitionChange>, AccountsError>,
+    ) -> Result<Lsn, AccountsError> {
+        let mut current = lock(&self.accounts);
+        let mut accounts = Accounts::clone(&current);
+        let changes = change(&mut accounts)?;
+        if changes.is_empty() {
+            return Ok(Lsn::NONE);
+        }
+        let lsn = self.nursery.wal().define(GroupId::GLOBAL, &changes);
+        *current = Arc::new(accounts);
+        self.connections.tell_all(|| ConnectionMail::Accounts(Arc::clone(&current)));
+        Ok(lsn)
+    }
+
+    /// Adds a vhost; nothing happens if it is there. Returns once it is durable.
+    pub(super) async fn add_vhost(&self, name: &str) -> Result<(), AccountsError> {
+        check_name(name)?;
+        let lsn = {
+            let mut vhosts = lock(&self.vhosts);
+            if vhosts.contains_key(name) {
+                return Ok(());
+            }
+            let group = self.nursery.wal().next_group_id();
+            let definition = Definition::Vhost(VhostDefinition { name: name.to_owned(), group });
+            let lsn = self.nursery.wal().define(GroupId::GLOBAL, &[definition.set()]);
+            let name: Arc<str> = Arc::from(name);
+            let inbox = self.nursery.start_empty(&name, group);
+            vhosts.insert(name, OpenVhost { inbox, group });
+            lsn
+        };
+        self.nursery.durable(lsn).await;
+        info!(vhost = %name.escape_debug(), "vhost added");
+        Ok(())
+    }
+
+    /// Deletes a vhost with all it holds, and closes the connections that opened it. The definition goes first: should
+    /// the broker die half-way, the next start drops what belongs to no vhost.
+    pub(super) async fn delete_vhost(&self, name: &str) -> Result<(), AccountsError> {
+        let removed = lock(&self.vhosts).remove(name);
+        let Some(removed) = removed else { return Err(AccountsError::NoSuchVhost(name.to_owned())) };
+        let definition = Definition::Vhost(VhostDefinition { name: name.to_owned(), group: removed.group });
+        let lsn = self.change_accounts_with(|accounts| {
+            let mut changes = accounts.forget_vhost(name);
+            changes.push(definition.removed());
+            Ok(changes)
+        })?;
+        let reason: Arc<str> = format!("vhost '{name}' is deleted").into();
+        self.connections.tell_vhost(name, || ConnectionMail::Close(Arc::clone(&reason)));
+        if let Some(AdminReply::Report(report)) = removed.inbox.ask(AdminCommand::Report).await {
+            for queue in report.queues {
+                let name = queue.name.into();
+                let delete = AdminCommand::DeleteQueue { name, if_unused: false, if_empty: false };
+                removed.inbox.ask(delete).await;
+            }
+        }
+        let (sender, ended) = oneshot::channel();
+        removed.inbox.send(VhostMail::Shutdown(sender));
+        let _ = ended.await;
+        self.nursery.durable(lsn).await;
+        info!(vhost = %name.escape_debug(), "vhost deleted");
+        Ok(())
+    }
+
+    /// Ends all vhosts for a clean stop.
+    pub(super) async fn shut_down_vhosts(&self) {
+        for (_, inbox) in self.vhosts() {
+            let (sender, ended) = oneshot::channel();
+            inbox.send(VhostMail::Shutdown(sender));
+            let _ = ended.await;
+        }
+    }
+}
+
+fn lock<T>(mutex: &Mutex<T>) -> MutexGuard<'_, T> {
+    mutex.lock().unwrap_or_else(PoisonError::into_inner)
+}

@@ -1,0 +1,151 @@
+//! The inboxes of the tasks: what may be put into them, and how much of it. Every task has one inbox, so that it waits
+//! in one place and what one sender puts in stays in order.
+//!
+//! None of the channels has a length; what bounds them is counted in bytes:
+//! - towards a vhost, [`ConnectionInbox::take_permits`]: a connection with too much on its way stops reading its socket;
+//! - towards a connection, the vhost's own outbox budget, which it gets back with [`VhostMail::Drained`].
+
+use crate::auth::Accounts;
+use crate::connection::ConnectionReport;
+use crate::limits::INBOX_BYTES_MAX;
+use crate::vhost::command::{Addressed, ConnectionId, Envelope};
+use crate::vhost::input::{AdminCommand, AdminReply, Input};
+use std::sync::Arc;
+use std::sync::atomic::{AtomicUsize, Ordering};
+use tokio::sync::{mpsc, oneshot};
+
+/// What a connection task is told.
+#[derive(Debug)]
+pub(super) enum ConnectionMail {
+    /// Notices of the vhost, in order.
+    Notices(Vec<Addressed>),
+    /// Enough permits came back to read on.
+    Room,
+    /// The vhost has let go of everything of this connection.
+    Detached,
+    /// An alarm went on, with its text, or all went off.
+    Alarm(Option<Arc<str>>),
+    /// Users or permissions changed.
+    Accounts(Arc<Accounts>),
+    /// Close with 320 and this reason.
+    Close(Arc<str>),
+    /// Patience is over: drop the socket.
+    Drop,
+    /// An operator wants to see it.
+    Report(oneshot::Sender<ConnectionReport>),
+}
+
+/// What a vhost task is told.
+#[derive(Debug)]
+pub(super) enum VhostMail {
+    /// A connection opened this vhost.
+    Attach(Arc<ConnectionInbox>),
+    /// It is gone or closing; nothing more comes from it.
+    Detach(ConnectionId),
+    /// Its commands, in order.
+    Commands {
+        /// Whose.
+        connection: ConnectionId,
+        /// At least one.
+        commands: Vec<Envelope>,
+        /// Permits to give back once they are processed, bytes.
+        permits: usize,
+    },
+    /// It wrote this many bytes of deliveries to its socket.
+    Drained(ConnectionId, usize),
+    /// What was read from the store.
+    Read(Input),
+    /// An operator's question or order.
+    Admin(AdminCommand, oneshot::Sender<AdminReply>),
+    /// The broker stops cleanly: note what the next start must know, answer, and end.
+    Shutdown(oneshot::Sender<()>),
+}
+
+/// Where a connection task is reached. Its permits are counted here because both sides touch them.
+#[derive(Debug)]
+pub(super) struct ConnectionInbox {
+    /// Whose.
+    pub(super) id: ConnectionId,
+    sender: mpsc::UnboundedSender<ConnectionMail>,
+    /// Bytes of commands sent to the vhost and not yet processed by it.
+    unprocessed_bytes: AtomicUsize,
+}
+
+impl ConnectionInbox {
+    /// An inbox and the end to read it from.
+    pub(super) fn new(id: ConnectionId) -> (Arc<Self>, mpsc::UnboundedReceiver<ConnectionMail>) {
+        let (sender, receiver) = mpsc::unbounded_channel();
+        (Arc::new(Self { id, sender, unprocessed_bytes: AtomicUsize::new(0) }), receiver)
+    }
+
+    /// Puts mail in; if the connection is gone it is dropped.
+    pub(super) fn send(&self, mail: ConnectionMail) {
+        let _ = self.sender.send(mail);
+    }
+
+    /// Notes commands on their way to the vhost.
+    pub(super) fn take_permits(&self, bytes: usize) {
+        self.unprocessed_bytes.fetch_add(bytes, Ordering::AcqRel);
+    }
+
+    /// Whether the connection may read more from its socket. If not, [`ConnectionMail::Room`] will come.
+    pub(super) fn has_room(&self) -> bool {
+        self.unprocessed_bytes.load(Ordering::Acquire) < INBOX_BYTES_MAX
+    }
+
+    /// The vhost has processed commands. Wakes the connection when half of its room is free again, not at each batch.
+    pub(super) fn give_permits(&self, bytes: usize) {
+        let before = self.unprocessed_bytes.fetch_sub(bytes, Ordering::AcqRel);
+        assert!(before >= bytes, "permits given back were taken");
+        let low = INBOX_BYTES_MAX / 2;
+        if before >= low && before - bytes < low {
+            self.send(ConnectionMail::Room);
+        }
+    }
+}
+
+/// Where a vhost task is reached.
+#[derive(Clone, Debug)]
+pub(super) struct VhostInbox {
+    sender: mpsc::UnboundedSender<VhostMail>,
+}
+
+impl VhostInbox {
+    /// An inbox and the end to read it from.
+    pub(super) fn new() -> (Self, mpsc::UnboundedReceiver<VhostMail>) {
+        let (sender, receiver) = mpsc::unbounded_channel();
+        (Self { sender }, receiver)
+    }
+
+    /// Puts mail in; if the vhost is gone it is dropped.
+    pub(super) fn send(&self, mail: VhostMail) {
+        let _ = self.sender.send(mail);
+    }
+
+    /// Asks the vhost and waits for its answer; `None` if the vhost is gone.
+    pub(super) async fn ask(&self, command: AdminCommand) -> Option<AdminReply> {
+        let (sender, receiver) = oneshot::channel();
+        self.send(VhostMail::Admin(command, sender));
+        receiver.await.ok()
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_connection_reads_again_once_half_its_room_is_free() {
+        let (inbox, mut mail) = ConnectionInbox::new(ConnectionId(1));
+        inbox.take_permits(INBOX_BYTES_MAX - 1);
+        assert!(inbox.has_room());
+        inbox.take_permits(1);
+        assert!(!inbox.has_room());
+        inbox.give_permits(INBOX_BYTES_MAX / 2 - 1);
+        assert!(mail.try_recv().is_err(), "a little room is not worth a wake");
+        inbox.give_permits(2);
+        assert!(matches!(mail.try_recv(), Ok(ConnectionMail::Room)));
+        inbox.give_permits(1);
+        assert!(mail.try_recv().is_err(), "told once");
+    }
+}

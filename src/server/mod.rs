@@ -1,0 +1,38 @@
+//! The tokio floor: sockets, tasks, timers and signals around the machines of the lower floors. No broker rules here.
+//!
+//! ```text
+//! listener ─▶ connection_task ══ commands ══▶ vhost_task ══ records ══▶ WAL
+//!                 ▲    ▲                          │  ▲                   │
+//!                 │    └────────── notices ═══════┘  └──── progress ─────┘
+//!             alarms, directory (accounts, vhosts), control_socket
+//! ```
+
+mod alarms;
+mod broker;
+mod connection_task;
+mod connections;
+mod control_socket;
+mod data_dir;
+mod directory;
+mod error;
+mod listener;
+mod mail;
+mod nursery;
+mod operator;
+mod outbox;
+mod read_buffer;
+mod restore;
+mod run;
+mod vhost_task;
+mod wal_log;
+
+pub use broker::{Broker, BrokerMetrics};
+pub use error::ServeError;
+pub use run::{HttpServer, run};
+
+/// Random bits from the operating system: ids and seeds that nobody may guess.
+fn random_u64() -> u64 {
+    let bits = getrandom::u64();
+    assert!(bits.is_ok(), "the operating system gives random numbers: {:?}", bits.err());
+    bits.unwrap_or_default()
+}

@@ -1,0 +1,71 @@
+//! What it takes to start a vhost's task, and to wait for the disk: the store's handles and the settings all vhosts share.
+//! Knows no names but those it is given.
+
+use super::mail::VhostInbox;
+use super::random_u64;
+use super::vhost_task::{self, VhostParts};
+use super::wal_log::WalLog;
+use crate::budget::Budget;
+use crate::clock::Clock;
+use crate::vhost::{DeliverMode, Vhost, VhostConfig};
+use ledgermq_storage::{GroupId, Lsn, Progress, Reader, Wal};
+use std::sync::Arc;
+use tokio::sync::watch;
+
+/// See the file's head.
+#[derive(Clone, Debug)]
+pub(super) struct Nursery {
+    pub(super) wal: Wal,
+    pub(super) reader: Reader,
+    pub(super) clock: Clock,
+    pub(super) progress: watch::Receiver<Progress>,
+    pub(super) deliver: DeliverMode,
+    pub(super) budget: Budget,
+}
+
+impl Nursery {
+    /// The log.
+    pub(super) fn wal(&self) -> &Wal {
+        &self.wal
+    }
+
+    /// The log as the vhost of `group` sees it.
+    pub(super) fn log(&self, group: GroupId) -> WalLog {
+        WalLog::new(self.wal.clone(), group)
+    }
+
+    /// Returns once the record at `lsn` is durable. If that will never be, the process is about to stop: waits for ever.
+    pub(super) async fn durable(&self, lsn: Lsn) {
+        let mut progress = self.progress.clone();
+        if progress.wait_for(|progress| progress.durable > lsn).await.is_err() {
+            std::future::pending::<()>().await;
+        }
+    }
+
+    /// What a vhost of this name is told at birth.
+    pub(super) fn config(&self, name: &Arc<str>) -> VhostConfig {
+        let mut names_seed = [0; 32];
+        for chunk in names_seed.chunks_exact_mut(8) {
+            chunk.copy_from_slice(&random_u64().to_le_bytes());
+        }
+        VhostConfig { name: Arc::clone(name), deliver: self.deliver, budget: self.budget.clone(), names_seed }
+    }
+
+    /// A vhost that never was before.
+    pub(super) fn start_empty(&self, name: &Arc<str>, group: GroupId) -> VhostInbox {
+        self.start(name, group, Vhost::new(self.config(name)))
+    }
+
+    /// Puts a vhost to work.
+    pub(super) fn start(&self, name: &Arc<str>, group: GroupId, vhost: Vhost) -> VhostInbox {
+        vhost_task::start(VhostParts {
+            vhost,
+            wal: self.wal.clone(),
+            log: self.log(group),
+            reader: self.reader.clone(),
+            clock: self.clock,
+            progress: self.progress.clone(),
+            name: Arc::clone(name),
+        })
+    }
+}

@@ -1,0 +1,269 @@
+//! What operators ask over the control socket, carried out: the directory is changed, vhosts and connections are asked.
+//! Knows the requests and answers of `cli::control`, not how they travel.
+
+use super::broker::{Broker, Stage};
+use crate::auth::AccountsError;
+use crate::auth::Salt;
+use crate::cli::control::{ControlRequest, ControlResponse, RefusalReason, Row};
+use crate::cli::rows::{self, StatusReport};
+use crate::connection::ConnectionReport;
+use crate::definitions::PermissionDefinition;
+use crate::vhost::command::ConnectionId;
+use crate::vhost::input::{AdminCommand, AdminReply};
+use crate::vhost::report::VhostReport;
+use serde_json::json;
+use std::collections::HashMap;
+
+/// Carries out one request.
+pub(super) async fn carry_out(broker: &Broker, request: ControlRequest) -> ControlResponse {
+    match request {
+        ControlRequest::AddUser { .. }
+        | ControlRequest::DeleteUser { .. }
+        | ControlRequest::ChangePassword { .. }
+        | ControlRequest::AuthenticateUser { .. }
+        | ControlRequest::SetUserTags { .. }
+        | ControlRequest::AddVhost { .. }
+        | ControlRequest::DeleteVhost { .. }
+        | ControlRequest::SetPermissions { .. }
+        | ControlRequest::ClearPermissions { .. } => {
+            change(broker, request).await.unwrap_or_else(|error| refused(&error))
+        }
+        ControlRequest::ListUsers
+        | ControlRequest::ListVhosts
+        | ControlRequest::ListPermissions { .. }
+        | ControlRequest::ListUserPermissions { .. } => {
+            list_accounts(broker, request).unwrap_or_else(|error| refused(&error))
+        }
+        ControlRequest::ListQueues { vhost } => list(broker, &vhost, queue_rows).await,
+        ControlRequest::ListExchanges { vhost } => list(broker, &vhost, exchange_rows).await,
+        ControlRequest::ListBindings { vhost } => list(broker, &vhost, binding_rows).await,
+        ControlRequest::ListConsumers { vhost } => list(broker, &vhost, consumer_rows).await,
+        ControlRequest::ListConnections => {
+            let reports = broker.connections.reports().await;
+            ControlResponse::Rows { rows: reports.iter().map(rows::connection_row).collect() }
+        }
+        ControlRequest::ListChannels => list_channels(broker).await,
+        ControlRequest::PurgeQueue { vhost, queue } => {
+            ask(broker, &vhost, AdminCommand::PurgeQueue(queue.into())).await
+        }
+        ControlRequest::DeleteQueue { vhost, queue, if_unused, if_empty } => {
+            ask(broker, &vhost, AdminCommand::DeleteQueue { name: queue.into(), if_unused, if_empty }).await
+        }
+        ControlRequest::Status => ControlResponse::Rows { rows: vec![status(broker).await.row()] },
+        ControlRequest::AwaitStartup => {
+            broker.reached(Stage::Serving).await;
+            ControlResponse::Done
+        }
+        ControlRequest::Stop => {
+            // The transport stops the broker once the answer is on its way.
+            ControlResponse::Done
+        }
+    }
+}
+
+async fn change(broker: &Broker, request: ControlRequest) -> Result<ControlResponse, AccountsError> {
+    let directory = &broker.directory;
+    match request {
+        ControlRequest::AddUser { user, password } => {
+            directory.change_accounts(|accounts| accounts.add_user(&user, password.expose(), salt())).await?;
+        }
+        ControlRequest::DeleteUser { user } => {
+            directory.change_accounts(|accounts| accounts.delete_user(&user)).await?;
+        }
+        ControlRequest::ChangePassword { user, password } => {
+            directory
+                .change_accounts(|accounts| accounts.change_password(&user, password.expose(), salt()))
+                .await?;
+        }
+        ControlRequest::AuthenticateUser { user, password } => {
+            if directory.accounts().login(&user, password.expose().as_bytes(), true).is_err() {
+                let message = format!("failed to authenticate user \"{user}\"");
+                return Ok(ControlResponse::refused(RefusalReason::AccessRefused, message));
+            }
+        }
+        ControlRequest::SetUserTags { user, tags } => {
+            directory.change_accounts(|accounts| accounts.set_tags(&user, tags)).await?;
+        }
+        ControlRequest::AddVhost { vhost } => directory.add_vhost(&vhost).await?,
+        ControlRequest::DeleteVhost { vhost } => directory.delete_vhost(&vhost).await?,
+        ControlRequest::SetPermissions { vhost, user, configure, write, read } => {
+            existing(broker, &vhost)?;
+            let permission = PermissionDefinition { user, vhost, configure, write, read };
+            directory.change_accounts(|accounts| accounts.set_permissions(permission)).await?;
+        }
+        ControlRequest::ClearPermissions { vhost, user } => {
+            existing(broker, &vhost)?;
+            directory.change_accounts(|accounts| accounts.clear_permissions(&user, &vhost)).await?;
+        }
+        other => return Ok(unexpected(&other)),
+    }
+    Ok(ControlResponse::Done)
+}
+
+fn list_accounts(broker: &Broker, request: ControlRequest) -> Result<ControlResponse, AccountsError> {
+    let accounts = broker.directory.accounts();
+    let rows: Vec<Row> = match request {
+        ControlRequest::ListUsers => {
+            let users = accounts.users();
+            users.iter().map(|user| row([("user", json!(user.name)), ("tags", json!(user.tags))])).collect()
+        }
+        ControlRequest::ListVhosts => {
+            let vhosts = broker.directory.vhosts();
+            vhosts.iter().map(|(name, _)| row([("name", json!(**name)), ("tracing", json!(false))])).collect()
+        }
+        ControlRequest::ListPermissions { vhost } => {
+            existing(broker, &vhost)?;
+            accounts
+                .permissions_in(&vhost)
+                .into_iter()
+                .map(|view| permission_row(("user", &view.user), &view.configure, &view.write, &view.read))
+                .collect()
+        }
+        ControlRequest::ListUserPermissions { user } => accounts
+            .permissions_of(&user)?
+            .into_iter()
+            .map(|view| permission_row(("vhost", &view.vhost), &view.configure, &view.write, &view.read))
+            .collect(),
+        other => return Ok(unexpected(&other)),
+    };
+    Ok(ControlResponse::Rows { rows })
+}
+
+fn permission_row(of: (&str, &str), configure: &str, write: &str, read: &str) -> Row {
+    row([
+        (of.0, json!(of.1)),
+        ("configure", json!(configure)),
+        ("write", json!(write)),
+        ("read", json!(read)),
+    ])
+}
+
+/// Names that operators know connections by.
+type Names = HashMap<ConnectionId, String>;
+
+async fn list(
+    broker: &Broker,
+    vhost: &str,
+    rows: impl Fn(&VhostReport, &Names) -> Vec<Row>,
+) -> ControlResponse {
+    let Some(report) = broker.directory.report(vhost).await else {
+        return refused(&AccountsError::NoSuchVhost(vhost.to_owned()));
+    };
+    let names = names(&broker.connections.reports().await);
+    ControlResponse::Rows { rows: rows(&report, &names) }
+}
+
+fn names(connections: &[ConnectionReport]) -> Names {
+    connections.iter().map(|report| (report.id, rows::connection_name(report))).collect()
+}
+
+fn queue_rows(report: &VhostReport, names: &Names) -> Vec<Row> {
+    let owner = |queue: &crate::vhost::report::QueueReport| {
+        queue.owner.and_then(|id| names.get(&id)).map(String::as_str)
+    };
+    report.queues.iter().map(|queue| rows::queue_row(&report.name, queue, owner(queue))).collect()
+}
+
+fn exchange_rows(report: &VhostReport, _: &Names) -> Vec<Row> {
+    report.exchanges.iter().map(|exchange| rows::exchange_row(&report.name, exchange)).collect()
+}
+
+fn binding_rows(report: &VhostReport, _: &Names) -> Vec<Row> {
+    report.bindings.iter().map(|binding| rows::binding_row(&report.name, binding)).collect()
+}
+
+fn consumer_rows(report: &VhostReport, names: &Names) -> Vec<Row> {
+    let name = |id| names.get(&id).map_or("", String::as_str);
+    let consumers = report.consumers.iter();
+    consumers.map(|consumer| rows::consumer_row(&report.name, consumer, name(consumer.connection))).collect()
+}
+
+async fn list_channels(broker: &Broker) -> ControlResponse {
+    let connections = broker.connections.reports().await;
+    let known: HashMap<_, _> = connections
+        .iter()
+        .map(|report| {
+            (report.id, (rows::connection_name(report), report.user.as_deref().unwrap_or_default()))
+        })
+        .collect();
+    let mut listed = Vec::new();
+    for report in broker.directory.reports().await {
+        for channel in &report.channels {
+            let (name, user) = known.get(&channel.connection).map_or(("", ""), |(name, user)| (name, user));
+            listed.push(rows::channel_row(&report.name, channel, name, user));
+        }
+    }
+    ControlResponse::Rows { rows: listed }
+}
+
+async fn ask(broker: &Broker, vhost: &str, command: AdminCommand) -> ControlResponse {
+    let Some(inbox) = broker.directory.vhost(vhost) else {
+        return refused(&AccountsError::NoSuchVhost(vhost.to_owned()));
+    };
+    match inbox.ask(command).await {
+        Some(AdminReply::Removed(message_count)) => ControlResponse::Removed { message_count },
+        Some(AdminReply::Refused(message)) => {
+            let missing = message.contains("no queue");
+            let reason = if missing { RefusalReason::NoSuchQueue } else { RefusalReason::Conflict };
+            ControlResponse::refused(reason, message)
+        }
+        Some(AdminReply::Report(_)) | None => {
+            ControlResponse::refused(RefusalReason::Unavailable, format!("vhost '{vhost}' is stopping"))
+        }
+    }
+}
+
+async fn status(broker: &Broker) -> StatusReport {
+    let metrics = broker.metrics().await;
+    let mut listeners = vec![(broker.config.listen.to_string(), "amqp".to_owned())];
+    listeners.extend(broker.config.http_listen.map(|address| (address.to_string(), "http".to_owned())));
+    StatusReport {
+        product: broker.config.product.clone(),
+        version: env!("CARGO_PKG_VERSION").to_owned(),
+        pid: std::process::id(),
+        uptime_s: metrics.uptime_ms / 1000,
+        data_dir: broker.config.data_dir.display().to_string(),
+        listeners,
+        alarms: metrics.alarms.iter().map(|alarm| (*alarm).to_owned()).collect(),
+        memory_bytes: metrics.resident_bytes,
+        body_memory_bytes: metrics.body_memory_bytes,
+        disk_free_bytes: metrics.store.map_or(0, |store| store.free_bytes),
+        disk_low_bytes: broker.config.disk_low_bytes,
+        connection_count: metrics.connections,
+        queue_count: metrics.queues,
+        vhost_count: broker.directory.vhosts().len() as u64,
+        message_count: metrics.ready + metrics.unacked,
+    }
+}
+
+fn existing(broker: &Broker, vhost: &str) -> Result<(), AccountsError> {
+    broker.directory.vhost(vhost).map(drop).ok_or_else(|| AccountsError::NoSuchVhost(vhost.to_owned()))
+}
+
+fn salt() -> Salt {
+    let mut salt = Salt::default();
+    for (place, byte) in salt.iter_mut().zip(super::random_u64().to_le_bytes()) {
+        *place = byte;
+    }
+    salt
+}
+
+fn row<const N: usize>(columns: [(&str, serde_json::Value); N]) -> Row {
+    columns.into_iter().map(|(name, value)| (name.to_owned(), value)).collect()
+}
+
+fn refused(error: &AccountsError) -> ControlResponse {
+    let reason = match error {
+        AccountsError::UserExists(_) => RefusalReason::Conflict,
+        AccountsError::NoSuchUser(_) => RefusalReason::NoSuchUser,
+        AccountsError::NoSuchVhost(_) => RefusalReason::NoSuchVhost,
+        AccountsError::InvalidPattern { .. } | AccountsError::EmptyPassword | AccountsError::InvalidName => {
+            RefusalReason::Usage
+        }
+    };
+    ControlResponse::refused(reason, error.to_string())
+}
+
+fn unexpected(request: &ControlRequest) -> ControlResponse {
+    ControlResponse::refused(RefusalReason::Usage, format!("{request:?} was sent to the wrong place"))
+}

@@ -1,0 +1,80 @@
+//! The way from the machine's outbound bytes to the socket, and the account of deliveries on it: what the vhost has
+//! handed over counts against its budget for this connection until the socket took it.
+
+use crate::connection::ConnectionEffects;
+use crate::limits::OUTBOX_BYTES_MAX;
+use crate::protocol::outbound::Outbound;
+use bytes::Buf;
+use std::collections::VecDeque;
+use std::io::{self, ErrorKind, IoSlice};
+use tokio::net::TcpStream;
+
+/// Pieces of one vectored write.
+const SLICES_MAX: usize = 64;
+/// Written deliveries are reported once they come to this many bytes: a report for each write would cost more than the
+/// room it gives back, and what is held back never fills the budget.
+const REPORT_BYTES: usize = OUTBOX_BYTES_MAX / 8;
+
+/// See the file's head.
+#[derive(Debug, Default)]
+pub(super) struct Outbox {
+    /// Bytes the socket has taken since the start.
+    written: u64,
+    /// For deliveries not yet written: where in the stream they end, and what they count for.
+    deliveries: VecDeque<(u64, usize)>,
+    drained_bytes: usize,
+}
+
+impl Outbox {
+    /// Notes the deliveries that the machine has encoded since the last call.
+    pub(super) fn note_deliveries(&mut self, effects: &mut ConnectionEffects) {
+        if effects.drained_bytes > 0 {
+            let end = self.written + effects.outbound.len() as u64;
+            self.deliveries.push_back((end, std::mem::take(&mut effects.drained_bytes)));
+        }
+    }
+
+    /// Writes what the socket takes now.
+    pub(super) fn write(&mut self, stream: &TcpStream, outbound: &mut Outbound) -> io::Result<()> {
+        while !outbound.is_empty() {
+            let mut slices = [IoSlice::new(&[]); SLICES_MAX];
+            let used = outbound.chunks_vectored(&mut slices);
+            match stream.try_write_vectored(slices.get(..used).unwrap_or_default()) {
+                Ok(0) => return Err(ErrorKind::WriteZero.into()),
+                Ok(written) => {
+                    outbound.advance(written);
+                    self.written += written as u64;
+                }
+                Err(error) if error.kind() == ErrorKind::WouldBlock => break,
+                Err(error) if error.kind() == ErrorKind::Interrupted => {}
+                Err(error) => return Err(error),
+            }
+        }
+        while let Some((end, bytes)) = self.deliveries.front()
+            && *end <= self.written
+        {
+            self.drained_bytes += bytes;
+            self.deliveries.pop_front();
+        }
+        Ok(())
+    }
+
+    /// Bytes of deliveries to report to the vhost as written; 0 while it is not worth it.
+    pub(super) fn take_drained(&mut self) -> usize {
+        if self.drained_bytes < REPORT_BYTES {
+            return 0;
+        }
+        std::mem::take(&mut self.drained_bytes)
+    }
+
+    /// Writes everything, however long the socket takes.
+    pub(super) async fn drain(&mut self, stream: &TcpStream, outbound: &mut Outbound) -> io::Result<()> {
+        loop {
+            self.write(stream, outbound)?;
+            if outbound.is_empty() {
+                return Ok(());
+            }
+            stream.writable().await?;
+        }
+    }
+}

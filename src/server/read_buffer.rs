@@ -1,0 +1,102 @@
+//! What a socket brought and its connection has not consumed yet. Between reads a connection holds only the incomplete
+//! frame at the end, so an idle one holds nothing: the bytes are read into one buffer per worker thread.
+//! Owns the bytes; knows no frames.
+
+use std::cell::RefCell;
+use std::io;
+use std::pin::Pin;
+use std::task::{Context, Poll, ready};
+use tokio::io::{AsyncRead, ReadBuf};
+use tokio::net::TcpStream;
+
+/// Bytes read from a socket at once.
+const READ_BYTES: usize = 256 * 1024;
+/// An incomplete frame up to this size is copied in front of what is read next; a larger one is read on in place, so that
+/// a large frame that comes in small pieces is not copied with each of them.
+const COPY_BYTES_MAX: usize = 8 * 1024;
+
+thread_local! {
+    static READ: RefCell<Vec<u8>> = RefCell::new(vec![0; READ_BYTES]);
+}
+
+/// The incomplete frame at the end of what was read.
+#[derive(Debug, Default)]
+pub(super) struct ReadBuffer {
+    unread: Vec<u8>,
+}
+
+/// What a read brought.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(super) enum Brought {
+    /// Bytes, which `consume` has seen.
+    Bytes,
+    /// The peer closed its side.
+    End,
+}
+
+impl ReadBuffer {
+    /// Reads once and hands everything there is to `consume`, which says how much of it is done with.
+    pub(super) fn poll_read(
+        &mut self,
+        stream: &mut TcpStream,
+        cx: &mut Context<'_>,
+        consume: impl FnOnce(&[u8]) -> usize,
+    ) -> Poll<io::Result<Brought>> {
+        if self.unread.len() > COPY_BYTES_MAX {
+            return self.poll_read_in_place(stream, cx, consume);
+        }
+        READ.with_borrow_mut(|read| {
+            let kept = self.unread.len();
+            let Some((front, space)) = read.split_at_mut_checked(kept) else { return Poll::Pending };
+            let mut buffer = ReadBuf::new(space);
+            ready!(Pin::new(stream).poll_read(cx, &mut buffer))?;
+            let read_bytes = buffer.filled().len();
+            if read_bytes == 0 {
+                return Poll::Ready(Ok(Brought::End));
+            }
+            front.copy_from_slice(&self.unread);
+            let all = read.get(..kept + read_bytes).unwrap_or_default();
+            let rest = all.get(consume(all)..).unwrap_or_default();
+            self.unread.clear();
+            self.unread.extend_from_slice(rest);
+            self.release();
+            Poll::Ready(Ok(Brought::Bytes))
+        })
+    }
+
+    fn poll_read_in_place(
+        &mut self,
+        stream: &mut TcpStream,
+        cx: &mut Context<'_>,
+        consume: impl FnOnce(&[u8]) -> usize,
+    ) -> Poll<io::Result<Brought>> {
+        let kept = self.unread.len();
+        self.unread.resize(kept + READ_BYTES / 2, 0);
+        let mut buffer = ReadBuf::new(self.unread.get_mut(kept..).unwrap_or_default());
+        let polled = Pin::new(stream).poll_read(cx, &mut buffer);
+        let read_bytes = buffer.filled().len();
+        self.unread.truncate(kept + read_bytes);
+        ready!(polled)?;
+        if read_bytes == 0 {
+            return Poll::Ready(Ok(Brought::End));
+        }
+        self.again(consume);
+        Poll::Ready(Ok(Brought::Bytes))
+    }
+
+    /// Hands over once more what was not consumed.
+    pub(super) fn again(&mut self, consume: impl FnOnce(&[u8]) -> usize) {
+        if self.unread.is_empty() {
+            return;
+        }
+        let consumed = consume(&self.unread);
+        self.unread.drain(..consumed);
+        self.release();
+    }
+
+    fn release(&mut self) {
+        if self.unread.is_empty() {
+            self.unread = Vec::new();
+        }
+    }
+}

@@ -1,0 +1,260 @@
+//! The life of the broker: opens the store, restores, listens, serves, and stops in the reverse order.
+
+use super::alarms::{self, Alarms};
+use super::broker::{Broker, Stage};
+use super::connections::Connections;
+use super::directory::Directory;
+use super::error::ServeError;
+use super::mail::ConnectionMail;
+use super::nursery::Nursery;
+use super::restore::restore;
+use super::{control_socket, data_dir, listener};
+use crate::budget::Budget;
+use crate::clock::Clock;
+use crate::config::Config;
+use crate::connection::ConnectionConfig;
+use ledgermq_storage::{
+    DirLock, Options, Progress, RealDisk, Recovered, RecoveryProgress, RecoveryStatistics, Store,
+};
+use std::future::Future;
+use std::pin::Pin;
+use std::sync::{Arc, Mutex};
+use std::time::Duration;
+use tokio::net::{TcpListener, TcpSocket, UnixListener};
+use tokio::runtime;
+use tokio::signal::unix::{SignalKind, signal};
+use tokio::sync::watch;
+use tokio::task::spawn_blocking;
+use tokio::time::timeout;
+use tracing::{error, info};
+
+/// Serves HTTP on a listener until it is dropped: floor 7, handed in from above.
+pub type HttpServer = fn(Arc<Broker>, TcpListener) -> Pin<Box<dyn Future<Output = ()> + Send>>;
+
+/// Threads that read messages back from the disk, at most.
+const READ_THREADS_MAX: usize = 16;
+/// Time between two lines about a long recovery, ms.
+const RECOVERY_LINE_MS: u64 = 1_000;
+/// Time clients have to answer that they are closed, ms.
+const FAREWELL_MS: u64 = 5_000;
+
+/// Runs the broker until it is asked to stop or cannot go on. `Ok` after a clean stop.
+pub fn run(config: Config, http: HttpServer) -> Result<(), ServeError> {
+    let runtime = runtime::Builder::new_multi_thread()
+        .enable_all()
+        .max_blocking_threads(READ_THREADS_MAX)
+        .build()
+        .map_err(ServeError::io("starting threads"))?;
+    let ended = runtime.block_on(serve(config, http));
+    runtime.shutdown_background();
+    ended
+}
+
+/// What clients and operators connect to.
+struct Doors {
+    amqp: TcpSocket,
+    http: Option<TcpSocket>,
+    control: UnixListener,
+}
+
+async fn serve(config: Config, http: HttpServer) -> Result<(), ServeError> {
+    let clock = Clock::start();
+    data_dir::prepare(&config.data_dir)?;
+    let lock = DirLock::acquire(&config.data_dir)?;
+    let doors = Doors {
+        amqp: listener::bind(config.listen)?,
+        http: config.http_listen.map(listener::bind).transpose()?,
+        control: control_socket::bind(&config.data_dir)?,
+    };
+    let mut signals = Signals::new()?;
+    let opening = open(&config, clock);
+    let opened = tokio::select! {
+        opened = opening => opened?,
+        () = signals.asked() => {
+            info!("stopped while recovering");
+            return Ok(());
+        }
+    };
+    let (store, recovered) = opened;
+    let statistics = recovered.statistics;
+    let (broker, progress, queue_count) = assemble(config, clock, store, recovered).await?;
+    let mut poisoned = progress.clone();
+    let ended = tokio::select! {
+        ended = accept(&broker, doors, http, progress, (statistics, queue_count), &mut signals) => ended,
+        () = poison(&mut poisoned) => Err(ServeError::Io(
+            "the disk failed and the log is poisoned: nothing more can be confirmed; the next start recovers".to_owned()
+        )),
+    };
+    ended?;
+    let farewell = tokio::select! {
+        farewell = say_farewell(&broker) => farewell,
+        () = poison(&mut poisoned) => Err(ServeError::Io("the disk failed while stopping".to_owned())),
+    };
+    control_socket::remove(&broker.config.data_dir);
+    drop(lock);
+    farewell
+}
+
+async fn poison(progress: &mut watch::Receiver<Progress>) {
+    if progress.wait_for(|progress| progress.poisoned).await.is_err() {
+        std::future::pending::<()>().await;
+    }
+}
+
+/// Opens the store; a line a second while that takes long.
+async fn open(config: &Config, clock: Clock) -> Result<(Store, Recovered), ServeError> {
+    let options = Options {
+        segment_bytes: config.segment_bytes,
+        staging_bytes_max: config.staging_bytes_max,
+        ack_flush_ms: config.ack_flush_ms,
+        disk_low_bytes: config.disk_low_bytes,
+        checkpoint_bytes: config.checkpoint_bytes,
+        ..Options::new(Arc::new(move || clock.unix_ms()), Arc::new(move || clock.now_ms()))
+    };
+    let dir = config.data_dir.clone();
+    let opening = spawn_blocking(move || {
+        let disk = RealDisk::open(&dir).map_err(ServeError::io(format!("opening {}", dir.display())))?;
+        let mut told_ms = clock.now_ms();
+        let mut tell = |progress: RecoveryProgress| {
+            let now_ms = clock.now_ms();
+            if now_ms >= told_ms + RECOVERY_LINE_MS {
+                told_ms = now_ms;
+                let percent = progress.bytes_read * 100 / progress.bytes_total.max(1);
+                info!(
+                    records = progress.record_count,
+                    bytes = progress.bytes_read,
+                    "recovering, {percent} %"
+                );
+            }
+        };
+        Ok(Store::open(Arc::new(disk), options, &mut tell)?)
+    });
+    opening.await.map_err(|error| ServeError::Io(format!("opening the store: {error}")))?
+}
+
+/// Puts the broker together from its recovered store.
+async fn assemble(
+    config: Config,
+    clock: Clock,
+    store: Store,
+    recovered: Recovered,
+) -> Result<(Arc<Broker>, watch::Receiver<Progress>, usize), ServeError> {
+    let (sender, progress) = watch::channel(Progress::default());
+    store.watch(Box::new(move |progress| {
+        sender.send_replace(progress);
+    }));
+    let budget = Budget::new(config.body_memory_bytes);
+    let nursery = Nursery {
+        wal: store.wal(),
+        reader: store.reader(),
+        clock,
+        progress: progress.clone(),
+        deliver: config.deliver,
+        budget: budget.clone(),
+    };
+    let restored = restore(&nursery, recovered, config.loopback_users.clone()).await?;
+    let connections = Arc::new(Connections::new());
+    let directory = Directory::new(nursery, Arc::clone(&connections), restored.accounts, restored.vhosts);
+    let broker = Arc::new(Broker {
+        connection_config: Arc::new(connection_config(&config)),
+        config,
+        clock,
+        store: Mutex::new(Some(store)),
+        budget,
+        connections,
+        directory,
+        alarms: Alarms::default(),
+        stage: watch::Sender::new(Stage::Starting),
+    });
+    Ok((broker, progress, restored.queue_count))
+}
+
+fn connection_config(config: &Config) -> ConnectionConfig {
+    ConnectionConfig {
+        product: config.product.clone(),
+        version: config.product_version.clone(),
+        cluster_name: config.cluster_name.clone(),
+        frame_bytes_max: config.frame_bytes_max,
+        channels_max: config.channels_max,
+        heartbeat_s: config.heartbeat_s,
+        handshake_ms: config.handshake_ms,
+        message_bytes_max: config.message_bytes_max,
+    }
+}
+
+/// Opens the doors and serves until asked to stop.
+async fn accept(
+    broker: &Arc<Broker>,
+    doors: Doors,
+    http: HttpServer,
+    progress: watch::Receiver<Progress>,
+    (statistics, queue_count): (RecoveryStatistics, usize),
+    signals: &mut Signals,
+) -> Result<(), ServeError> {
+    tokio::spawn(alarms::watch(Arc::clone(broker), progress));
+    tokio::spawn(control_socket::serve(Arc::clone(broker), doors.control));
+    if let Some(socket) = doors.http {
+        tokio::spawn(http(Arc::clone(broker), listener::listen(socket)?));
+    }
+    let amqp = listener::listen(doors.amqp)?;
+    broker.stage.send_replace(Stage::Serving);
+    info!(
+        listen = %broker.config.listen,
+        queues = queue_count,
+        messages = statistics.messages,
+        bytes = statistics.bytes,
+        replayed_records = statistics.replayed_records,
+        recovery_ms = broker.clock.now_ms(),
+        "ready, accepting clients"
+    );
+    let accepting = tokio::spawn(listener::accept(Arc::clone(broker), amqp));
+    tokio::select! {
+        () = signals.asked() => broker.stop(),
+        () = broker.reached(Stage::Stopping) => {}
+    }
+    // The listener is closed once its task has ended: no client comes after the last farewell.
+    let _ = accepting.await;
+    Ok(())
+}
+
+/// Stops in order: clients, vhosts, store.
+async fn say_farewell(broker: &Arc<Broker>) -> Result<(), ServeError> {
+    info!(connections = broker.connections.count(), "stopping");
+    broker.connections.tell_all(|| ConnectionMail::Close("shutdown".into()));
+    let patience = Duration::from_millis(FAREWELL_MS);
+    if timeout(patience, broker.connections.all_gone()).await.is_err() {
+        broker.connections.tell_all(|| ConnectionMail::Drop);
+        let _ = timeout(patience, broker.connections.all_gone()).await;
+    }
+    broker.directory.shut_down_vhosts().await;
+    let Some(store) = broker.take_store() else { return Ok(()) };
+    let closed = spawn_blocking(move || store.shutdown()).await;
+    let closed = closed.map_err(|error| ServeError::Io(format!("closing the store: {error}")))?;
+    closed.map_err(|error| {
+        error!(%error, "the store could not be closed cleanly");
+        ServeError::Io(format!("closing the store: {error}"))
+    })?;
+    info!("stopped");
+    Ok(())
+}
+
+/// SIGTERM and SIGINT.
+struct Signals {
+    terminate: tokio::signal::unix::Signal,
+    interrupt: tokio::signal::unix::Signal,
+}
+
+impl Signals {
+    fn new() -> Result<Self, ServeError> {
+        let listen = |kind| signal(kind).map_err(ServeError::io("listening for signals"));
+        Ok(Self { terminate: listen(SignalKind::terminate())?, interrupt: listen(SignalKind::interrupt())? })
+    }
+
+    /// Returns once one of them came.
+    async fn asked(&mut self) {
+        tokio::select! {
+            _ = self.terminate.recv() => {}
+            _ = self.interrupt.recv() => {}
+        }
+    }
+}

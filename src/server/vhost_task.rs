@@ -1,0 +1,271 @@
+//! The driver of one vhost: a task that owns the [`Vhost`], feeds it what its inbox holds in batches, and distributes what
+//! comes out: one vector of notices for each connection, reads to the blocking pool. No broker rules here.
+//!
+//! It stops taking from its inbox while the log has no room: then permits run out, connections stop reading, TCP pushes
+//! back. It never waits for a connection.
+
+use super::mail::{ConnectionInbox, ConnectionMail, VhostInbox, VhostMail};
+use super::wal_log::WalLog;
+use crate::clock::Clock;
+use crate::message::Message;
+use crate::vhost::command::{Addressed, ConnectionId};
+use crate::vhost::input::{AdminId, AdminReply, Effect, Effects, Input, LogProgress};
+use crate::vhost::{Now, Vhost};
+use foldhash::HashMap;
+use ledgermq_storage::{Progress, Reader, StoredMessage, Wal, Wanted};
+use std::collections::HashMap as StdHashMap;
+use std::future::{Future, poll_fn};
+use std::pin::pin;
+use std::sync::Arc;
+use std::task::Poll;
+use std::time::Duration;
+use tokio::sync::{mpsc, oneshot, watch};
+use tokio::task::spawn_blocking;
+use tokio::time::sleep;
+use tracing::error;
+
+/// Mail taken at once.
+const MAIL_BATCH: usize = 256;
+
+/// What a vhost task is made of.
+pub(super) struct VhostParts {
+    pub(super) vhost: Vhost,
+    pub(super) wal: Wal,
+    pub(super) log: WalLog,
+    pub(super) reader: Reader,
+    pub(super) clock: Clock,
+    pub(super) progress: watch::Receiver<Progress>,
+    pub(super) name: Arc<str>,
+}
+
+/// See the file's head.
+pub(super) struct VhostTask {
+    parts: VhostParts,
+    inbox: VhostInbox,
+    incoming: mpsc::UnboundedReceiver<VhostMail>,
+    connections: HashMap<ConnectionId, Attached>,
+    /// Connections with notices in `Attached::notices`.
+    touched: Vec<ConnectionId>,
+    effects: Effects,
+    questions: StdHashMap<AdminId, oneshot::Sender<AdminReply>>,
+    next_question: u64,
+    shutdown: Option<oneshot::Sender<()>>,
+}
+
+struct Attached {
+    inbox: Arc<ConnectionInbox>,
+    /// Collected while effects are distributed, empty otherwise.
+    notices: Vec<Addressed>,
+    /// Permits of commands processed in this batch.
+    permits: usize,
+}
+
+/// What ended a wait.
+enum Wake {
+    Mail,
+    Progress,
+    Deadline,
+}
+
+/// Starts the task of a vhost and says where it is reached.
+pub(super) fn start(parts: VhostParts) -> VhostInbox {
+    let (inbox, incoming) = VhostInbox::new();
+    let task = VhostTask {
+        parts,
+        inbox: inbox.clone(),
+        incoming,
+        connections: HashMap::default(),
+        touched: Vec::new(),
+        effects: Effects::default(),
+        questions: StdHashMap::new(),
+        next_question: 0,
+        shutdown: None,
+    };
+    tokio::spawn(task.run());
+    inbox
+}
+
+impl VhostTask {
+    async fn run(mut self) {
+        let mut mail = Vec::with_capacity(MAIL_BATCH);
+        let mut applied = LogProgress::default();
+        self.parts.progress.mark_changed();
+        while self.shutdown.is_none() {
+            let has_room = self.parts.wal.has_room();
+            let now = match self.wait(&mut mail, has_room).await {
+                Wake::Mail | Wake::Progress => self.now(),
+                Wake::Deadline => {
+                    let now = self.now();
+                    self.apply(Input::Tick, now);
+                    now
+                }
+            };
+            // Durable first: it makes room for what the mail asks.
+            let progress = log_progress(*self.parts.progress.borrow_and_update());
+            if progress != applied {
+                applied = progress;
+                self.apply(Input::Progress(progress), now);
+            }
+            for mail in mail.drain(..) {
+                self.take(mail, now);
+            }
+            self.distribute();
+        }
+        // Who still waits to be let go would wait for ever.
+        for attached in self.connections.values() {
+            attached.inbox.send(ConnectionMail::Detached);
+        }
+        if let Some(answer) = self.shutdown.take() {
+            let _ = answer.send(());
+        }
+    }
+
+    /// Waits for mail (unless the log has no room), progress or the vhost's deadline.
+    async fn wait(&mut self, mail: &mut Vec<VhostMail>, has_room: bool) -> Wake {
+        let now_ms = self.parts.clock.now_ms();
+        let wait_ms = self.parts.vhost.next_deadline().map(|at_ms| at_ms.saturating_sub(now_ms));
+        let incoming = &mut self.incoming;
+        let mut progress = pin!(self.parts.progress.changed());
+        let mut deadline = pin!(wait_ms.map(|ms| sleep(Duration::from_millis(ms))));
+        poll_fn(|cx| {
+            if has_room && incoming.poll_recv_many(cx, mail, MAIL_BATCH).is_ready() {
+                return Poll::Ready(Wake::Mail);
+            }
+            if progress.as_mut().poll(cx).is_ready() {
+                return Poll::Ready(Wake::Progress);
+            }
+            match deadline.as_mut().as_pin_mut() {
+                Some(deadline) => deadline.poll(cx).map(|()| Wake::Deadline),
+                None => Poll::Pending,
+            }
+        })
+        .await
+    }
+
+    fn take(&mut self, mail: VhostMail, now: Now) {
+        match mail {
+            VhostMail::Attach(inbox) => {
+                let id = inbox.id;
+                self.connections.insert(id, Attached { inbox, notices: Vec::new(), permits: 0 });
+                self.apply(Input::Attach(id), now);
+            }
+            VhostMail::Detach(id) => self.apply(Input::Detach(id), now),
+            VhostMail::Commands { connection, commands, permits } => {
+                self.apply(Input::Commands(commands), now);
+                if let Some(attached) = self.connections.get_mut(&connection) {
+                    attached.permits += permits;
+                    self.touched.push(connection);
+                }
+            }
+            VhostMail::Drained(id, bytes) => self.apply(Input::Drained(id, bytes), now),
+            VhostMail::Read(input) => self.apply(input, now),
+            VhostMail::Admin(command, answer) => {
+                let id = AdminId(self.next_question);
+                self.next_question += 1;
+                self.questions.insert(id, answer);
+                self.apply(Input::Admin(id, command), now);
+            }
+            VhostMail::Shutdown(answer) => {
+                self.apply(Input::Shutdown, now);
+                self.shutdown = Some(answer);
+            }
+        }
+    }
+
+    fn now(&self) -> Now {
+        Now { monotonic_ms: self.parts.clock.now_ms(), unix_ms: self.parts.clock.unix_ms() }
+    }
+
+    fn apply(&mut self, input: Input, now: Now) {
+        self.parts.vhost.apply(input, now, &mut self.parts.log, &mut self.effects);
+    }
+
+    /// Hands out everything the last batch produced.
+    fn distribute(&mut self) {
+        self.collect_notices();
+        for id in self.touched.drain(..) {
+            let Some(attached) = self.connections.get_mut(&id) else { continue };
+            if !attached.notices.is_empty() {
+                attached.inbox.send(ConnectionMail::Notices(std::mem::take(&mut attached.notices)));
+            }
+            let permits = std::mem::take(&mut attached.permits);
+            if permits > 0 {
+                attached.inbox.give_permits(permits);
+            }
+        }
+        for effect in std::mem::take(&mut self.effects.effects) {
+            self.carry_out(effect);
+        }
+    }
+
+    /// Sorts the notices by connection, keeping the order of each; neighbours for the same one are looked up once.
+    fn collect_notices(&mut self) {
+        let mut notices = std::mem::take(&mut self.effects.notices).into_iter().peekable();
+        while let Some(notice) = notices.next() {
+            let id = notice.channel.connection;
+            let Some(attached) = self.connections.get_mut(&id) else { continue };
+            if attached.notices.is_empty() {
+                self.touched.push(id);
+            }
+            attached.notices.push(notice);
+            while let Some(next) = notices.next_if(|next| next.channel.connection == id) {
+                attached.notices.push(next);
+            }
+        }
+    }
+
+    fn carry_out(&mut self, effect: Effect) {
+        match effect {
+            Effect::ReadBodies { queue, wanted } => {
+                let (reader, inbox) = (self.parts.reader.clone(), self.inbox.clone());
+                spawn_blocking(move || {
+                    let asked: Vec<_> = wanted
+                        .iter()
+                        .map(|(seq, lsn, record_bytes)| Wanted {
+                            lsn: *lsn,
+                            record_bytes: *record_bytes,
+                            queue,
+                            seq: *seq,
+                        })
+                        .collect();
+                    let found = reader.messages(&asked).into_iter();
+                    let bodies = asked
+                        .iter()
+                        .map(|wanted| wanted.seq)
+                        .zip(found.map(|found| found.map(message).map_err(|error| error.to_string())))
+                        .collect();
+                    inbox.send(VhostMail::Read(Input::Bodies { queue, bodies }));
+                });
+            }
+            Effect::ReadEntries { queue, run } => {
+                let (reader, inbox) = (self.parts.reader.clone(), self.inbox.clone());
+                spawn_blocking(move || {
+                    let entries = reader.entries(queue, &run).map_err(|error| error.to_string());
+                    inbox.send(VhostMail::Read(Input::Entries { queue, run, entries }));
+                });
+            }
+            Effect::Detached(id) => {
+                if let Some(attached) = self.connections.remove(&id) {
+                    attached.inbox.send(ConnectionMail::Detached);
+                }
+            }
+            Effect::Answer(id, reply) => {
+                if let Some(question) = self.questions.remove(&id) {
+                    let _ = question.send(reply);
+                }
+            }
+            Effect::Damaged { queue, first, last, count, problem } => {
+                error!(vhost = %self.parts.name, %queue, %first, %last, count, %problem, "messages cannot be read and were set aside");
+            }
+        }
+    }
+}
+
+fn message(stored: StoredMessage) -> Arc<Message> {
+    let StoredMessage { exchange, routing_key, properties, body, persistent } = stored;
+    Arc::new(Message { exchange, routing_key, properties, body, persistent })
+}
+
+fn log_progress(progress: Progress) -> LogProgress {
+    LogProgress { durable: progress.durable, written: progress.written, sealed_below: progress.sealed_below }
+}

@@ -1,0 +1,94 @@
+//! queue.bind, exchange.bind and their opposites. What is not there need not be unbound: that succeeds.
+
+use super::errors::{self, QueueIn};
+use super::topology::{ExchangeSlot, Target};
+use super::{Context, Vhost};
+use crate::protocol::reply::ChannelError;
+use crate::protocol::table::Table;
+use crate::queue::ChannelSlot;
+use crate::vhost::command::Reply;
+use std::sync::Arc;
+
+/// The binding a client wants to add or remove.
+pub(super) struct Asked {
+    pub(super) add: bool,
+    pub(super) binding_key: Arc<str>,
+    pub(super) arguments: Table,
+    pub(super) nowait: bool,
+}
+
+impl Vhost {
+    pub(super) fn bind_queue(
+        &mut self,
+        slot: ChannelSlot,
+        exchange: &Arc<str>,
+        queue: &Arc<str>,
+        mut asked: Asked,
+        cx: &mut Context<'_>,
+    ) -> Result<(), ChannelError> {
+        let name = self.queue_name(slot, queue)?;
+        if queue.is_empty() && asked.binding_key.is_empty() {
+            asked.binding_key = Arc::clone(&name);
+        }
+        if exchange.is_empty() {
+            return Err(errors::default_exchange());
+        }
+        let source = self.topology.exchange_named(exchange);
+        let target = self.topology.queue_named(&name);
+        if asked.add && source.is_none() {
+            return Err(self.no_exchange(exchange));
+        }
+        if let Some(target) = target {
+            self.check_open_to(slot, target)?;
+        } else if asked.add {
+            return Err(errors::not_found(QueueIn(&name, &self.config.name)));
+        }
+        self.change_binding(source, target.map(Target::Queue), &asked, cx)?;
+        let reply = if asked.add { Reply::QueueBound } else { Reply::QueueUnbound };
+        self.answer(slot, asked.nowait && asked.add, reply, cx);
+        Ok(())
+    }
+
+    pub(super) fn bind_exchange(
+        &mut self,
+        slot: ChannelSlot,
+        source_name: &Arc<str>,
+        destination_name: &Arc<str>,
+        asked: &Asked,
+        cx: &mut Context<'_>,
+    ) -> Result<(), ChannelError> {
+        if source_name.is_empty() || destination_name.is_empty() {
+            return Err(errors::default_exchange());
+        }
+        let source = self.topology.exchange_named(source_name);
+        let target = self.topology.exchange_named(destination_name);
+        for (name, found) in [(source_name, source), (destination_name, target)] {
+            if asked.add && found.is_none() {
+                return Err(self.no_exchange(name));
+            }
+        }
+        self.change_binding(source, target.map(Target::Exchange), asked, cx)?;
+        let reply = if asked.add { Reply::ExchangeBound } else { Reply::ExchangeUnbound };
+        self.answer(slot, asked.nowait, reply, cx);
+        Ok(())
+    }
+
+    fn change_binding(
+        &mut self,
+        source: Option<ExchangeSlot>,
+        target: Option<Target>,
+        asked: &Asked,
+        cx: &mut Context<'_>,
+    ) -> Result<(), ChannelError> {
+        let (Some(source), Some(target)) = (source, target) else { return Ok(()) };
+        let mut changes = Vec::new();
+        if asked.add {
+            let bound = self.topology.bind(source, target, &asked.binding_key, &asked.arguments)?;
+            changes.extend(bound.map(|definition| definition.set()));
+        } else {
+            self.topology.unbind(source, target, &asked.binding_key, &asked.arguments, &mut changes);
+        }
+        self.define(&changes, cx);
+        Ok(())
+    }
+}

@@ -1,0 +1,127 @@
+//! The refusals of a vhost, word for word as RabbitMQ's clients know them: one function for each.
+//! Source: RabbitMQ `rabbit_misc:rs`, `rabbit_channel`, `rabbit_amqqueue`, `rabbit_exchange`.
+
+use crate::limits::{CONSUMERS_PER_CHANNEL_MAX, TRANSACTION_BYTES_MAX};
+use crate::protocol::reply::{ChannelCode, ChannelError, ConnectionCode, ConnectionError};
+use crate::vhost::log::LogRefused;
+use std::fmt;
+
+/// `queue 'q' in vhost '/'`
+pub(super) struct QueueIn<'a>(pub(super) &'a str, pub(super) &'a str);
+
+/// `exchange 'e' in vhost '/'`
+pub(super) struct ExchangeIn<'a>(pub(super) &'a str, pub(super) &'a str);
+
+impl fmt::Display for QueueIn<'_> {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        write!(f, "queue '{}' in vhost '{}'", self.0, self.1)
+    }
+}
+
+impl fmt::Display for ExchangeIn<'_> {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        write!(f, "exchange '{}' in vhost '{}'", self.0, self.1)
+    }
+}
+
+fn refused(code: ChannelCode, explanation: impl fmt::Display) -> ChannelError {
+    ChannelError::new(code, explanation.to_string())
+}
+
+pub(super) fn not_found(what: impl fmt::Display) -> ChannelError {
+    refused(ChannelCode::NotFound, format_args!("no {what}"))
+}
+
+pub(super) fn no_previous_queue() -> ChannelError {
+    refused(ChannelCode::NotFound, "no previously declared queue")
+}
+
+pub(super) fn locked(queue: &QueueIn<'_>) -> ChannelError {
+    refused(
+        ChannelCode::ResourceLocked,
+        format_args!(
+            "cannot obtain exclusive access to locked {queue}. It could be originally declared on another connection \
+             or the exclusive property value does not match that of the original declaration."
+        ),
+    )
+}
+
+pub(super) fn in_exclusive_use(queue: &QueueIn<'_>) -> ChannelError {
+    refused(ChannelCode::AccessRefused, format_args!("{queue} in exclusive use"))
+}
+
+pub(super) fn in_use(what: impl fmt::Display) -> ChannelError {
+    refused(ChannelCode::PreconditionFailed, format_args!("{what} in use"))
+}
+
+pub(super) fn not_empty(queue: &QueueIn<'_>) -> ChannelError {
+    refused(ChannelCode::PreconditionFailed, format_args!("{queue} not empty"))
+}
+
+/// `kind` is `queue` or `exchange`.
+pub(super) fn reserved_name(kind: &str, name: &str) -> ChannelError {
+    refused(ChannelCode::AccessRefused, format_args!("{kind} name '{name}' contains reserved prefix 'amq.*'"))
+}
+
+pub(super) fn default_exchange() -> ChannelError {
+    refused(ChannelCode::AccessRefused, "operation not permitted on the default exchange")
+}
+
+pub(super) fn system_exchange(exchange: &ExchangeIn<'_>) -> ChannelError {
+    refused(ChannelCode::AccessRefused, format_args!("deletion of system {exchange} not allowed"))
+}
+
+pub(super) fn internal_exchange(exchange: &ExchangeIn<'_>) -> ChannelError {
+    refused(ChannelCode::AccessRefused, format_args!("cannot publish to internal {exchange}"))
+}
+
+pub(super) fn unknown_exchange_type(kind: &str) -> ChannelError {
+    refused(ChannelCode::PreconditionFailed, format_args!("unknown exchange type '{kind}'"))
+}
+
+pub(super) fn alternate_exchange_type(type_name: &str, exchange: &ExchangeIn<'_>) -> ChannelError {
+    refused(
+        ChannelCode::PreconditionFailed,
+        format_args!("invalid type '{type_name}' for arg 'alternate-exchange' in {exchange}"),
+    )
+}
+
+/// `property` is `non-durable`, `exclusive-owner` or `auto-delete`.
+pub(super) fn invalid_property(property: &str, queue: &QueueIn<'_>) -> ChannelError {
+    refused(ChannelCode::PreconditionFailed, format_args!("invalid property '{property}' for {queue}"))
+}
+
+pub(super) fn server_named_quorum() -> ChannelError {
+    refused(
+        ChannelCode::PreconditionFailed,
+        "Cannot declare a server-named queue for type rabbit_quorum_queue",
+    )
+}
+
+pub(super) fn not_transactional() -> ChannelError {
+    refused(ChannelCode::PreconditionFailed, "channel is not transactional")
+}
+
+/// Ours: nobody else bounds a transaction.
+pub(super) fn transaction_too_large() -> ChannelError {
+    refused(
+        ChannelCode::PreconditionFailed,
+        format_args!("transaction is larger than {TRANSACTION_BYTES_MAX} bytes"),
+    )
+}
+
+/// Ours: nobody else's commit is all or nothing.
+pub(super) fn transaction_refused(why: LogRefused) -> ChannelError {
+    let why = match why {
+        LogRefused::NoSpace => "no space left on the disk",
+        LogRefused::TooLarge => "it is larger than a record of the log",
+    };
+    refused(ChannelCode::PreconditionFailed, format_args!("transaction rolled back as a whole: {why}"))
+}
+
+pub(super) fn too_many_consumers() -> ConnectionError {
+    ConnectionError::new(
+        ConnectionCode::NotAllowed,
+        format!("reached maximum ({CONSUMERS_PER_CHANNEL_MAX}) of consumers per channel"),
+    )
+}

@@ -1,0 +1,135 @@
+//! What the driver feeds a vhost and what the vhost asks of its driver.
+//! Pure data: no tokio, no clock. The driver passes `now` along.
+
+use super::command::{Addressed, ConnectionId, Envelope};
+use crate::message::Message;
+use ledgermq_storage::{Lsn, QueueId, Run, SegmentId, Seq, StoredEntry};
+use std::sync::Arc;
+
+/// What happens to a vhost.
+#[derive(Debug)]
+pub enum Input {
+    /// A connection opened this vhost.
+    Attach(ConnectionId),
+    /// A connection is gone or closing: all its channels close, its exclusive queues go. Answered by
+    /// [`Effect::Detached`] once everything it published is durable.
+    Detach(ConnectionId),
+    /// Commands of one connection, in order.
+    Commands(Vec<Envelope>),
+    /// A connection wrote this many bytes of deliveries to its socket (as counted by
+    /// [`Message::resident_bytes`]); the vhost delivers to it only while less than its outbox budget is on the way.
+    Drained(ConnectionId, usize),
+    /// The log moved.
+    Progress(LogProgress),
+    /// Answer to [`Effect::ReadBodies`]: the same order and number as asked.
+    Bodies {
+        /// Queue that asked.
+        queue: QueueId,
+        /// For each message, what was read; an error is a damaged or vanished record.
+        bodies: Vec<(Seq, Result<Arc<Message>, String>)>,
+    },
+    /// Answer to [`Effect::ReadEntries`].
+    Entries {
+        /// Queue that asked.
+        queue: QueueId,
+        /// The run asked for.
+        run: Run,
+        /// Its entries, all of them, ascending by seq (also those settled before; the queue filters).
+        entries: Result<Vec<StoredEntry>, String>,
+    },
+    /// An operator's question or order.
+    Admin(AdminId, AdminCommand),
+    /// Time passed: see [`crate::vhost::Vhost::next_deadline`].
+    Tick,
+    /// The broker is about to stop cleanly: note what the next start must know (delivered messages). Nothing follows.
+    Shutdown,
+}
+
+/// How far the log got.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub struct LogProgress {
+    /// Records below survive a power cut.
+    pub durable: Lsn,
+    /// Records below survive the death of the process. `>= durable`.
+    pub written: Lsn,
+    /// Segments below are sealed and have their index on disk: their entries may leave memory.
+    pub sealed_below: SegmentId,
+}
+
+/// Ties an answer to an operator's question.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
+pub struct AdminId(pub u64);
+
+/// What an operator may ask of a vhost.
+#[derive(Debug)]
+pub enum AdminCommand {
+    /// Everything there is to see: answered by [`AdminReply::Report`].
+    Report,
+    /// Removes ready messages.
+    PurgeQueue(Arc<str>),
+    /// Removes a queue.
+    DeleteQueue {
+        /// Which.
+        name: Arc<str>,
+        /// Refuse while it has consumers.
+        if_unused: bool,
+        /// Refuse while it holds messages.
+        if_empty: bool,
+    },
+}
+
+/// What a vhost answers an operator.
+#[derive(Debug)]
+pub enum AdminReply {
+    /// A view of the vhost.
+    Report(Box<super::report::VhostReport>),
+    /// Messages removed.
+    Removed(u64),
+    /// It did not work; a sentence for a person.
+    Refused(String),
+}
+
+/// Work for the driver, done outside the core.
+#[derive(Debug)]
+pub enum Effect {
+    /// Read message bodies back: at most a window, ascending.
+    ReadBodies {
+        /// Queue that asks.
+        queue: QueueId,
+        /// Position in the queue, position in the log, record length in bytes.
+        wanted: Vec<(Seq, Lsn, u32)>,
+    },
+    /// Read the entries of a run back.
+    ReadEntries {
+        /// Queue that asks.
+        queue: QueueId,
+        /// The run.
+        run: Run,
+    },
+    /// The connection's detach is complete.
+    Detached(ConnectionId),
+    /// Answer to an operator.
+    Answer(AdminId, AdminReply),
+    /// Messages whose record could not be read were set aside, never to be delivered: report it, once, to people.
+    Damaged {
+        /// Queue they were in.
+        queue: Arc<str>,
+        /// First position.
+        first: Seq,
+        /// Last position.
+        last: Seq,
+        /// Messages set aside.
+        count: u64,
+        /// What the store said.
+        problem: String,
+    },
+}
+
+/// What comes out of one or more inputs; the driver drains it after each batch of inputs.
+#[derive(Debug, Default)]
+pub struct Effects {
+    /// Notices, in order per connection.
+    pub notices: Vec<Addressed>,
+    /// Everything else.
+    pub effects: Vec<Effect>,
+}

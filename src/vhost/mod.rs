@@ -1,0 +1,329 @@
+//! The vhost: one value that owns the exchanges, queues and consumers of a namespace. Pure: inputs in, effects out.
+//!
+//! Its driver feeds it [`Input`]s with the time and a [`Log`] to append to, and carries out the [`Effects`]. Commands are
+//! done one after another, each to its end; what must wait for the disk is held back as a notice, never as half a
+//! command. At the end of every input the queues that something happened to are looked at once ([`dispatch`]).
+//!
+//! A publish: [`publish`] → [`routing`] → [`crate::queue::Queue::enqueue`] → [`log`] → [`channels`] (confirm)
+//! → [`dispatch`] → [`settle`].
+
+pub mod command;
+pub mod input;
+pub mod log;
+pub mod report;
+
+mod bindings;
+mod channels;
+mod consume;
+mod dispatch;
+mod errors;
+mod exchanges;
+mod inspect;
+mod lifecycle;
+mod names;
+mod publish;
+mod queues;
+mod restore;
+mod routing;
+mod settle;
+mod slab;
+mod topology;
+mod transaction;
+
+pub use restore::RestoreError;
+
+use crate::budget::Budget;
+use crate::protocol::reply::ChannelError;
+use crate::queue::{ChannelSlot, Watermarks};
+use channels::{Channels, Until};
+use command::{Command, Envelope, MethodId, Notice, Reply};
+use input::{AdminCommand, Effect, Effects, Input, LogProgress};
+use ledgermq_storage::{Lsn, Slot};
+use log::Log;
+use names::Names;
+use report::VhostTotals;
+use std::collections::VecDeque;
+use std::sync::Arc;
+use topology::{QueueSlot, Topology};
+
+/// The time, as the driver reads it once per batch of inputs.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub struct Now {
+    /// Milliseconds since the process started; never goes back.
+    pub monotonic_ms: u64,
+    /// Wall clock, milliseconds since 1970.
+    pub unix_ms: u64,
+}
+
+/// When a persistent message may be delivered.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub enum DeliverMode {
+    /// Once it is durable: nobody acts on a message that a crash can un-happen.
+    #[default]
+    AfterDurable,
+    /// At once: lower latency, and a consumer may see a message that a crash then loses.
+    Immediate,
+}
+
+/// What a vhost is told at birth.
+#[derive(Clone, Debug)]
+pub struct VhostConfig {
+    /// Its name, for reply texts.
+    pub name: Arc<str>,
+    /// When persistent messages are delivered.
+    pub deliver: DeliverMode,
+    /// Memory for message bodies, shared by all vhosts.
+    pub budget: Budget,
+    /// Randomness for server-generated names, fresh for every vhost and start.
+    pub names_seed: [u8; 32],
+}
+
+/// One namespace with all it holds.
+#[derive(Debug)]
+pub struct Vhost {
+    config: VhostConfig,
+    topology: Topology,
+    channels: Channels,
+    progress: LogProgress,
+    /// The last record that changed definitions: whoever asks about them is answered once it is durable.
+    defined: Lsn,
+    names: Names,
+    /// Queues to be looked at before the input is done.
+    runnable: VecDeque<QueueSlot>,
+    /// Queues whose first message waits for the log.
+    waiting: Vec<QueueSlot>,
+    /// Answers to others than channels that wait for the log.
+    deferred: Vec<(Until, Effect)>,
+    totals: VhostTotals,
+    /// Kept from publish to publish to spare allocations.
+    slots: Vec<Slot>,
+}
+
+/// What a command needs besides the vhost.
+struct Context<'a> {
+    log: &'a mut dyn Log,
+    effects: &'a mut Effects,
+}
+
+impl Vhost {
+    /// A vhost with nothing but the predeclared exchanges.
+    pub fn new(config: VhostConfig) -> Self {
+        Self {
+            names: Names::new(config.names_seed),
+            config,
+            topology: Topology::new(),
+            channels: Channels::default(),
+            progress: LogProgress::default(),
+            defined: Lsn::NONE,
+            runnable: VecDeque::new(),
+            waiting: Vec::new(),
+            deferred: Vec::new(),
+            totals: VhostTotals::default(),
+            slots: Vec::new(),
+        }
+    }
+
+    /// Its name.
+    pub fn name(&self) -> &Arc<str> {
+        &self.config.name
+    }
+
+    /// Takes one input: appends to `log` what must survive, adds to `effects` what must be told or done. `now` is for
+    /// what expires; nothing does yet.
+    pub fn apply(&mut self, input: Input, _now: Now, log: &mut dyn Log, effects: &mut Effects) {
+        let cx = &mut Context { log, effects };
+        match input {
+            Input::Commands(envelopes) => {
+                for envelope in envelopes {
+                    self.command(envelope, cx);
+                }
+            }
+            Input::Progress(progress) => self.log_moved(progress, cx),
+            Input::Drained(connection, bytes) => self.drained(connection, bytes),
+            Input::Bodies { queue, bodies } => self.bodies_read(queue, bodies, cx),
+            Input::Entries { queue, run, entries } => self.entries_read(queue, run, entries, cx),
+            Input::Attach(connection) => self.channels.attach(connection),
+            Input::Detach(connection) => self.detach(connection, cx),
+            Input::Admin(id, AdminCommand::Report) => self.answer_report(id, cx),
+            Input::Admin(id, AdminCommand::PurgeQueue(name)) => self.answer_purge(id, &name, cx),
+            Input::Admin(id, AdminCommand::DeleteQueue { name, if_unused, if_empty }) => {
+                self.answer_delete(id, &name, if_unused, if_empty, cx);
+            }
+            Input::Tick => {}
+            Input::Shutdown => return self.note_delivered(cx),
+        }
+        self.run_queues(cx);
+        self.totals.confirmed_count += self.channels.release_due(&self.progress, cx.effects);
+    }
+
+    /// The next monotonic ms at which [`Input::Tick`] is wanted, if any. Nothing expires yet, so none is.
+    pub fn next_deadline(&self) -> Option<u64> {
+        None
+    }
+
+    fn command(&mut self, Envelope { channel, method, command }: Envelope, cx: &mut Context<'_>) {
+        if matches!(command, Command::OpenChannel) {
+            return self.open_channel(channel, cx);
+        }
+        let Some(slot) = self.channels.open_slot(channel) else { return };
+        if let Err(error) = self.command_on(slot, method, command, cx) {
+            self.fail_channel(slot, error, method, cx);
+        }
+    }
+
+    fn command_on(
+        &mut self,
+        slot: ChannelSlot,
+        method: MethodId,
+        command: Command,
+        cx: &mut Context<'_>,
+    ) -> Result<(), ChannelError> {
+        match command {
+            Command::Publish(publish) => self.publish(slot, publish, cx),
+            Command::Settle { outcome, deliveries } => {
+                self.settle(slot, outcome, &deliveries, cx);
+                Ok(())
+            }
+            Command::Get { queue, no_ack } => self.get(slot, &queue, no_ack, cx),
+            Command::OpenChannel => Ok(()),
+            Command::CloseChannel => {
+                self.close_channel(slot, cx);
+                Ok(())
+            }
+            Command::DeclareExchange {
+                name,
+                kind,
+                passive,
+                durable,
+                auto_delete,
+                internal,
+                nowait,
+                arguments,
+            } => {
+                let asked = exchanges::Asked { kind, passive, durable, auto_delete, internal, arguments };
+                self.declare_exchange(slot, &name, asked, nowait, cx)
+            }
+            Command::DeleteExchange { name, if_unused, nowait } => {
+                self.delete_exchange(slot, &name, if_unused, nowait, cx)
+            }
+            Command::BindExchange { add, destination, source, binding_key, nowait, arguments } => {
+                let asked = bindings::Asked { add, binding_key, arguments, nowait };
+                self.bind_exchange(slot, &source, &destination, &asked, cx)
+            }
+            Command::DeclareQueue { name, passive, durable, exclusive, auto_delete, nowait, arguments } => {
+                let asked = queues::Asked { passive, durable, exclusive, auto_delete, arguments };
+                self.declare_queue(slot, &name, asked, nowait, cx)
+            }
+            Command::DeleteQueue { name, if_unused, if_empty, nowait } => {
+                let only = queues::OnlyIf { unused: if_unused, empty: if_empty };
+                self.delete_queue_named(slot, &name, only, nowait, cx)
+            }
+            Command::BindQueue { add, queue, exchange, binding_key, nowait, arguments } => {
+                let asked = bindings::Asked { add, binding_key, arguments, nowait };
+                self.bind_queue(slot, &exchange, &queue, asked, cx)
+            }
+            Command::PurgeQueue { name, nowait } => self.purge_queue_named(slot, &name, nowait, cx),
+            Command::Consume { queue, tag, no_ack, exclusive, nowait, arguments } => {
+                let asked = consume::Asked { tag, no_ack, exclusive, nowait, arguments };
+                self.consume(slot, method, &queue, asked, cx)
+            }
+            Command::TxRollback => self.roll_back(slot, cx),
+            Command::TxCommit { settles } => self.commit(slot, &settles, cx),
+            Command::Cancel { tag, nowait } => {
+                self.cancel(slot, &tag, nowait, cx);
+                Ok(())
+            }
+            Command::Qos { prefetch_count, global } => {
+                self.set_prefetch(slot, prefetch_count, global, cx);
+                Ok(())
+            }
+            Command::Recover { reply } => {
+                self.recover(slot, reply, cx);
+                Ok(())
+            }
+            Command::TxSelect => {
+                self.select_transaction(slot, cx);
+                Ok(())
+            }
+            Command::ConfirmSelect { nowait } => {
+                self.select_confirms(slot, nowait, cx);
+                Ok(())
+            }
+        }
+    }
+
+    /// The log got further: confirms, held answers, and messages that may go out now.
+    fn log_moved(&mut self, progress: LogProgress, cx: &mut Context<'_>) {
+        let sealed = progress.sealed_below > self.progress.sealed_below;
+        self.progress = progress;
+        self.totals.confirmed_count += self.channels.release_listed(&progress, cx.effects);
+        for slot in std::mem::take(&mut self.waiting) {
+            if let Some(record) = self.topology.queues.get_mut(slot) {
+                record.is_waiting = false;
+            }
+            self.look_at(slot);
+        }
+        if !self.deferred.is_empty() {
+            let reached = self.deferred.extract_if(.., |(until, _)| until.is_reached(&progress));
+            cx.effects.effects.extend(reached.map(|(_, effect)| effect));
+        }
+        if sealed {
+            // Once per segment, so every queue may be asked.
+            for record in self.topology.queues.values_mut() {
+                record.queue.page_out(progress.sealed_below);
+            }
+        }
+    }
+
+    /// Answers a method whose effect on definitions or messages must be durable first, and its settlements written.
+    fn answer(&mut self, slot: ChannelSlot, nowait: bool, reply: Reply, cx: &mut Context<'_>) {
+        self.answer_when(slot, nowait, reply, self.defined, cx);
+    }
+
+    /// Answers a method that leaves nothing on disk; earlier settlements of the channel must be written first.
+    fn answer_now(&mut self, slot: ChannelSlot, nowait: bool, reply: Reply, cx: &mut Context<'_>) {
+        self.answer_when(slot, nowait, reply, Lsn::NONE, cx);
+    }
+
+    fn answer_when(
+        &mut self,
+        slot: ChannelSlot,
+        nowait: bool,
+        reply: Reply,
+        durable: Lsn,
+        cx: &mut Context<'_>,
+    ) {
+        if nowait {
+            return;
+        }
+        let Some(channel) = self.channels.slots.get(slot) else { return };
+        let written = channel.settlements_written();
+        let until = Until { durable, ..written };
+        if !written.is_reached(&self.progress) {
+            cx.log.flush();
+        }
+        self.tell(slot, Notice::Reply(reply), until, cx);
+    }
+
+    fn tell(&mut self, slot: ChannelSlot, notice: Notice, until: Until, cx: &mut Context<'_>) {
+        self.channels.tell(slot, notice, until, &self.progress, cx.effects);
+    }
+
+    /// Tells somebody who is no channel.
+    fn defer(&mut self, until: Until, effect: Effect, cx: &mut Context<'_>) {
+        if until.is_reached(&self.progress) {
+            cx.effects.effects.push(effect);
+        } else {
+            cx.log.flush();
+            self.deferred.push((until, effect));
+        }
+    }
+
+    fn watermarks(&self) -> Watermarks {
+        let deliverable = match self.config.deliver {
+            DeliverMode::AfterDurable => self.progress.durable,
+            DeliverMode::Immediate => Lsn(u64::MAX),
+        };
+        Watermarks { deliverable, readable: self.progress.durable }
+    }
+}

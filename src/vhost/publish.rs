@@ -1,0 +1,151 @@
+//! basic.publish: checked, routed, logged once for all durable queues, put into each queue, confirmed.
+//! All or nothing: if the log refuses the record, no queue has the message.
+
+use super::channels::Until;
+use super::errors::{self, ExchangeIn};
+use super::log::{LogRefused, LoggedPublish};
+use super::routing::NoSuchWay;
+use super::topology::QueueSlot;
+use super::{Context, Vhost};
+use crate::message::Message;
+use crate::protocol::reply::{ChannelError, NO_ROUTE};
+use crate::queue::ChannelSlot;
+use crate::vhost::command::{Notice, Publish};
+use ledgermq_storage::{Lsn, Slot};
+use std::sync::Arc;
+
+impl Vhost {
+    pub(super) fn publish(
+        &mut self,
+        slot: ChannelSlot,
+        publish: Publish,
+        cx: &mut Context<'_>,
+    ) -> Result<(), ChannelError> {
+        let Some(channel) = self.channels.slots.get_mut(slot) else { return Ok(()) };
+        self.totals.published_count += 1;
+        let mut route = std::mem::take(&mut channel.route);
+        let keeps = channel.transaction.is_some();
+        let found = route.find(&mut self.topology, &publish.message);
+        if let Err(problem) = found {
+            return Err(self.no_way(problem, &publish.message.exchange));
+        }
+        let kept = if keeps {
+            self.keep_for_commit(slot, publish, &route.queues)
+        } else {
+            self.publish_now(slot, publish, &route.queues, cx);
+            Ok(())
+        };
+        if let Some(channel) = self.channels.slots.get_mut(slot) {
+            channel.route = route;
+        }
+        kept
+    }
+
+    /// Sends a message back that was to be returned if nobody takes it.
+    pub(super) fn return_unroutable(
+        &mut self,
+        slot: ChannelSlot,
+        message: Arc<Message>,
+        mandatory: bool,
+        cx: &mut Context<'_>,
+    ) {
+        self.totals.unroutable_count += 1;
+        if mandatory {
+            self.totals.returned_count += 1;
+            let (code, text) = NO_ROUTE;
+            self.tell(slot, Notice::Returned { code, text, message }, Until::NOW, cx);
+        }
+    }
+
+    fn publish_now(
+        &mut self,
+        slot: ChannelSlot,
+        publish: Publish,
+        queues: &[QueueSlot],
+        cx: &mut Context<'_>,
+    ) {
+        let Publish { message, publish_seq, mandatory } = publish;
+        let stored = if queues.is_empty() {
+            self.return_unroutable(slot, message, mandatory, cx);
+            Ok(Lsn::NONE)
+        } else {
+            self.store(&message, queues, cx)
+        };
+        if let Ok(lsn) = stored
+            && lsn != Lsn::NONE
+            && let Some(channel) = self.channels.slots.get_mut(slot)
+        {
+            channel.published = lsn;
+        }
+        match (stored, publish_seq) {
+            (Ok(lsn), Some(publish_seq)) => self.channels.confirm(slot, publish_seq, lsn),
+            (Err(_), Some(publish_seq)) => {
+                self.totals.refused_count += 1;
+                self.channels.refuse(slot, publish_seq);
+            }
+            (Err(_), None) => self.totals.refused_count += 1,
+            (Ok(_), None) => {}
+        }
+    }
+
+    /// Logs a message if it must survive, and puts it into its queues. Answers the position of its record.
+    fn store(
+        &mut self,
+        message: &Arc<Message>,
+        queues: &[QueueSlot],
+        cx: &mut Context<'_>,
+    ) -> Result<Lsn, LogRefused> {
+        self.slots.clear();
+        if message.persistent {
+            for &slot in queues {
+                if let Some(record) = self.topology.queues.get(slot)
+                    && record.durable
+                {
+                    self.slots.push(Slot {
+                        queue: record.queue.id(),
+                        seq: record.queue.next_seq(),
+                        priority: 0,
+                        expire_unix_ms: 0,
+                    });
+                }
+            }
+        }
+        if self.slots.is_empty() {
+            self.enqueue(message, queues, Lsn::NONE, 0);
+            return Ok(Lsn::NONE);
+        }
+        let stored = cx.log.publish(LoggedPublish { message, slots: &self.slots })?;
+        self.enqueue(message, queues, stored.lsn, stored.record_bytes);
+        Ok(stored.lsn)
+    }
+
+    /// Puts a message into queues; only durable ones have it in the log.
+    pub(super) fn enqueue(
+        &mut self,
+        message: &Arc<Message>,
+        queues: &[QueueSlot],
+        lsn: Lsn,
+        record_bytes: u32,
+    ) {
+        for &slot in queues {
+            let Some(record) = self.topology.queues.get_mut(slot) else { continue };
+            if record.durable {
+                record.queue.enqueue(message, lsn, record_bytes);
+            } else {
+                record.queue.enqueue(message, Lsn::NONE, 0);
+            }
+            if !record.is_waiting && !record.is_runnable && record.has_demand() {
+                record.is_runnable = true;
+                self.runnable.push_back(slot);
+            }
+        }
+    }
+
+    fn no_way(&self, problem: NoSuchWay, exchange: &str) -> ChannelError {
+        let described = ExchangeIn(exchange, &self.config.name);
+        match problem {
+            NoSuchWay::NoExchange => errors::not_found(described),
+            NoSuchWay::InternalExchange => errors::internal_exchange(&described),
+        }
+    }
+}

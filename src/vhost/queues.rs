@@ -1,0 +1,295 @@
+//! queue.declare, queue.delete and queue.purge, and the ways a queue goes by itself.
+
+use super::channels::Until;
+use super::errors::{self, QueueIn};
+use super::exchanges::{RESERVED_PREFIX, without_line_ends};
+use super::topology::{QueueRecord, QueueSlot};
+use super::{Context, Vhost};
+use crate::protocol::reply::ChannelError;
+use crate::protocol::table::Table;
+use crate::queue::{ChannelSlot, Queue, QueueKind, QueueSettings, check_equivalent, inequivalent};
+use crate::vhost::command::{Notice, Reply};
+use ledgermq_storage::{Lsn, Seq};
+use std::sync::Arc;
+
+/// What a client wants its queue to be.
+#[expect(clippy::struct_excessive_bools, reason = "the flags of the method")]
+pub(super) struct Asked {
+    pub(super) passive: bool,
+    pub(super) durable: bool,
+    pub(super) exclusive: bool,
+    pub(super) auto_delete: bool,
+    pub(super) arguments: Table,
+}
+
+/// Conditions of a deletion.
+#[derive(Clone, Copy)]
+pub(super) struct OnlyIf {
+    pub(super) unused: bool,
+    pub(super) empty: bool,
+}
+
+impl Vhost {
+    pub(super) fn declare_queue(
+        &mut self,
+        slot: ChannelSlot,
+        name: &Arc<str>,
+        asked: Asked,
+        nowait: bool,
+        cx: &mut Context<'_>,
+    ) -> Result<(), ChannelError> {
+        let mut name = without_line_ends(name);
+        let is_generated = name.is_empty() && !asked.passive;
+        if is_generated {
+            name = self.names.queue();
+        } else if name.starts_with(RESERVED_PREFIX) && !asked.passive {
+            return Err(errors::reserved_name("queue", &name));
+        }
+        let queue = match self.topology.queue_named(&name) {
+            Some(queue) if asked.passive => {
+                self.check_open_to(slot, queue)?;
+                queue
+            }
+            Some(queue) => {
+                self.check_declared_again(slot, queue, &asked)?;
+                queue
+            }
+            None if asked.passive => return Err(self.no_queue(&name)),
+            None => self.create_queue(slot, &name, is_generated, asked, cx)?,
+        };
+        if let Some(channel) = self.channels.slots.get_mut(slot) {
+            channel.last_queue = Some(Arc::clone(&name));
+        }
+        let Some(record) = self.topology.queues.get(queue) else { return Ok(()) };
+        let message_count = short_count(record.queue.ready_count());
+        let consumer_count = short_count(record.queue.consumer_count() as u64);
+        self.answer(slot, nowait, Reply::QueueDeclared { name, message_count, consumer_count }, cx);
+        Ok(())
+    }
+
+    pub(super) fn delete_queue_named(
+        &mut self,
+        slot: ChannelSlot,
+        name: &Arc<str>,
+        only: OnlyIf,
+        nowait: bool,
+        cx: &mut Context<'_>,
+    ) -> Result<(), ChannelError> {
+        let name = self.queue_name(slot, name)?;
+        let mut message_count = 0;
+        if let Some(queue) = self.topology.queue_named(&name) {
+            self.check_open_to(slot, queue)?;
+            self.check_deletable(queue, only)?;
+            message_count = short_count(self.remove_queue(queue, cx));
+        }
+        self.answer(slot, nowait, Reply::QueueDeleted { message_count }, cx);
+        Ok(())
+    }
+
+    pub(super) fn purge_queue_named(
+        &mut self,
+        slot: ChannelSlot,
+        name: &Arc<str>,
+        nowait: bool,
+        cx: &mut Context<'_>,
+    ) -> Result<(), ChannelError> {
+        let queue = self.open_queue(slot, name)?;
+        let (count, lsn) = self.purge(queue, cx);
+        let reply = Reply::QueuePurged { message_count: short_count(count) };
+        self.answer_when(slot, nowait, reply, lsn.max(self.defined), cx);
+        Ok(())
+    }
+
+    /// Checks the conditions of a deletion.
+    pub(super) fn check_deletable(&self, slot: QueueSlot, only: OnlyIf) -> Result<(), ChannelError> {
+        let Some(record) = self.topology.queues.get(slot) else { return Ok(()) };
+        let described = QueueIn(&record.name, &self.config.name);
+        if only.unused && record.queue.consumer_count() > 0 {
+            return Err(errors::in_use(described));
+        }
+        if only.empty && record.queue.ready_count() > 0 {
+            return Err(errors::not_empty(&described));
+        }
+        Ok(())
+    }
+
+    /// Removes the ready messages of a queue; answers how many, and the record that must be durable first.
+    pub(super) fn purge(&mut self, slot: QueueSlot, cx: &mut Context<'_>) -> (u64, Lsn) {
+        let Some(record) = self.topology.queues.get_mut(slot) else { return (0, Lsn::NONE) };
+        let count = record.queue.purge();
+        let last = record.queue.next_seq().0.checked_sub(1);
+        let lsn = match last {
+            Some(last) if record.durable && count > 0 => {
+                cx.log.purge(record.queue.id(), Seq(last), &record.queue.held_seqs())
+            }
+            Some(_) | None => Lsn::NONE,
+        };
+        // Whoever waited for a message that is gone is to hear of it.
+        self.look_at(slot);
+        (count, lsn)
+    }
+
+    /// Removes a queue with all it holds; answers how many messages were ready. Its consumers hear of it.
+    pub(super) fn remove_queue(&mut self, slot: QueueSlot, cx: &mut Context<'_>) -> u64 {
+        let mut changes = Vec::new();
+        let Some(mut record) = self.topology.remove_queue(slot, &mut changes) else { return 0 };
+        if record.durable {
+            changes.push(record.definition().removed());
+            self.defined = cx.log.drop_queue(record.queue.id(), &changes);
+        } else {
+            self.define(&changes, cx);
+        }
+        if let Some(owner) = record.owner.and_then(|owner| self.channels.connection_slot(owner))
+            && let Some(connection) = self.channels.connections.get_mut(owner)
+        {
+            connection.exclusive_queues.remove(&slot);
+        }
+        for get in record.gets.drain(..) {
+            self.channels.settle_get(get.channel, get.ticket, Reply::GetEmpty, &self.progress, cx.effects);
+        }
+        for (consumer, _) in record.queue.consumers() {
+            if let Some(channel) = self.channels.slots.get_mut(consumer.channel) {
+                channel.consumers.remove(&consumer.tag);
+            }
+            let notice = Notice::ConsumerCancelled { tag: Arc::clone(&consumer.tag) };
+            self.channels.tell(consumer.channel, notice, Until::NOW, &self.progress, cx.effects);
+        }
+        for owner in record.queue.owners() {
+            if let Some(channel) = self.channels.slots.get_mut(owner.channel) {
+                channel.unacked_count -= 1;
+                channel.consumed_count -= u64::from(owner.consumer.is_some());
+            }
+            self.wake_if_asleep(owner.channel);
+        }
+        record.queue.ready_count()
+    }
+
+    /// Removes a queue that was to go with its last consumer, if that just went.
+    pub(super) fn remove_if_unused(&mut self, slot: QueueSlot, cx: &mut Context<'_>) {
+        let unused = self
+            .topology
+            .queues
+            .get(slot)
+            .is_some_and(|record| record.auto_delete && record.queue.consumer_count() == 0);
+        if unused {
+            self.remove_queue(slot, cx);
+        }
+    }
+
+    /// The name a client means: an empty one stands for the last queue declared on the channel.
+    pub(super) fn queue_name(&self, slot: ChannelSlot, name: &Arc<str>) -> Result<Arc<str>, ChannelError> {
+        if !name.is_empty() {
+            return Ok(Arc::clone(name));
+        }
+        let channel = self.channels.slots.get(slot);
+        channel.and_then(|channel| channel.last_queue.clone()).ok_or_else(errors::no_previous_queue)
+    }
+
+    /// The queue a client means, if there is one and it may use it.
+    pub(super) fn open_queue(&self, slot: ChannelSlot, name: &Arc<str>) -> Result<QueueSlot, ChannelError> {
+        let name = self.queue_name(slot, name)?;
+        let queue = self.topology.queue_named(&name).ok_or_else(|| self.no_queue(&name))?;
+        self.check_open_to(slot, queue)?;
+        Ok(queue)
+    }
+
+    /// Refuses the exclusive queue of another connection.
+    pub(super) fn check_open_to(&self, slot: ChannelSlot, queue: QueueSlot) -> Result<(), ChannelError> {
+        let (Some(channel), Some(record)) = (self.channels.slots.get(slot), self.topology.queues.get(queue))
+        else {
+            return Ok(());
+        };
+        if record.is_open_to(channel.key.connection) {
+            return Ok(());
+        }
+        Err(errors::locked(&QueueIn(&record.name, &self.config.name)))
+    }
+
+    pub(super) fn no_queue(&self, name: &str) -> ChannelError {
+        errors::not_found(QueueIn(name, &self.config.name))
+    }
+
+    fn check_declared_again(
+        &self,
+        slot: ChannelSlot,
+        queue: QueueSlot,
+        asked: &Asked,
+    ) -> Result<(), ChannelError> {
+        self.check_open_to(slot, queue)?;
+        let Some(record) = self.topology.queues.get(queue) else { return Ok(()) };
+        let described = QueueIn(&record.name, &self.config.name);
+        if record.owner.is_some() != asked.exclusive {
+            return Err(errors::locked(&described));
+        }
+        let described = described.to_string();
+        let durable = asked.durable && !asked.exclusive;
+        for (field, received, current) in
+            [("durable", durable, record.durable), ("auto_delete", asked.auto_delete, record.auto_delete)]
+        {
+            if received != current {
+                return Err(inequivalent(
+                    field,
+                    &described,
+                    &format!("'{received}'"),
+                    &format!("'{current}'"),
+                ));
+            }
+        }
+        check_equivalent(&record.arguments, &asked.arguments, &described)
+    }
+
+    fn create_queue(
+        &mut self,
+        slot: ChannelSlot,
+        name: &Arc<str>,
+        is_generated: bool,
+        asked: Asked,
+        cx: &mut Context<'_>,
+    ) -> Result<QueueSlot, ChannelError> {
+        let described = QueueIn(name, &self.config.name);
+        let settings = QueueSettings::parse(&asked.arguments, &described.to_string())?;
+        if settings.kind == QueueKind::Quorum {
+            check_quorum(&asked, is_generated, &described)?;
+        }
+        let queue = Queue::new(cx.log.next_queue_id(), self.config.budget.clone());
+        let mut record = QueueRecord::new(Arc::clone(name), queue, asked.arguments, settings);
+        record.durable = asked.durable && !asked.exclusive;
+        record.auto_delete = asked.auto_delete;
+        let connection =
+            self.channels.slots.get(slot).map(|channel| (channel.connection, channel.key.connection));
+        if asked.exclusive {
+            record.owner = connection.map(|(_, id)| id);
+        }
+        let definition = record.durable.then(|| record.definition().set());
+        let queue = self.topology.insert_queue(record);
+        if asked.exclusive
+            && let Some(connection) = connection.and_then(|(slot, _)| self.channels.connections.get_mut(slot))
+        {
+            connection.exclusive_queues.insert(queue);
+        }
+        self.define(definition.as_slice(), cx);
+        Ok(queue)
+    }
+}
+
+/// A quorum queue is durable, shared, lasting, and named by its client.
+fn check_quorum(asked: &Asked, is_generated: bool, described: &QueueIn<'_>) -> Result<(), ChannelError> {
+    if is_generated {
+        return Err(errors::server_named_quorum());
+    }
+    for (property, is_wrong) in [
+        ("non-durable", !asked.durable),
+        ("exclusive-owner", asked.exclusive),
+        ("auto-delete", asked.auto_delete),
+    ] {
+        if is_wrong {
+            return Err(errors::invalid_property(property, described));
+        }
+    }
+    Ok(())
+}
+
+/// A count as the wire carries it: more than it can say becomes the most it can.
+pub(super) fn short_count(count: u64) -> u32 {
+    u32::try_from(count).unwrap_or(u32::MAX)
+}

@@ -1,0 +1,164 @@
+//! Views of a vhost for operators: plain data, made on request, for listings such as `list_queues`.
+//! Knows no formatting: arguments are pairs of texts, absent policies are empty, times are left to the driver.
+
+use super::command::ConnectionId;
+use std::sync::Arc;
+
+/// Everything there is to see in a vhost at one moment. Each list is sorted by name.
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
+pub struct VhostReport {
+    /// Name of the vhost.
+    pub name: String,
+    /// Its queues.
+    pub queues: Vec<QueueReport>,
+    /// Its exchanges, the predeclared ones too.
+    pub exchanges: Vec<ExchangeReport>,
+    /// Its bindings; the implicit ones of the default exchange first.
+    pub bindings: Vec<BindingReport>,
+    /// Its consumers.
+    pub consumers: Vec<ConsumerReport>,
+    /// Its open channels.
+    pub channels: Vec<ChannelReport>,
+    /// Counts since the vhost started.
+    pub totals: VhostTotals,
+}
+
+/// Messages counted since the vhost started (this process).
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub struct VhostTotals {
+    /// Publishes received.
+    pub published_count: u64,
+    /// Confirms sent.
+    pub confirmed_count: u64,
+    /// Publishes refused (nack).
+    pub refused_count: u64,
+    /// Publishes no queue took.
+    pub unroutable_count: u64,
+    /// Mandatory publishes sent back.
+    pub returned_count: u64,
+    /// Messages handed to consumers and getters.
+    pub delivered_count: u64,
+    /// Messages acknowledged by clients.
+    pub acked_count: u64,
+    /// Messages put back by clients or for them.
+    pub requeued_count: u64,
+    /// Messages whose record could not be read and that were set aside.
+    pub damaged_count: u64,
+}
+
+/// A queue as operators see it.
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
+pub struct QueueReport {
+    /// Name.
+    pub name: String,
+    /// The type it was declared with: `classic` or `quorum`.
+    pub kind: &'static str,
+    /// Survives restart.
+    pub durable: bool,
+    /// Goes with its last consumer.
+    pub auto_delete: bool,
+    /// Belongs to one connection.
+    pub exclusive: bool,
+    /// That connection.
+    pub owner: Option<ConnectionId>,
+    /// Declared arguments as texts.
+    pub arguments: Vec<(String, String)>,
+    /// Messages waiting.
+    pub messages_ready: u64,
+    /// Messages with consumers.
+    pub messages_unacknowledged: u64,
+    /// Body bytes of the messages waiting.
+    pub bytes_ready: u64,
+    /// Body bytes of the messages with consumers.
+    pub bytes_unacknowledged: u64,
+    /// Messages of either kind whose body or entry is in memory.
+    pub messages_resident: u64,
+    /// Messages set aside because their record could not be read.
+    pub messages_damaged: u64,
+    /// Consumers.
+    pub consumers: u64,
+    /// `running`.
+    pub state: &'static str,
+    /// Policy in force; empty as long as there are none.
+    pub policy: String,
+}
+
+/// An exchange as operators see it.
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
+pub struct ExchangeReport {
+    /// Name; empty for the default exchange.
+    pub name: String,
+    /// `direct`, `fanout`, `topic`, `headers`.
+    pub kind: String,
+    /// Survives restart.
+    pub durable: bool,
+    /// Goes with its last binding.
+    pub auto_delete: bool,
+    /// Clients cannot publish to it.
+    pub internal: bool,
+    /// Declared arguments as texts.
+    pub arguments: Vec<(String, String)>,
+    /// Policy in force; empty as long as there are none.
+    pub policy: String,
+}
+
+/// A binding as operators see it.
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
+pub struct BindingReport {
+    /// Source exchange; empty for the default exchange.
+    pub source: String,
+    /// Queue or exchange that receives.
+    pub destination: String,
+    /// `queue` or `exchange`.
+    pub destination_kind: &'static str,
+    /// Binding key.
+    pub binding_key: String,
+    /// Arguments as texts.
+    pub arguments: Vec<(String, String)>,
+}
+
+/// A consumer as operators see it.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct ConsumerReport {
+    /// Queue.
+    pub queue: String,
+    /// Connection.
+    pub connection: ConnectionId,
+    /// Channel number.
+    pub channel: u16,
+    /// Consumer tag.
+    pub tag: Arc<str>,
+    /// Messages must be acknowledged.
+    pub ack_required: bool,
+    /// Nobody else may consume.
+    pub exclusive: bool,
+    /// Prefetch asked for; 0 = no limit.
+    pub prefetch_count: u16,
+    /// Messages it holds.
+    pub messages_unacknowledged: u64,
+}
+
+/// A channel as operators see it.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct ChannelReport {
+    /// Connection.
+    pub connection: ConnectionId,
+    /// Number.
+    pub number: u16,
+    /// Consumers.
+    pub consumer_count: u64,
+    /// Messages delivered and not settled.
+    pub messages_unacknowledged: u64,
+    /// Publishes not yet confirmed.
+    pub messages_unconfirmed: u64,
+    /// Publishes kept by the open transaction.
+    pub messages_uncommitted: u64,
+    /// Prefetch of later consumers; 0 = no limit.
+    pub prefetch_count: u16,
+    /// Prefetch of the channel as a whole; 0 = no limit.
+    pub global_prefetch_count: u16,
+    /// In confirm mode.
+    pub confirm: bool,
+    /// In transaction mode.
+    pub transactional: bool,
+}

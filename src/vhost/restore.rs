@@ -1,0 +1,152 @@
+//! A vhost comes back: exchanges, queues and bindings from their definitions, messages from what the log kept of each
+//! queue. At a clean stop it notes what was delivered, so that the next start can say so.
+
+use super::topology::{QueueRecord, Target};
+use super::{Context, Vhost, VhostConfig};
+use crate::budget::Budget;
+use crate::definitions::{
+    BindingDefinition, Definition, DestinationKind, ExchangeDefinition, QueueDefinition,
+};
+use crate::exchange::{Exchange, ExchangeKind};
+use crate::protocol::table::Table;
+use crate::queue::{Queue, QueueSettings, Ranges, Redelivered, WaitingRun};
+use ledgermq_storage::{QueueId, RecoveredQueue};
+use std::collections::HashMap;
+use std::fmt;
+
+/// Why a vhost cannot come back.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct RestoreError {
+    /// A sentence for a person.
+    pub problem: String,
+}
+
+impl fmt::Display for RestoreError {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str(&self.problem)
+    }
+}
+
+impl std::error::Error for RestoreError {}
+
+impl Vhost {
+    /// A vhost as it stood: `definitions` and `queues` in any order, those of this vhost's group. `clean` says whether the
+    /// last stop noted what was delivered; if not, every message may have been. The bytes of a queue are near its
+    /// truth and become exact as its entries are read; its messages are exact at once.
+    ///
+    /// # Errors
+    /// If a definition makes no sense: an unknown type, arguments that are no table, or a binding without its ends.
+    pub fn restore(
+        config: VhostConfig,
+        definitions: impl IntoIterator<Item = Definition>,
+        queues: impl IntoIterator<Item = RecoveredQueue>,
+        clean: bool,
+    ) -> Result<Self, RestoreError> {
+        let mut vhost = Self::new(config);
+        let mut messages: HashMap<QueueId, RecoveredQueue> =
+            queues.into_iter().map(|queue| (queue.id, queue)).collect();
+        let mut bindings = Vec::new();
+        for definition in definitions {
+            match definition {
+                Definition::Exchange(exchange) => vhost.restore_exchange(exchange)?,
+                Definition::Queue(queue) => {
+                    let messages = messages.remove(&queue.queue);
+                    vhost.restore_queue(queue, messages, clean)?;
+                }
+                Definition::Binding(binding) => bindings.push(binding),
+                // What stands above vhosts is restored elsewhere.
+                Definition::Vhost(_) | Definition::User(_) | Definition::Permission(_) => {}
+            }
+        }
+        bindings.into_iter().try_for_each(|binding| vhost.restore_binding(binding))?;
+        Ok(vhost)
+    }
+
+    /// Tells the log what was delivered and not settled.
+    pub(super) fn note_delivered(&mut self, cx: &mut Context<'_>) {
+        for record in self.topology.queues.values_mut().filter(|record| record.durable) {
+            for (first, last) in record.queue.delivered_ranges() {
+                cx.log.delivered(record.queue.id(), first, last, 1);
+            }
+        }
+        cx.log.flush();
+    }
+
+    fn restore_exchange(&mut self, definition: ExchangeDefinition) -> Result<(), RestoreError> {
+        let described = format!("exchange '{}'", definition.name);
+        let kind = ExchangeKind::from_name(&definition.kind)
+            .ok_or_else(|| self.problem(&described, format_args!("unknown type '{}'", definition.kind)))?;
+        let arguments = self.table(&described, &definition.arguments)?;
+        let ExchangeDefinition { name, auto_delete, internal, .. } = definition;
+        self.topology.insert_exchange(Exchange {
+            name: name.into(),
+            kind,
+            durable: true,
+            auto_delete,
+            internal,
+            arguments,
+        });
+        Ok(())
+    }
+
+    fn restore_queue(
+        &mut self,
+        definition: QueueDefinition,
+        messages: Option<RecoveredQueue>,
+        clean: bool,
+    ) -> Result<(), RestoreError> {
+        let described = format!("queue '{}'", definition.name);
+        let arguments = self.table(&described, &definition.arguments)?;
+        let settings =
+            QueueSettings::parse(&arguments, &described).map_err(|error| self.problem(&described, error))?;
+        let budget = self.config.budget.clone();
+        let queue = match messages {
+            Some(messages) => restored(messages, clean, budget),
+            None => Queue::new(definition.queue, budget),
+        };
+        let mut record = QueueRecord::new(definition.name.into(), queue, arguments, settings);
+        record.durable = true;
+        record.auto_delete = definition.auto_delete;
+        self.topology.insert_queue(record);
+        Ok(())
+    }
+
+    fn restore_binding(&mut self, binding: BindingDefinition) -> Result<(), RestoreError> {
+        let described = format!("binding from exchange '{}' to '{}'", binding.source, binding.destination);
+        let arguments = self.table(&described, &binding.arguments)?;
+        let source = self.topology.exchange_named(&binding.source);
+        let target = match binding.destination_kind {
+            DestinationKind::Queue => self.topology.queue_named(&binding.destination).map(Target::Queue),
+            DestinationKind::Exchange => {
+                self.topology.exchange_named(&binding.destination).map(Target::Exchange)
+            }
+        };
+        let (Some(source), Some(target)) = (source, target) else {
+            return Err(self.problem(&described, "one of its ends is missing"));
+        };
+        let bound = self.topology.bind(source, target, &binding.binding_key.into(), &arguments);
+        bound.map(drop).map_err(|error| self.problem(&described, error))
+    }
+
+    fn table(&self, described: &str, bytes: &[u8]) -> Result<Table, RestoreError> {
+        Table::from_wire(bytes)
+            .map_err(|error| self.problem(described, format_args!("bad arguments: {error}")))
+    }
+
+    fn problem(&self, described: &str, problem: impl fmt::Display) -> RestoreError {
+        RestoreError { problem: format!("{described} in vhost '{}': {problem}", self.config.name) }
+    }
+}
+
+/// A queue with its messages, none of them in memory.
+fn restored(messages: RecoveredQueue, clean: bool, budget: Budget) -> Queue {
+    let RecoveredQueue { id, next_seq, live, runs, settled, delivered, .. } = messages;
+    let redelivered = if clean {
+        let ranges = delivered.into_iter().map(|range| (range.first, range.last)).collect();
+        Redelivered::Ranges(Ranges::new(ranges))
+    } else {
+        Redelivered::Before(next_seq)
+    };
+    let runs = WaitingRun::counted(&runs, &settled, live);
+    Queue::restore(id, budget, next_seq, runs, settled, redelivered)
+}

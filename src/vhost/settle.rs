@@ -1,0 +1,126 @@
+//! basic.ack, basic.nack, basic.reject and basic.recover: deliveries end or go back, and credit returns.
+//! Dead-lettering will take its messages from [`Outcome::Discard`] here.
+
+use super::log::LoggedSettle;
+use super::{Context, Vhost};
+use crate::queue::ChannelSlot;
+use crate::vhost::command::{Outcome, Reply};
+use ledgermq_storage::{Lsn, QueueId, Seq, SettleReason};
+
+impl Vhost {
+    pub(super) fn settle(
+        &mut self,
+        slot: ChannelSlot,
+        outcome: Outcome,
+        deliveries: &[(QueueId, Seq)],
+        cx: &mut Context<'_>,
+    ) {
+        let mut settled = Lsn::NONE;
+        for &(queue, seq) in deliveries {
+            if self.settle_one(slot, outcome, queue, seq)
+                && let Some(reason) = reason(outcome)
+            {
+                settled = cx.log.settle(LoggedSettle { queue, seq, reason });
+            }
+        }
+        if let Some(channel) = self.channels.slots.get_mut(slot) {
+            channel.settled = channel.settled.max(settled);
+        }
+        self.wake_if_asleep(slot);
+    }
+
+    /// Settles a delivery in its queue. Answers whether its end must be logged.
+    pub(super) fn settle_one(
+        &mut self,
+        slot: ChannelSlot,
+        outcome: Outcome,
+        queue: QueueId,
+        seq: Seq,
+    ) -> bool {
+        let Some(queue_slot) = self.topology.queue_numbered(queue) else { return false };
+        let Some(record) = self.topology.queues.get_mut(queue_slot) else { return false };
+        let Some(held) = record.queue.settle(seq, slot) else { return false };
+        if let Some(channel) = self.channels.slots.get_mut(slot) {
+            channel.unacked_count -= 1;
+            channel.consumed_count -= u64::from(held.owner.consumer.is_some());
+        }
+        let logged = held.entry.is_logged();
+        let ends = match outcome {
+            Outcome::Ack => {
+                self.totals.acked_count += 1;
+                record.queue.forget(held);
+                logged
+            }
+            Outcome::Discard => {
+                record.queue.forget(held);
+                logged
+            }
+            Outcome::Requeue => {
+                self.totals.requeued_count += 1;
+                record.queue.put_back(held);
+                false
+            }
+        };
+        if !record.is_runnable && record.queue.ready_count() > 0 && record.has_demand() {
+            record.is_runnable = true;
+            self.runnable.push_back(queue_slot);
+        }
+        ends
+    }
+
+    pub(super) fn recover(&mut self, slot: ChannelSlot, reply: bool, cx: &mut Context<'_>) {
+        self.put_back_all_of(slot);
+        self.wake_if_asleep(slot);
+        self.answer_now(slot, !reply, Reply::Recovered, cx);
+    }
+
+    /// Returns everything a channel holds to its place.
+    pub(super) fn put_back_all_of(&mut self, slot: ChannelSlot) {
+        let Some(channel) = self.channels.slots.get_mut(slot) else { return };
+        if channel.unacked_count == 0 {
+            return;
+        }
+        let queues: Vec<_> = channel.queues.iter().copied().collect();
+        for queue in queues {
+            let Some(record) = self.topology.queues.get_mut(queue) else { continue };
+            let (count, consumed_count) = record.queue.put_back_all_of(slot);
+            self.totals.requeued_count += count;
+            if let Some(channel) = self.channels.slots.get_mut(slot) {
+                channel.unacked_count -= count;
+                channel.consumed_count -= consumed_count;
+            }
+            self.look_at(queue);
+        }
+    }
+
+    /// The channel got credit back: its sleeping consumers may try again.
+    pub(super) fn wake_if_asleep(&mut self, slot: ChannelSlot) {
+        let Some(channel) = self.channels.slots.get_mut(slot) else { return };
+        if channel.has_sleepers && channel.has_credit() {
+            self.wake(slot);
+        }
+    }
+
+    /// Wakes the consumers of a channel.
+    pub(super) fn wake(&mut self, slot: ChannelSlot) {
+        let Some(channel) = self.channels.slots.get_mut(slot) else { return };
+        channel.has_sleepers = false;
+        for &(queue, consumer) in channel.consumers.values() {
+            let Some(record) = self.topology.queues.get_mut(queue) else { continue };
+            record.queue.wake_consumer(consumer);
+            if !record.is_runnable && record.queue.ready_count() > 0 && record.has_demand() {
+                record.is_runnable = true;
+                self.runnable.push_back(queue);
+            }
+        }
+    }
+}
+
+/// What the log is told of a delivery's end; nothing if it goes back.
+pub(super) fn reason(outcome: Outcome) -> Option<SettleReason> {
+    match outcome {
+        Outcome::Ack => Some(SettleReason::Ack),
+        Outcome::Discard => Some(SettleReason::Rejected),
+        Outcome::Requeue => None,
+    }
+}

@@ -1,0 +1,372 @@
+//! What a vhost consists of: its exchanges, its queues, and the bindings between them, found by name or by number.
+//! Says which definitions a change touches; writing them is the caller's business. A binding is durable if both its ends
+//! are. `generation` grows with every change that can lead a message elsewhere.
+//! Invariant: `sources` lists an exchange under a target at least while it has a binding to it.
+
+use super::command::ConnectionId;
+use super::consume::PendingGet;
+use super::slab::{Slab, slab_key};
+use crate::definitions::{
+    BindingDefinition, Definition, DefinitionChange, DestinationKind, ExchangeDefinition, QueueDefinition,
+};
+use crate::exchange::{Exchange, ExchangeKind, PREDECLARED, Routes};
+use crate::protocol::reply::ChannelError;
+use crate::protocol::table::Table;
+use crate::queue::{Queue, QueueSettings};
+use ledgermq_storage::QueueId;
+use std::collections::{HashMap, VecDeque};
+use std::sync::Arc;
+
+/// A queue of this vhost.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash, PartialOrd, Ord)]
+pub(super) struct QueueSlot(pub(super) u32);
+
+/// An exchange of this vhost.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash, PartialOrd, Ord)]
+pub(super) struct ExchangeSlot(pub(super) u32);
+
+slab_key!(QueueSlot);
+slab_key!(ExchangeSlot);
+
+/// What a binding leads to.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
+pub(super) enum Target {
+    Queue(QueueSlot),
+    Exchange(ExchangeSlot),
+}
+
+/// A queue with what the vhost knows of it.
+#[derive(Debug)]
+#[expect(clippy::struct_excessive_bools, reason = "independent facts, two of them marks of list membership")]
+pub(super) struct QueueRecord {
+    pub(super) name: Arc<str>,
+    pub(super) durable: bool,
+    pub(super) auto_delete: bool,
+    /// The connection it is exclusive to.
+    pub(super) owner: Option<ConnectionId>,
+    pub(super) arguments: Table,
+    /// Parsed arguments; the behaviours they ask for read them here.
+    pub(super) settings: QueueSettings,
+    pub(super) queue: Queue,
+    /// Calls of basic.get that wait for the disk, oldest first. They come before consumers.
+    pub(super) gets: VecDeque<PendingGet>,
+    /// In the list of queues to be looked at.
+    pub(super) is_runnable: bool,
+    /// In the list of queues that wait for the log.
+    pub(super) is_waiting: bool,
+    /// The walk that last reached it.
+    pub(super) reached_in: u64,
+}
+
+/// An exchange with its bindings.
+#[derive(Debug)]
+pub(super) struct ExchangeRecord {
+    pub(super) exchange: Exchange,
+    pub(super) routes: Routes<Target>,
+    /// The walk that last reached it.
+    pub(super) reached_in: u64,
+}
+
+/// Exchanges, queues, bindings.
+#[derive(Debug)]
+pub(super) struct Topology {
+    pub(super) queues: Slab<QueueSlot, QueueRecord>,
+    pub(super) exchanges: Slab<ExchangeSlot, ExchangeRecord>,
+    queue_names: HashMap<Arc<str>, QueueSlot>,
+    exchange_names: HashMap<Arc<str>, ExchangeSlot>,
+    queue_ids: HashMap<QueueId, QueueSlot, foldhash::fast::FixedState>,
+    last_id: Option<(QueueId, QueueSlot)>,
+    sources: HashMap<Target, Vec<ExchangeSlot>>,
+    pub(super) generation: u64,
+    pub(super) walk: u64,
+    pub(super) walk_exchanges: Vec<ExchangeSlot>,
+    pub(super) walk_targets: Vec<Target>,
+}
+
+impl QueueRecord {
+    /// A queue nobody waits at yet.
+    pub(super) fn new(name: Arc<str>, queue: Queue, arguments: Table, settings: QueueSettings) -> Self {
+        Self {
+            name,
+            durable: false,
+            auto_delete: false,
+            owner: None,
+            arguments,
+            settings,
+            queue,
+            gets: VecDeque::new(),
+            is_runnable: false,
+            is_waiting: false,
+            reached_in: 0,
+        }
+    }
+
+    pub(super) fn definition(&self) -> Definition {
+        Definition::Queue(QueueDefinition {
+            name: self.name.to_string(),
+            queue: self.queue.id(),
+            auto_delete: self.auto_delete,
+            arguments: self.arguments.as_bytes().to_vec(),
+        })
+    }
+
+    /// Whether this connection may do more with it than publish.
+    pub(super) fn is_open_to(&self, connection: ConnectionId) -> bool {
+        self.owner.is_none_or(|owner| owner == connection)
+    }
+
+    /// Whether somebody waits for its messages.
+    pub(super) fn has_demand(&self) -> bool {
+        self.queue.has_ready_consumer() || !self.gets.is_empty()
+    }
+}
+
+impl ExchangeRecord {
+    pub(super) fn definition(&self) -> Definition {
+        let exchange = &self.exchange;
+        Definition::Exchange(ExchangeDefinition {
+            name: exchange.name.to_string(),
+            kind: exchange.kind.name().into(),
+            auto_delete: exchange.auto_delete,
+            internal: exchange.internal,
+            arguments: exchange.arguments.as_bytes().to_vec(),
+        })
+    }
+}
+
+impl Topology {
+    /// The predeclared exchanges and nothing else.
+    pub(super) fn new() -> Self {
+        let mut topology = Self {
+            queues: Slab::default(),
+            exchanges: Slab::default(),
+            queue_names: HashMap::new(),
+            exchange_names: HashMap::new(),
+            queue_ids: HashMap::default(),
+            last_id: None,
+            sources: HashMap::new(),
+            generation: 1,
+            walk: 0,
+            walk_exchanges: Vec::new(),
+            walk_targets: Vec::new(),
+        };
+        for predeclared in PREDECLARED {
+            topology.insert_exchange(Exchange {
+                name: predeclared.name.into(),
+                kind: predeclared.kind,
+                durable: true,
+                auto_delete: false,
+                internal: predeclared.internal,
+                arguments: Table::default(),
+            });
+        }
+        topology
+    }
+
+    pub(super) fn queue_named(&self, name: &str) -> Option<QueueSlot> {
+        self.queue_names.get(name).copied()
+    }
+
+    pub(super) fn exchange_named(&self, name: &str) -> Option<ExchangeSlot> {
+        self.exchange_names.get(name).copied()
+    }
+
+    pub(super) fn queue_numbered(&mut self, id: QueueId) -> Option<QueueSlot> {
+        if let Some((known, slot)) = self.last_id
+            && known == id
+        {
+            return Some(slot);
+        }
+        let slot = self.queue_ids.get(&id).copied()?;
+        self.last_id = Some((id, slot));
+        Some(slot)
+    }
+
+    pub(super) fn insert_queue(&mut self, record: QueueRecord) -> QueueSlot {
+        let (name, id) = (Arc::clone(&record.name), record.queue.id());
+        let slot = self.queues.insert(record);
+        self.queue_names.insert(name, slot);
+        self.queue_ids.insert(id, slot);
+        self.generation += 1;
+        slot
+    }
+
+    pub(super) fn insert_exchange(&mut self, exchange: Exchange) -> ExchangeSlot {
+        let name = Arc::clone(&exchange.name);
+        let routes = Routes::new(exchange.kind);
+        let slot = self.exchanges.insert(ExchangeRecord { exchange, routes, reached_in: 0 });
+        self.exchange_names.insert(name, slot);
+        self.generation += 1;
+        slot
+    }
+
+    /// Adds a binding. Answers the definition to write if it is new and durable.
+    ///
+    /// # Errors
+    /// 406 if key or arguments mean nothing to the exchange.
+    pub(super) fn bind(
+        &mut self,
+        source: ExchangeSlot,
+        target: Target,
+        binding_key: &Arc<str>,
+        arguments: &Table,
+    ) -> Result<Option<Definition>, ChannelError> {
+        let Some(record) = self.exchanges.get_mut(source) else { return Ok(None) };
+        if !record.routes.bind(binding_key, arguments, target)? {
+            return Ok(None);
+        }
+        let sources = self.sources.entry(target).or_default();
+        if !sources.contains(&source) {
+            sources.push(source);
+        }
+        self.generation += 1;
+        Ok(self.binding_definition(source, target, binding_key, arguments))
+    }
+
+    /// Removes a binding, and its source if that was to go with its last one. Adds the definitions to remove.
+    pub(super) fn unbind(
+        &mut self,
+        source: ExchangeSlot,
+        target: Target,
+        binding_key: &str,
+        arguments: &Table,
+        changes: &mut Vec<DefinitionChange>,
+    ) {
+        let Some(record) = self.exchanges.get_mut(source) else { return };
+        if !record.routes.unbind(binding_key, arguments, target) {
+            return;
+        }
+        self.generation += 1;
+        changes.extend(
+            self.binding_definition(source, target, binding_key, arguments).map(|gone| gone.removed()),
+        );
+        self.remove_if_unbound(source, changes);
+    }
+
+    /// Removes a queue with its bindings. Adds the definitions to remove, but for the queue's own.
+    pub(super) fn remove_queue(
+        &mut self,
+        slot: QueueSlot,
+        changes: &mut Vec<DefinitionChange>,
+    ) -> Option<QueueRecord> {
+        self.remove_bindings_to(Target::Queue(slot), changes);
+        let record = self.queues.remove(slot)?;
+        self.queue_names.remove(&record.name);
+        self.queue_ids.remove(&record.queue.id());
+        self.last_id = None;
+        self.generation += 1;
+        Some(record)
+    }
+
+    /// Removes an exchange with its bindings, and those exchanges that were to go with their last binding. Adds the
+    /// definitions to remove.
+    pub(super) fn remove_exchange(&mut self, slot: ExchangeSlot, changes: &mut Vec<DefinitionChange>) {
+        let mut doomed = vec![slot];
+        while let Some(slot) = doomed.pop() {
+            if self.exchanges.get(slot).is_none() {
+                continue;
+            }
+            self.remove_bindings_from(slot, changes);
+            doomed.extend(self.unbind_everywhere(Target::Exchange(slot), changes));
+            let Some(record) = self.exchanges.remove(slot) else { continue };
+            self.exchange_names.remove(&record.exchange.name);
+            if record.exchange.durable {
+                changes.push(record.definition().removed());
+            }
+        }
+        self.generation += 1;
+    }
+
+    /// The name of what a binding leads to.
+    pub(super) fn target_name(&self, target: Target) -> Option<(DestinationKind, &Arc<str>)> {
+        match target {
+            Target::Queue(slot) => Some((DestinationKind::Queue, &self.queues.get(slot)?.name)),
+            Target::Exchange(slot) => {
+                Some((DestinationKind::Exchange, &self.exchanges.get(slot)?.exchange.name))
+            }
+        }
+    }
+
+    fn remove_bindings_to(&mut self, target: Target, changes: &mut Vec<DefinitionChange>) {
+        for source in self.unbind_everywhere(target, changes) {
+            self.remove_exchange(source, changes);
+        }
+    }
+
+    /// Removes every binding to a target; answers the exchanges that are to go with them.
+    fn unbind_everywhere(
+        &mut self,
+        target: Target,
+        changes: &mut Vec<DefinitionChange>,
+    ) -> Vec<ExchangeSlot> {
+        let mut doomed = Vec::new();
+        for source in self.sources.remove(&target).unwrap_or_default() {
+            let Some(record) = self.exchanges.get_mut(source) else { continue };
+            let removed = record.routes.remove_destination(target);
+            if !removed.is_empty() && record.exchange.auto_delete && record.routes.is_empty() {
+                doomed.push(source);
+            }
+            for (binding_key, arguments) in removed {
+                let definition = self.binding_definition(source, target, &binding_key, &arguments);
+                changes.extend(definition.map(|gone| gone.removed()));
+            }
+        }
+        doomed
+    }
+
+    fn remove_bindings_from(&mut self, source: ExchangeSlot, changes: &mut Vec<DefinitionChange>) {
+        let Some(record) = self.exchanges.get_mut(source) else { return };
+        let routes = std::mem::replace(&mut record.routes, Routes::new(ExchangeKind::Fanout));
+        for route in routes.bindings() {
+            let definition =
+                self.binding_definition(source, route.destination, route.binding_key, route.arguments);
+            changes.extend(definition.map(|gone| gone.removed()));
+            self.forget_source(route.destination, source);
+        }
+    }
+
+    fn remove_if_unbound(&mut self, slot: ExchangeSlot, changes: &mut Vec<DefinitionChange>) {
+        let unbound = self
+            .exchanges
+            .get(slot)
+            .is_some_and(|record| record.exchange.auto_delete && record.routes.is_empty());
+        if unbound {
+            self.remove_exchange(slot, changes);
+        }
+    }
+
+    fn forget_source(&mut self, target: Target, source: ExchangeSlot) {
+        if let Some(sources) = self.sources.get_mut(&target) {
+            sources.retain(|&other| other != source);
+            if sources.is_empty() {
+                self.sources.remove(&target);
+            }
+        }
+    }
+
+    /// The definition of a binding, if both its ends are durable.
+    fn binding_definition(
+        &self,
+        source: ExchangeSlot,
+        target: Target,
+        binding_key: &str,
+        arguments: &Table,
+    ) -> Option<Definition> {
+        let source = &self.exchanges.get(source)?.exchange;
+        let target_is_durable = match target {
+            Target::Queue(slot) => self.queues.get(slot)?.durable,
+            Target::Exchange(slot) => self.exchanges.get(slot)?.exchange.durable,
+        };
+        if !source.durable || !target_is_durable {
+            return None;
+        }
+        let (destination_kind, destination) = self.target_name(target)?;
+        Some(Definition::Binding(BindingDefinition {
+            source: source.name.to_string(),
+            destination_kind,
+            destination: destination.to_string(),
+            binding_key: binding_key.into(),
+            arguments: arguments.as_bytes().to_vec(),
+        }))
+    }
+}

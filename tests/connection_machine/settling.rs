@@ -1,0 +1,214 @@
+//! Confirms, deliveries, settlements, transactions, and how replies are told.
+
+use crate::played::{PUBLISHED, delivery, message, names};
+use crate::support::machine::{CAPABLE, Machine, key};
+use ledgermq::vhost::command::{Command, Envelope, Notice, Outcome, PublishSeq, Reply};
+use ledgermq_storage::{QueueId, Seq};
+
+#[test]
+fn confirms_are_numbered_from_select_and_folded() {
+    let mut machine = Machine::with_channel();
+    machine.send(1, PUBLISHED);
+    machine.send(1, "confirm.select nowait=true");
+    machine.send(1, &[PUBLISHED; 5].join("\n"));
+    let seqs: Vec<_> = machine
+        .commands()
+        .iter()
+        .filter_map(|envelope| match &envelope.command {
+            Command::Publish(publish) => Some(publish.publish_seq.map(|seq| seq.0)),
+            _ => None,
+        })
+        .collect();
+    assert_eq!(seqs, [None, Some(1), Some(2), Some(3), Some(4), Some(5)]);
+    let confirmed = |seqs: &[u64]| Notice::Confirmed(seqs.iter().copied().map(PublishSeq).collect());
+    machine.notice(key(1, 0), confirmed(&[1, 2, 3]));
+    machine.notice(key(1, 0), confirmed(&[5]));
+    machine.notice(key(1, 0), Notice::Refused(vec![PublishSeq(4)]));
+    assert_eq!(
+        machine.heard(),
+        [
+            "1 basic.ack delivery-tag=3 multiple=true",
+            "1 basic.ack delivery-tag=5 multiple=false",
+            "1 basic.nack delivery-tag=4 multiple=false requeue=false",
+        ]
+    );
+    assert_eq!(machine.connection.report().channels[0].unconfirmed_count, 0);
+}
+
+#[test]
+fn acks_of_one_read_become_one_command_per_run() {
+    let mut machine = Machine::with_channel();
+    for seq in 1..=6 {
+        machine.notice(key(1, 0), delivery("t", seq, false));
+    }
+    assert_eq!(
+        machine.heard()[5],
+        "1 basic.deliver consumer-tag=\"t\" delivery-tag=6 redelivered=false exchange=\"\" routing-key=\"q\" body=\"x\""
+    );
+    machine.send(
+        1,
+        "basic.ack delivery-tag=1\nbasic.ack delivery-tag=2\nbasic.reject delivery-tag=3 requeue=true\n\
+         basic.nack delivery-tag=4 requeue=true\nbasic.ack delivery-tag=6 multiple=true",
+    );
+    let settles: Vec<_> = machine
+        .commands()
+        .into_iter()
+        .map(|envelope| match envelope.command {
+            Command::Settle { outcome, deliveries } => {
+                (outcome, deliveries.into_iter().map(|(_, seq)| seq.0).collect::<Vec<_>>())
+            }
+            other => panic!("{other:?}"),
+        })
+        .collect();
+    assert_eq!(
+        settles,
+        [(Outcome::Ack, vec![1, 2]), (Outcome::Requeue, vec![3, 4]), (Outcome::Ack, vec![5, 6])]
+    );
+    assert_eq!(machine.connection.report().channels[0].unacked_count, 0);
+}
+
+#[test]
+fn deliveries_are_counted_for_the_vhost_whether_or_not_they_are_seen() {
+    let mut machine = Machine::with_channel();
+    machine.notice(key(1, 0), delivery("t", 1, true));
+    machine.notice(key(1, 9), delivery("t", 2, true));
+    machine.notice(key(7, 0), delivery("t", 3, true));
+    assert_eq!(machine.heard().len(), 1);
+    assert_eq!(machine.effects.drained_bytes, 3 * message("x").resident_bytes());
+}
+
+#[test]
+fn recover_forgets_all_tags() {
+    let mut machine = Machine::with_channel();
+    machine.notice(key(1, 0), delivery("t", 1, false));
+    machine.heard();
+    machine.send(1, "basic.recover requeue=true");
+    assert_eq!(names(&machine.commands()), ["Recover"]);
+    machine.reply(key(1, 0), Reply::Recovered);
+    machine.send(1, "basic.ack delivery-tag=1");
+    let heard = machine.heard();
+    assert_eq!(heard[0], "1 basic.recover-ok");
+    assert!(heard[1].contains("unknown delivery tag 1"));
+}
+
+#[test]
+fn a_transaction_keeps_settlements_until_commit_and_restores_them_at_rollback() {
+    let mut machine = Machine::with_channel();
+    for seq in 1..=3 {
+        machine.notice(key(1, 0), delivery("t", seq, false));
+    }
+    machine.send(
+        1,
+        "tx.select\nbasic.ack delivery-tag=2 multiple=true\nbasic.reject delivery-tag=3\ntx.rollback",
+    );
+    assert_eq!(names(&machine.commands()), ["TxSelect", "TxRollback"]);
+    machine
+        .send(1, "basic.ack delivery-tag=1\nbasic.ack delivery-tag=3\nbasic.nack delivery-tag=2\ntx.commit");
+    let commands = machine.commands();
+    let [Envelope { command: Command::TxCommit { settles }, .. }] = &commands[..] else {
+        panic!("{commands:?}")
+    };
+    let place = |seq| (QueueId(3), Seq(seq));
+    assert_eq!(settles[..], [(Outcome::Ack, vec![place(1), place(3)]), (Outcome::Discard, vec![place(2)])]);
+    machine.heard();
+    machine.send(1, "tx.commit");
+    let commands = machine.commands();
+    assert!(
+        matches!(&commands[0].command, Command::TxCommit { settles } if settles.is_empty()),
+        "{commands:?}"
+    );
+}
+
+#[test]
+fn every_reply_becomes_its_method() {
+    let check = |reply: Reply, expected: &str| {
+        let mut machine = Machine::with_channel();
+        machine.reply(key(1, 0), reply);
+        assert_eq!(machine.heard(), [format!("1 {expected}")]);
+    };
+    check(Reply::ExchangeDeclared, "exchange.declare-ok");
+    check(Reply::ExchangeDeleted, "exchange.delete-ok");
+    check(Reply::ExchangeBound, "exchange.bind-ok");
+    check(Reply::ExchangeUnbound, "exchange.unbind-ok");
+    check(
+        Reply::QueueDeclared { name: "q".into(), message_count: 2, consumer_count: 1 },
+        "queue.declare-ok queue=\"q\" message-count=2 consumer-count=1",
+    );
+    check(Reply::QueueDeleted { message_count: 3 }, "queue.delete-ok message-count=3");
+    check(Reply::QueueBound, "queue.bind-ok");
+    check(Reply::QueueUnbound, "queue.unbind-ok");
+    check(Reply::QueuePurged { message_count: 4 }, "queue.purge-ok message-count=4");
+    check(Reply::QosSet, "basic.qos-ok");
+    check(Reply::Consuming { tag: "t".into() }, "basic.consume-ok consumer-tag=\"t\"");
+    check(Reply::Cancelled { tag: "t".into() }, "basic.cancel-ok consumer-tag=\"t\"");
+    check(
+        Reply::GetOk {
+            queue: QueueId(1),
+            seq: Seq(1),
+            no_ack: false,
+            redelivered: true,
+            message_count: 5,
+            message: message("body"),
+        },
+        "basic.get-ok delivery-tag=1 redelivered=true exchange=\"\" routing-key=\"q\" message-count=5 body=\"body\"",
+    );
+    check(Reply::GetEmpty, "basic.get-empty");
+    check(Reply::Recovered, "basic.recover-ok");
+    check(Reply::TxSelected, "tx.select-ok");
+    check(Reply::TxCommitted, "tx.commit-ok");
+    check(Reply::TxRolledBack, "tx.rollback-ok");
+    check(Reply::ConfirmSelected, "confirm.select-ok");
+}
+
+#[test]
+fn returned_messages_come_back_whole() {
+    let mut machine = Machine::with_channel();
+    let notice = Notice::Returned { code: 312, text: "NO_ROUTE", message: message("back") };
+    machine.notice(key(1, 0), notice);
+    assert_eq!(
+        machine.heard(),
+        [
+            "1 basic.return reply-code=312 reply-text=\"NO_ROUTE\" exchange=\"\" routing-key=\"q\" body=\"back\""
+        ]
+    );
+}
+
+#[test]
+fn only_clients_that_understand_hear_of_cancelled_consumers() {
+    for (properties, expected) in [(CAPABLE, 1), ("{}", 0)] {
+        let mut machine = Machine::open_as(properties);
+        machine.open_channel(1);
+        machine.send(1, "basic.consume queue=q consumer-tag=t nowait=true");
+        machine.notice(key(1, 0), Notice::ConsumerCancelled { tag: "t".into() });
+        let heard = machine.heard();
+        assert_eq!(heard.len(), expected, "{heard:?}");
+        machine.send(1, "basic.consume queue=q consumer-tag=t nowait=true");
+        assert!(machine.heard().is_empty(), "the tag is free again");
+    }
+}
+
+#[test]
+fn nameless_consumers_get_tags() {
+    let mut machine = Machine::with_channel();
+    machine.send(1, "basic.consume queue=q\nbasic.consume queue=q");
+    let tags: Vec<_> = machine
+        .commands()
+        .into_iter()
+        .map(|envelope| match envelope.command {
+            Command::Consume { tag, .. } => tag,
+            other => panic!("{other:?}"),
+        })
+        .collect();
+    assert!(tags[0].starts_with("amq.ctag-") && tags[0].len() == 31 && tags[0] != tags[1], "{tags:?}");
+}
+
+#[test]
+fn line_breaks_are_taken_out_of_names() {
+    let mut machine = Machine::with_channel();
+    machine.send(1, "queue.declare queue=\"a\\r\\nb\"");
+    let commands = machine.commands();
+    assert!(
+        matches!(&commands[0].command, Command::DeclareQueue { name, .. } if **name == *"ab"),
+        "{commands:?}"
+    );
+}

@@ -1,0 +1,15 @@
+//! The vhost as its driver sees it: conversations that spell out every behaviour and refusal, and random operations
+//! against a simple model. The log is a list in memory whose progress the tests decide.
+
+#![allow(clippy::indexing_slicing, clippy::unwrap_used, reason = "a test may panic")]
+
+mod backlog;
+mod definitions;
+mod deliveries;
+mod durability;
+mod memory_log;
+mod model;
+mod publishing;
+mod script;
+mod simulation;
+mod transactions;

@@ -1,0 +1,510 @@
+//! Conversations as text: `<` is what a channel says (connection.channel first), `>` what it must hear next, and nothing
+//! else may be heard. Lines without a channel steer the log.
+//!
+//! ```text
+//! 1.1 < queue.declare q durable          every command is answered by a synced log at once,
+//! 1.1 > queue.declare-ok q 0 0
+//! log hold                               until the test takes the log over:
+//! 1.1 < publish . q hello persistent #1  to exchange `.` (the default one), key q, body hello, publish seq 1
+//! log sync                               everything is durable; `log sync N` N records more; `log write` written only
+//! 1.1 > confirm 1
+//! ```
+
+use super::memory_log::MemoryLog;
+use bytes::Bytes;
+use ledgermq::budget::Budget;
+use ledgermq::definitions::Definition;
+use ledgermq::message::Message;
+use ledgermq::protocol::properties::PropertyList;
+use ledgermq::protocol::table::Table;
+use ledgermq::protocol::value::Value;
+use ledgermq::vhost::command::{
+    ChannelKey, Command, ConnectionId, Envelope, MethodId, Notice, Outcome, Publish, PublishSeq, Reply,
+};
+use ledgermq::vhost::input::{AdminCommand, AdminId, AdminReply, Effect, Effects, Input};
+use ledgermq::vhost::{DeliverMode, Now, Vhost, VhostConfig};
+use ledgermq_storage::{QueueId, Seq};
+use std::collections::{BTreeMap, BTreeSet, VecDeque};
+use std::sync::Arc;
+
+/// Runs a conversation from an empty vhost.
+#[track_caller]
+pub(crate) fn converse(script: &str) {
+    Talk::new().converse(script);
+}
+
+/// A vhost with its log and its clients.
+pub(crate) struct Talk {
+    pub(crate) vhost: Vhost,
+    pub(crate) log: MemoryLog,
+    pub(crate) config: VhostConfig,
+    effects: Effects,
+    /// Steered by the script instead of synced after every command.
+    log_is_held: bool,
+    /// Reads wait for `read`.
+    reads_are_held: bool,
+    reads: VecDeque<Effect>,
+    attached: BTreeSet<u64>,
+    channels: BTreeMap<(u64, u16), Client>,
+    /// What drivers were told: `detached 1`, `damaged q 3..=3 1`, `answer 1 removed 2`.
+    driver: VecDeque<String>,
+}
+
+/// One channel's end of the conversation.
+#[derive(Default)]
+struct Client {
+    life: u32,
+    heard: VecDeque<String>,
+    /// By delivery tag, from 1.
+    deliveries: Vec<(QueueId, Seq)>,
+    /// Settlements of an open transaction.
+    kept: Vec<(Outcome, Vec<(QueueId, Seq)>)>,
+    transacts: bool,
+    next_method: u16,
+}
+
+impl Talk {
+    pub(crate) fn new() -> Self {
+        Self::with(1024 * 1024, 1 << 20, DeliverMode::AfterDurable)
+    }
+
+    /// A vhost with this budget for bodies and segments of this size.
+    pub(crate) fn with(budget_bytes: usize, segment_bytes: u32, deliver: DeliverMode) -> Self {
+        let budget = Budget::new(budget_bytes);
+        let config = VhostConfig { name: "/".into(), deliver, budget, names_seed: [1; 32] };
+        Self {
+            vhost: Vhost::new(config.clone()),
+            log: MemoryLog::new(segment_bytes),
+            config,
+            effects: Effects::default(),
+            log_is_held: false,
+            reads_are_held: false,
+            reads: VecDeque::new(),
+            attached: BTreeSet::new(),
+            channels: BTreeMap::new(),
+            driver: VecDeque::new(),
+        }
+    }
+
+    #[track_caller]
+    pub(crate) fn converse(&mut self, script: &str) {
+        for line in script.lines().map(str::trim).filter(|line| !line.is_empty() && !line.starts_with("//")) {
+            self.line(line);
+        }
+        self.check_silence("the end");
+    }
+
+    /// Publishes numbered persistent messages to a queue.
+    pub(crate) fn publish_many(&mut self, queue: &str, bodies: std::ops::Range<u64>) {
+        for body in bodies {
+            self.line(&format!("1.1 < publish . {queue} m{body} persistent"));
+        }
+    }
+
+    #[track_caller]
+    fn line(&mut self, line: &str) {
+        if let Some((who, expected)) = line.split_once(" > ") {
+            let heard = if who == "driver" {
+                self.driver.pop_front()
+            } else {
+                self.channels.entry(channel(who)).or_default().heard.pop_front()
+            };
+            assert_eq!(heard.as_deref(), Some(expected), "{line}");
+            return;
+        }
+        self.check_silence(line);
+        if let Some((who, command)) = line.split_once(" < ") {
+            self.say(channel(who), command);
+        } else {
+            self.steer(line);
+        }
+    }
+
+    #[track_caller]
+    fn check_silence(&self, before: &str) {
+        for (channel, client) in &self.channels {
+            assert!(client.heard.is_empty(), "{channel:?} also heard {:?} before: {before}", client.heard);
+        }
+        assert!(self.driver.is_empty(), "the driver was also told {:?} before: {before}", self.driver);
+    }
+
+    fn steer(&mut self, line: &str) {
+        let words: Vec<_> = line.split_whitespace().collect();
+        match words.as_slice() {
+            ["log", "hold"] => self.log_is_held = true,
+            ["log", "auto"] => self.log_is_held = false,
+            ["log", "sync"] => self.sync(usize::MAX),
+            ["log", "sync", count] => self.sync(count.parse().unwrap()),
+            ["log", "write"] => {
+                let progress = self.log.write();
+                self.apply(Input::Progress(progress));
+            }
+            ["log", "full"] => self.log.is_full = true,
+            ["log", "space"] => self.log.is_full = false,
+            ["log", "max", bytes] => self.log.record_bytes_max = bytes.parse().unwrap(),
+            ["log", "rot", queue, seq] => {
+                self.log.rotten.insert((QueueId(queue.parse().unwrap()), Seq(seq.parse().unwrap())));
+            }
+            ["reads", "hold"] => self.reads_are_held = true,
+            ["reads", "go"] => {
+                self.reads_are_held = false;
+                self.apply(Input::Tick);
+            }
+            ["detach", connection] => {
+                let id = connection.parse().unwrap();
+                self.attached.remove(&id);
+                self.channels.retain(|(owner, _), _| *owner != id);
+                self.apply(Input::Detach(ConnectionId(id)));
+            }
+            ["drained", connection, bytes] => {
+                let id = ConnectionId(connection.parse().unwrap());
+                self.apply(Input::Drained(id, bytes.parse().unwrap()));
+            }
+            ["admin", "purge", queue] => {
+                self.apply(Input::Admin(AdminId(1), AdminCommand::PurgeQueue((*queue).into())));
+            }
+            ["admin", "delete", queue, flags @ ..] => {
+                let (if_unused, if_empty) = (flags.contains(&"if-unused"), flags.contains(&"if-empty"));
+                let command = AdminCommand::DeleteQueue { name: (*queue).into(), if_unused, if_empty };
+                self.apply(Input::Admin(AdminId(1), command));
+            }
+            ["stop"] => {
+                self.apply(Input::Shutdown);
+                self.log.restart(true);
+                self.restart();
+            }
+            ["crash"] => {
+                self.log.crash(0);
+                self.restart();
+            }
+            ["queue", queue, rest @ ..] => assert_eq!(self.counts(queue), rest.join(" "), "{line}"),
+            ["exists", kind, name, answer] => {
+                let report = self.vhost.report();
+                let exists = match *kind {
+                    "queue" => report.queues.iter().any(|queue| queue.name == *name),
+                    _ => report.exchanges.iter().any(|exchange| exchange.name == *name),
+                };
+                assert_eq!(exists.to_string(), *answer, "{line}");
+            }
+            _ => panic!("no such line: {line}"),
+        }
+    }
+
+    fn counts(&self, name: &str) -> String {
+        let report = self.vhost.report();
+        let queue = report.queues.iter().find(|queue| queue.name == name).expect("the queue exists");
+        format!(
+            "ready={} unacked={} bytes={} consumers={}",
+            queue.messages_ready,
+            queue.messages_unacknowledged,
+            queue.bytes_ready + queue.bytes_unacknowledged,
+            queue.consumers
+        )
+    }
+
+    /// A new vhost over the same log; every client is gone.
+    pub(crate) fn restart(&mut self) {
+        let replayed = self.log.replay();
+        let definitions =
+            replayed.definitions.iter().map(|(key, value)| Definition::decode(key, value).unwrap());
+        self.vhost =
+            Vhost::restore(self.config.clone(), definitions, replayed.queues, replayed.clean).unwrap();
+        self.attached.clear();
+        self.channels.clear();
+        self.reads.clear();
+        self.apply(Input::Progress(self.log.progress));
+    }
+
+    fn sync(&mut self, count: usize) {
+        let progress = self.log.sync(count);
+        self.apply(Input::Progress(progress));
+    }
+
+    fn say(&mut self, at: (u64, u16), line: &str) {
+        let connection = ConnectionId(at.0);
+        if self.attached.insert(at.0) {
+            self.apply(Input::Attach(connection));
+        }
+        if !self.channels.contains_key(&at) && line != "channel.open" {
+            self.say(at, "channel.open");
+            assert_eq!(
+                self.channels.get_mut(&at).unwrap().heard.pop_front().as_deref(),
+                Some("channel.open-ok")
+            );
+        }
+        let client = self.channels.entry(at).or_default();
+        if line == "channel.open" {
+            *client = Client { life: client.life + 1, ..Client::default() };
+        }
+        client.next_method += 1;
+        let method = MethodId { class: client.next_method, method: 0 };
+        let command = client.command(line);
+        let key = ChannelKey { connection, number: at.1, life: client.life };
+        self.apply(Input::Commands(vec![Envelope { channel: key, method, command }]));
+        if !self.log_is_held {
+            self.sync(usize::MAX);
+        }
+    }
+
+    fn apply(&mut self, input: Input) {
+        self.vhost.apply(input, Now::default(), &mut self.log, &mut self.effects);
+        let effects = std::mem::take(&mut self.effects);
+        for addressed in effects.notices {
+            let key = addressed.channel;
+            let Some(client) = self.channels.get_mut(&(key.connection.0, key.number)) else { continue };
+            if client.life == key.life {
+                client.hear(addressed.notice);
+            }
+        }
+        for effect in effects.effects {
+            match effect {
+                Effect::ReadBodies { .. } | Effect::ReadEntries { .. } => self.reads.push_back(effect),
+                other => self.driver.push_back(told(other)),
+            }
+        }
+        while !self.reads_are_held
+            && let Some(read) = self.reads.pop_front()
+        {
+            let answer = self.log.answer(read);
+            self.apply(answer);
+        }
+    }
+}
+
+impl MemoryLog {
+    /// Does what a read asks for.
+    pub(crate) fn answer(&self, read: Effect) -> Input {
+        match read {
+            Effect::ReadBodies { queue, wanted } => {
+                let read = |(seq, lsn, _)| (seq, self.read_body(queue, seq, lsn));
+                Input::Bodies { queue, bodies: wanted.into_iter().map(read).collect() }
+            }
+            Effect::ReadEntries { queue, run } => {
+                Input::Entries { queue, run, entries: self.read_entries(queue, run) }
+            }
+            other => panic!("no read: {other:?}"),
+        }
+    }
+}
+
+fn channel(who: &str) -> (u64, u16) {
+    let (connection, number) = who.split_once('.').expect("connection.channel");
+    (connection.parse().unwrap(), number.parse().unwrap())
+}
+
+/// `.` stands for the empty name.
+fn name(word: &str) -> Arc<str> {
+    if word == "." { "".into() } else { word.into() }
+}
+
+impl Client {
+    fn command(&mut self, line: &str) -> Command {
+        let words: Vec<_> = line.split_whitespace().collect();
+        let has = |flag: &str| words.contains(&flag);
+        let (passive, durable, nowait) = (has("passive"), has("durable"), has("nowait"));
+        let (auto_delete, exclusive, no_ack) = (has("auto-delete"), has("exclusive"), has("no-ack"));
+        let (if_unused, if_empty) = (has("if-unused"), has("if-empty"));
+        let arguments = arguments(&words);
+        match words.as_slice() {
+            ["channel.open"] => Command::OpenChannel,
+            ["channel.close"] => Command::CloseChannel,
+            ["exchange.declare", exchange, kind, ..] => Command::DeclareExchange {
+                name: name(exchange),
+                kind: name(kind),
+                passive,
+                durable,
+                auto_delete,
+                internal: has("internal"),
+                nowait,
+                arguments,
+            },
+            ["exchange.delete", exchange, ..] => {
+                Command::DeleteExchange { name: name(exchange), if_unused, nowait }
+            }
+            [method @ ("exchange.bind" | "exchange.unbind"), destination, source, key, ..] => {
+                Command::BindExchange {
+                    add: *method == "exchange.bind",
+                    destination: name(destination),
+                    source: name(source),
+                    binding_key: name(key),
+                    nowait,
+                    arguments,
+                }
+            }
+            ["queue.declare", queue, ..] => {
+                let name = name(queue);
+                Command::DeclareQueue { name, passive, durable, exclusive, auto_delete, nowait, arguments }
+            }
+            ["queue.delete", queue, ..] => {
+                Command::DeleteQueue { name: name(queue), if_unused, if_empty, nowait }
+            }
+            [method @ ("queue.bind" | "queue.unbind"), queue, exchange, key, ..] => Command::BindQueue {
+                add: *method == "queue.bind",
+                queue: name(queue),
+                exchange: name(exchange),
+                binding_key: name(key),
+                nowait,
+                arguments,
+            },
+            ["queue.purge", queue, ..] => Command::PurgeQueue { name: name(queue), nowait },
+            ["qos", count, ..] => {
+                Command::Qos { prefetch_count: count.parse().unwrap(), global: has("global") }
+            }
+            ["consume", queue, tag, ..] => {
+                Command::Consume { queue: name(queue), tag: name(tag), no_ack, exclusive, nowait, arguments }
+            }
+            ["cancel", tag, ..] => Command::Cancel { tag: name(tag), nowait },
+            ["get", queue, ..] => Command::Get { queue: name(queue), no_ack },
+            ["publish", exchange, key, body, ..] => Command::Publish(publish(exchange, key, body, &words)),
+            ["recover"] => {
+                self.deliveries.iter_mut().for_each(|delivery| delivery.0 = QueueId(0));
+                Command::Recover { reply: true }
+            }
+            ["tx.select"] => {
+                self.transacts = true;
+                Command::TxSelect
+            }
+            ["tx.commit"] => Command::TxCommit { settles: std::mem::take(&mut self.kept) },
+            ["tx.rollback"] => {
+                self.kept.clear();
+                Command::TxRollback
+            }
+            ["confirm.select", ..] => Command::ConfirmSelect { nowait },
+            [outcome @ ("ack" | "requeue" | "discard"), tags @ ..] => self.settle(outcome, tags),
+            _ => panic!("no such command: {line}"),
+        }
+    }
+
+    fn settle(&mut self, outcome: &str, tags: &[&str]) -> Command {
+        let outcome = match outcome {
+            "ack" => Outcome::Ack,
+            "requeue" => Outcome::Requeue,
+            _ => Outcome::Discard,
+        };
+        let delivery = |tag: &&str| self.deliveries[tag.parse::<usize>().unwrap() - 1];
+        let deliveries: Vec<_> = tags.iter().map(delivery).collect();
+        if self.transacts {
+            self.kept.push((outcome, deliveries));
+            return Command::Settle { outcome, deliveries: Vec::new() };
+        }
+        Command::Settle { outcome, deliveries }
+    }
+
+    fn hear(&mut self, notice: Notice) {
+        let list = |seqs: &[PublishSeq]| {
+            assert!(seqs.is_sorted() && !seqs.is_empty(), "confirms ascend");
+            seqs.iter().map(|seq| format!(" {}", seq.0)).collect::<String>()
+        };
+        let heard = match notice {
+            Notice::Reply(reply) => self.reply(reply),
+            Notice::ChannelFailed(error, method) => {
+                assert_eq!(method.class, self.next_method, "the error names its method");
+                format!("failed {error}")
+            }
+            Notice::ConnectionFailed(error, _) => format!("connection failed {error}"),
+            Notice::Deliver(delivery) => {
+                self.deliveries.push((delivery.queue, delivery.seq));
+                let redelivered = if delivery.redelivered { " redelivered" } else { "" };
+                format!("deliver {} {}{redelivered}", delivery.tag, body(&delivery.message))
+            }
+            Notice::Confirmed(seqs) => format!("confirm{}", list(&seqs)),
+            Notice::Refused(seqs) => format!("refuse{}", list(&seqs)),
+            Notice::Returned { code, text, message } => format!("return {code} {text} {}", body(&message)),
+            Notice::ConsumerCancelled { tag } => format!("cancelled {tag}"),
+        };
+        self.heard.push_back(heard);
+    }
+
+    fn reply(&mut self, reply: Reply) -> String {
+        match reply {
+            Reply::ChannelOpened => "channel.open-ok".into(),
+            Reply::ChannelClosed => "channel.close-ok".into(),
+            Reply::ExchangeDeclared => "exchange.declare-ok".into(),
+            Reply::ExchangeDeleted => "exchange.delete-ok".into(),
+            Reply::ExchangeBound => "exchange.bind-ok".into(),
+            Reply::ExchangeUnbound => "exchange.unbind-ok".into(),
+            Reply::QueueDeclared { name, message_count, consumer_count } => {
+                let name = if name.starts_with("amq.gen-") { "amq.gen" } else { &name };
+                format!("queue.declare-ok {name} {message_count} {consumer_count}")
+            }
+            Reply::QueueDeleted { message_count } => format!("queue.delete-ok {message_count}"),
+            Reply::QueueBound => "queue.bind-ok".into(),
+            Reply::QueueUnbound => "queue.unbind-ok".into(),
+            Reply::QueuePurged { message_count } => format!("queue.purge-ok {message_count}"),
+            Reply::QosSet => "qos-ok".into(),
+            Reply::Consuming { tag } => format!("consume-ok {tag}"),
+            Reply::Cancelled { tag } => format!("cancel-ok {tag}"),
+            Reply::GetOk { queue, seq, redelivered, message_count, message, .. } => {
+                self.deliveries.push((queue, seq));
+                let redelivered = if redelivered { " redelivered" } else { "" };
+                format!("get-ok {} {message_count}{redelivered}", body(&message))
+            }
+            Reply::GetEmpty => "get-empty".into(),
+            Reply::Recovered => "recover-ok".into(),
+            Reply::TxSelected => "tx.select-ok".into(),
+            Reply::TxCommitted => "tx.commit-ok".into(),
+            Reply::TxRolledBack => "tx.rollback-ok".into(),
+            Reply::ConfirmSelected => "confirm.select-ok".into(),
+        }
+    }
+}
+
+fn told(effect: Effect) -> String {
+    match effect {
+        Effect::Detached(connection) => format!("detached {}", connection.0),
+        Effect::Answer(_, AdminReply::Removed(count)) => format!("removed {count}"),
+        Effect::Answer(_, AdminReply::Refused(why)) => format!("refused {why}"),
+        Effect::Answer(_, AdminReply::Report(_)) => "report".into(),
+        Effect::Damaged { queue, first, last, count, .. } => {
+            format!("damaged {queue} {first}..={last} {count}")
+        }
+        Effect::ReadBodies { .. } | Effect::ReadEntries { .. } => unreachable!("reads are not told"),
+    }
+}
+
+fn body(message: &Message) -> String {
+    let text = String::from_utf8_lossy(&message.body);
+    if text.len() > 20 { format!("{}...{}", &text[..4], text.len()) } else { text.into_owned() }
+}
+
+/// `x-name=5`, `x-name=text`, `x-name=true`.
+fn arguments(words: &[&str]) -> Table {
+    let pairs: Vec<_> = words.iter().filter_map(|word| word.split_once('=')).collect();
+    let pairs: Vec<_> = pairs.into_iter().filter(|(name, _)| !name.starts_with("h-")).map(pair).collect();
+    Table::from_pairs(&pairs)
+}
+
+fn pair<'a>((name, value): (&'a str, &'a str)) -> (&'a str, Value<'a>) {
+    let value = match (value, value.parse()) {
+        (_, Ok(number)) => Value::I32(number),
+        ("true", _) => Value::Bool(true),
+        ("false", _) => Value::Bool(false),
+        (text, _) => Value::text(text),
+    };
+    (name, value)
+}
+
+/// `#5` is the publish seq; `h-name=value` a header; a body `x*1000` is a thousand times x.
+fn publish(exchange: &str, key: &str, body: &str, words: &[&str]) -> Publish {
+    let headers: Vec<_> =
+        words.iter().filter_map(|word| word.strip_prefix("h-")?.split_once('=')).map(pair).collect();
+    let headers = Table::from_pairs(&headers);
+    let properties = PropertyList { headers: Some(headers), ..PropertyList::default() }.encode();
+    let body = match body.split_once('*') {
+        Some((text, count)) => text.repeat(count.parse().unwrap()),
+        None => body.into(),
+    };
+    let message = Message {
+        exchange: name(exchange),
+        routing_key: name(key),
+        properties,
+        body: Bytes::from(body),
+        persistent: words.contains(&"persistent"),
+    };
+    let publish_seq = words.iter().find_map(|word| word.strip_prefix('#'));
+    Publish {
+        message: Arc::new(message),
+        publish_seq: publish_seq.map(|seq| PublishSeq(seq.parse().unwrap())),
+        mandatory: words.contains(&"mandatory"),
+    }
+}
