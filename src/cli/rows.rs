@@ -160,15 +160,20 @@ pub fn binding_row(vhost: &str, binding: &BindingReport) -> Row {
 
 /// A consumer's row. `connection_name` is `client -> broker` as in [`connection_row`].
 pub fn consumer_row(vhost: &str, consumer: &ConsumerReport, connection_name: &str) -> Row {
+    let activity = match (consumer.single, consumer.active) {
+        (false, _) => "up",
+        (true, true) => "single_active",
+        (true, false) => "waiting",
+    };
     row([
         ("queue_name", json!(consumer.queue)),
         ("channel_pid", json!(channel_name(connection_name, consumer.channel))),
         ("consumer_tag", json!(&*consumer.tag)),
         ("ack_required", json!(consumer.ack_required)),
         ("prefetch_count", json!(consumer.prefetch_count)),
-        ("active", json!(true)),
-        ("activity_status", json!("up")),
-        ("arguments", json!([])),
+        ("active", json!(consumer.active)),
+        ("activity_status", json!(activity)),
+        ("arguments", arguments(&consumer.arguments)),
         ("exclusive", json!(consumer.exclusive)),
         ("messages_unacknowledged", json!(consumer.messages_unacknowledged)),
         ("vhost", json!(vhost)),
@@ -306,8 +311,13 @@ mod tests {
             exclusive: false,
             prefetch_count: 0,
             messages_unacknowledged: 0,
+            single: true,
+            active: false,
+            priority: 0,
+            arguments: Vec::new(),
         };
         let row = consumer_row("/", &consumer, "a -> b");
+        assert_eq!(row.get("activity_status"), Some(&json!("waiting")));
         assert_eq!(row.get("channel_pid"), Some(&json!("a -> b (3)")));
         check(&row, CONSUMER_COLUMNS);
         let channel = ChannelReport {

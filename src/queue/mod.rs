@@ -14,7 +14,7 @@ mod residency;
 mod settings;
 mod unacked;
 
-pub use consumers::{Consumer, ConsumerSlot};
+pub use consumers::{Consumer, ConsumerSlot, ConsumerView, Serving};
 pub use entry::Entry;
 pub use recovered::{Ranges, Redelivered, WaitingRun};
 pub use settings::{Overflow, QueueKind, QueueSettings, Shown, check_equivalent, check_same, inequivalent};
@@ -187,8 +187,18 @@ impl Queue {
         self.consumers.is_exclusive()
     }
 
-    /// Every consumer with the number of deliveries it holds.
-    pub fn consumers(&self) -> impl Iterator<Item = (&Consumer, u32)> {
+    /// Sets whom it serves; before it has consumers.
+    pub fn serve(&mut self, serving: Serving) {
+        self.consumers.serve(serving);
+    }
+
+    /// Whether only one of its consumers is served at a time.
+    pub fn has_single_active_consumer(&self) -> bool {
+        self.consumers.is_single_active()
+    }
+
+    /// Every consumer.
+    pub fn consumers(&self) -> impl Iterator<Item = ConsumerView<'_>> {
         self.consumers.iter()
     }
 

@@ -6,7 +6,7 @@ use super::{Context, Vhost};
 use crate::limits::CONSUMERS_PER_CHANNEL_MAX;
 use crate::protocol::reply::ChannelError;
 use crate::protocol::table::Table;
-use crate::queue::{ChannelSlot, Consumer};
+use crate::queue::{ChannelSlot, Consumer, QueueKind};
 use crate::vhost::command::{MethodId, Notice, Reply};
 use std::sync::Arc;
 
@@ -45,14 +45,22 @@ impl Vhost {
             return Ok(());
         }
         let Some(record) = self.topology.queues.get_mut(queue) else { return Ok(()) };
-        let is_shared = record.queue.consumer_count() > 0;
+        let described = QueueIn(&record.name, &self.config.name);
+        let priority = integer(&asked.arguments, PRIORITY, &described)?.unwrap_or(0);
+        let is_shared = record.queue.consumer_count() > 0 || record.queue.has_single_active_consumer();
         if record.queue.has_exclusive_consumer() || asked.exclusive && is_shared {
-            return Err(errors::in_exclusive_use(&QueueIn(&record.name, &self.config.name)));
+            return Err(errors::in_exclusive_use(&described));
         }
         let Asked { tag, no_ack, exclusive, nowait, arguments } = asked;
-        let prefetch_count = channel.prefetch_count;
-        let consumer =
-            Consumer { channel: slot, tag: Arc::clone(&tag), no_ack, exclusive, prefetch_count, arguments };
+        let consumer = Consumer {
+            channel: slot,
+            tag: Arc::clone(&tag),
+            no_ack,
+            exclusive,
+            prefetch_count: channel.prefetch_count,
+            priority,
+            arguments,
+        };
         let consumer = record.queue.add_consumer(consumer);
         channel.consumers.insert(Arc::clone(&tag), (queue, consumer));
         channel.queues.insert(queue);
@@ -98,6 +106,12 @@ impl Vhost {
         cx: &mut Context<'_>,
     ) -> Result<(), ChannelError> {
         let queue = self.open_queue(slot, queue)?;
+        if let Some(record) = self.topology.queues.get(queue)
+            && record.settings.kind == QueueKind::Quorum
+            && record.queue.has_single_active_consumer()
+        {
+            return Err(errors::get_beside_single_active(&QueueIn(&record.name, &self.config.name)));
+        }
         let ticket = self.channels.expect_get(slot);
         let Some(channel) = self.channels.slots.get_mut(slot) else { return Ok(()) };
         channel.queues.insert(queue);
@@ -111,4 +125,14 @@ impl Vhost {
         self.run_queue(queue, cx);
         Ok(())
     }
+}
+
+/// Argument of basic.consume.
+const PRIORITY: &str = "x-priority";
+
+/// An argument of basic.consume that must be an integer if it is there.
+fn integer(arguments: &Table, name: &str, queue: &QueueIn<'_>) -> Result<Option<i64>, ChannelError> {
+    let Some(value) = arguments.get(name) else { return Ok(None) };
+    let number = value.as_i64();
+    number.map(Some).ok_or_else(|| errors::not_an_integer(name, value.type_name(), queue))
 }

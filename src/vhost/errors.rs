@@ -50,6 +50,25 @@ pub(super) fn in_exclusive_use(queue: &QueueIn<'_>) -> ChannelError {
     refused(ChannelCode::AccessRefused, format_args!("{queue} in exclusive use"))
 }
 
+/// Of an argument of basic.consume; `got` is the type it has.
+pub(super) fn not_an_integer(name: &str, got: &str, queue: &QueueIn<'_>) -> ChannelError {
+    refused(
+        ChannelCode::PreconditionFailed,
+        format_args!("invalid arg '{name}' for {queue}: \"expected integer, got {got}\""),
+    )
+}
+
+/// basic.get from a quorum queue with a single active consumer.
+pub(super) fn get_beside_single_active(queue: &QueueIn<'_>) -> ChannelError {
+    refused(
+        ChannelCode::ResourceLocked,
+        format_args!(
+            "cannot obtain access to locked {queue}. basic.get operations are not supported by quorum queues with \
+             single active consumer"
+        ),
+    )
+}
+
 pub(super) fn in_use(what: impl fmt::Display) -> ChannelError {
     refused(ChannelCode::PreconditionFailed, format_args!("{what} in use"))
 }

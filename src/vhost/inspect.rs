@@ -9,7 +9,7 @@ use super::topology::QueueRecord;
 use super::{Context, Vhost};
 use crate::definitions::DestinationKind;
 use crate::protocol::table::Table;
-use crate::queue::{QueueKind, Shown};
+use crate::queue::{ConsumerView, QueueKind, Shown};
 use ledgermq_storage::Lsn;
 
 impl Vhost {
@@ -116,7 +116,7 @@ impl Vhost {
     fn consumer_reports(&self) -> Vec<ConsumerReport> {
         let mut reports = Vec::new();
         for (_, record) in self.topology.queues.iter() {
-            for (consumer, unacked_count) in record.queue.consumers() {
+            for ConsumerView { consumer, unacked_count, active } in record.queue.consumers() {
                 let Some(channel) = self.channels.slots.get(consumer.channel) else { continue };
                 reports.push(ConsumerReport {
                     queue: record.name.to_string(),
@@ -127,6 +127,10 @@ impl Vhost {
                     exclusive: consumer.exclusive,
                     prefetch_count: consumer.prefetch_count,
                     messages_unacknowledged: u64::from(unacked_count),
+                    single: record.queue.has_single_active_consumer(),
+                    active,
+                    priority: consumer.priority,
+                    arguments: texts(&consumer.arguments),
                 });
             }
         }

@@ -7,7 +7,9 @@ use super::topology::{QueueRecord, QueueSlot};
 use super::{Context, Vhost};
 use crate::protocol::reply::ChannelError;
 use crate::protocol::table::Table;
-use crate::queue::{ChannelSlot, Queue, QueueKind, QueueSettings, check_equivalent, inequivalent};
+use crate::queue::{
+    ChannelSlot, ConsumerView, Queue, QueueKind, QueueSettings, check_equivalent, inequivalent,
+};
 use crate::vhost::command::{Notice, Reply};
 use ledgermq_storage::{Lsn, Seq};
 use std::sync::Arc;
@@ -147,7 +149,7 @@ impl Vhost {
         for get in record.gets.drain(..) {
             self.channels.settle_get(get.channel, get.ticket, Reply::GetEmpty, &self.progress, cx.effects);
         }
-        for (consumer, _) in record.queue.consumers() {
+        for ConsumerView { consumer, .. } in record.queue.consumers() {
             if let Some(channel) = self.channels.slots.get_mut(consumer.channel) {
                 channel.consumers.remove(&consumer.tag);
             }

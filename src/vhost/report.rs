@@ -119,6 +119,7 @@ pub struct BindingReport {
 
 /// A consumer as operators see it.
 #[derive(Clone, Debug, PartialEq, Eq)]
+#[expect(clippy::struct_excessive_bools, reason = "independent facts")]
 pub struct ConsumerReport {
     /// Queue.
     pub queue: String,
@@ -136,6 +137,14 @@ pub struct ConsumerReport {
     pub prefetch_count: u16,
     /// Messages it holds.
     pub messages_unacknowledged: u64,
+    /// Its queue serves one consumer at a time.
+    pub single: bool,
+    /// May receive messages: false for those who wait behind a single active consumer.
+    pub active: bool,
+    /// `x-priority`.
+    pub priority: i64,
+    /// Arguments as texts.
+    pub arguments: Vec<(String, String)>,
 }
 
 /// A channel as operators see it.

@@ -12,7 +12,7 @@ use crate::definitions::{
 use crate::exchange::{Exchange, ExchangeKind, PREDECLARED, Routes};
 use crate::protocol::reply::ChannelError;
 use crate::protocol::table::Table;
-use crate::queue::{Queue, QueueSettings};
+use crate::queue::{Queue, QueueKind, QueueSettings, Serving};
 use ledgermq_storage::QueueId;
 use std::collections::{HashMap, VecDeque};
 use std::sync::Arc;
@@ -85,7 +85,12 @@ pub(super) struct Topology {
 
 impl QueueRecord {
     /// A queue nobody waits at yet.
-    pub(super) fn new(name: Arc<str>, queue: Queue, arguments: Table, settings: QueueSettings) -> Self {
+    pub(super) fn new(name: Arc<str>, mut queue: Queue, arguments: Table, settings: QueueSettings) -> Self {
+        queue.serve(match (settings.single_active_consumer, settings.kind) {
+            (false, _) => Serving::All,
+            (true, QueueKind::Classic) => Serving::One,
+            (true, QueueKind::Quorum) => Serving::OneByPriority,
+        });
         Self {
             name,
             durable: false,

@@ -4,6 +4,7 @@
 #![allow(clippy::indexing_slicing, clippy::unwrap_used, reason = "a test may panic")]
 
 mod backlog;
+mod consumers;
 mod definitions;
 mod deliveries;
 mod durability;
