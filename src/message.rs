@@ -18,6 +18,8 @@ pub struct Message {
     pub body: Bytes,
     /// `delivery_mode` = 2.
     pub persistent: bool,
+    /// It was dead-lettered: the history in its `x-death` header is the broker's own. A publisher's is not believed.
+    pub dead_lettered: bool,
 }
 
 impl Message {

@@ -123,7 +123,7 @@ impl Open {
             PublishMode::Confirm(confirms) => Some(confirms.number()),
             PublishMode::Plain | PublishMode::Transaction(_) => None,
         };
-        let message = Message { exchange, routing_key, properties, body, persistent };
+        let message = Message { exchange, routing_key, properties, body, persistent, dead_lettered: false };
         *cx.out.command_bytes += message.resident_bytes();
         let publish = Publish { message: Arc::new(message), publish_seq, mandatory };
         let command = Command::Publish(publish);

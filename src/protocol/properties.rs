@@ -198,6 +198,19 @@ impl<'a> Properties<'a> {
         out.into()
     }
 
+    /// The same properties without `expiration`. All else is copied as it stands.
+    pub fn without_expiration(&self) -> Bytes {
+        let Some(mut after) = self.find(EXPIRATION) else { return Bytes::copy_from_slice(self.bytes) };
+        let before = self.bytes.len() - after.rest().len();
+        let _ = skip(&mut after, EXPIRATION.form);
+        let flags = Reader::new(self.bytes).short().unwrap_or_default();
+        let mut out = Vec::with_capacity(self.bytes.len());
+        out.put_u16(flags & !EXPIRATION.flag);
+        out.extend_from_slice(self.bytes.get(2..before).unwrap_or_default());
+        out.extend_from_slice(after.rest());
+        out.into()
+    }
+
     fn short_string(&self, property: Property) -> Option<&'a str> {
         self.find(property)?.short_string().ok()
     }
@@ -373,6 +386,17 @@ mod tests {
     }
 
     #[test]
+    fn removes_only_the_expiration() {
+        for list in [everything(), PropertyList { expiration: None, ..everything() }, PropertyList::default()]
+        {
+            let bytes = list.encode();
+            let changed = Properties::new(&bytes).without_expiration();
+            assert_eq!(check(&changed), Ok(()));
+            assert_eq!(read_back(&changed), PropertyList { expiration: None, ..list.clone() });
+        }
+    }
+
+    #[test]
     fn any_bytes_are_read_without_panic() {
         let whole = everything().encode();
         for cut in 0..whole.len() {
@@ -380,6 +404,7 @@ mod tests {
             assert!(check(bytes).is_err(), "{cut} bytes");
             let _ = read_back(bytes);
             let _ = Properties::new(bytes).with_headers(&Table::default());
+            let _ = Properties::new(bytes).without_expiration();
         }
     }
 }

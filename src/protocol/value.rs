@@ -208,6 +208,26 @@ impl<'a> Elements<'a> {
     }
 }
 
+/// An array of the broker's own making.
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
+pub struct Array {
+    bytes: Vec<u8>,
+}
+
+impl Array {
+    /// An array of these values.
+    pub fn from_values<'a>(values: impl IntoIterator<Item = Value<'a>>) -> Self {
+        let mut bytes = Vec::new();
+        values.into_iter().for_each(|value| value.write(&mut bytes));
+        Self { bytes }
+    }
+
+    /// Borrows its values.
+    pub fn elements(&self) -> Elements<'_> {
+        Elements::trusted(&self.bytes)
+    }
+}
+
 impl std::fmt::Debug for Elements<'_> {
     fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
         f.debug_list().entries(self.iter()).finish()

@@ -450,6 +450,7 @@ pub(crate) mod test_support {
             properties: Bytes::new(),
             body: Bytes::copy_from_slice(body.as_bytes()),
             persistent,
+            dead_lettered: false,
         })
     }
 }

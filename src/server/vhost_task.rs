@@ -262,8 +262,8 @@ impl VhostTask {
 }
 
 fn message(stored: StoredMessage) -> Arc<Message> {
-    let StoredMessage { exchange, routing_key, properties, body, persistent } = stored;
-    Arc::new(Message { exchange, routing_key, properties, body, persistent })
+    let StoredMessage { exchange, routing_key, properties, body, persistent, dead_lettered } = stored;
+    Arc::new(Message { exchange, routing_key, properties, body, persistent, dead_lettered })
 }
 
 fn log_progress(progress: Progress) -> LogProgress {

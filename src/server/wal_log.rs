@@ -76,6 +76,7 @@ fn record_of<'a>(publish: &LoggedPublish<'a>) -> Publish<'a> {
         properties: &message.properties,
         body: &message.body,
         persistent: message.persistent,
+        dead_lettered: message.dead_lettered,
         slots: publish.slots,
     }
 }

@@ -47,6 +47,7 @@ impl Bench {
             properties: &[0x10, 0, 2],
             body,
             persistent: true,
+            dead_lettered: false,
             slots: &slots,
         };
         self.wal.publish(GroupId(1), &publish).expect("there is space").lsn
@@ -93,6 +94,7 @@ fn encode(criterion: &mut Criterion) {
             properties: &[0x10, 0, 2],
             body: &body,
             persistent: true,
+            dead_lettered: false,
             slots: &slots,
         };
         let stamp = Stamp { group: GroupId(1), number: 1, unix_ms: 1, seed: 7 };

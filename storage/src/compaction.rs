@@ -188,6 +188,7 @@ fn copy_record(
         properties: publish.properties,
         body: publish.body,
         persistent: publish.persistent,
+        dead_lettered: publish.dead_lettered,
         slots: &slots,
     };
     let stamp =

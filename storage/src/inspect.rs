@@ -268,6 +268,7 @@ mod tests {
                 properties: b"",
                 body: b"canary",
                 persistent: true,
+                dead_lettered: false,
                 slots: &slots,
             };
             wal.publish(GROUP, &publish).unwrap();

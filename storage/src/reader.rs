@@ -66,6 +66,8 @@ pub struct StoredMessage {
     pub body: Bytes,
     /// Whether the publisher asked for persistence.
     pub persistent: bool,
+    /// Whether the broker itself wrote the history of deaths in the properties.
+    pub dead_lettered: bool,
 }
 
 /// Why a message or run cannot be read.
@@ -395,6 +397,7 @@ fn message(record: &Bytes, seed: u32, wanted: &Wanted, alone: bool) -> Result<St
         properties,
         body,
         persistent: publish.persistent,
+        dead_lettered: publish.dead_lettered,
     })
 }
 

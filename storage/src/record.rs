@@ -88,6 +88,8 @@ pub struct Publish<'a> {
     pub body: &'a [u8],
     /// Whether the publisher asked for persistence.
     pub persistent: bool,
+    /// Whether the broker itself wrote the history of deaths in the properties.
+    pub dead_lettered: bool,
     /// One per durable queue; at least one.
     pub slots: &'a [Slot],
 }
@@ -157,6 +159,8 @@ pub mod flag {
     pub const MUST_UNDERSTAND: u16 = 1;
     /// PUBLISH: the publisher asked for persistence.
     pub const PERSISTENT: u16 = 2;
+    /// PUBLISH: the history of deaths in the properties is the broker's own, not a publisher's.
+    pub const DEAD_LETTERED: u16 = 4;
 }
 
 /// Bytes of a record header.
@@ -225,6 +229,8 @@ pub struct PublishView<'a> {
     pub body: &'a [u8],
     /// Whether the publisher asked for persistence.
     pub persistent: bool,
+    /// Whether the broker itself wrote the history of deaths in the properties.
+    pub dead_lettered: bool,
     pub(crate) slots: &'a [[u8; SLOT_BYTES]],
 }
 

@@ -172,6 +172,7 @@ fn publish<'a>(fields: &mut Fields<'a>, flags: u16) -> Option<PublishView<'a>> {
         properties: fields.bytes(properties)?,
         body: fields.bytes(body)?,
         persistent: flags & flag::PERSISTENT != 0,
+        dead_lettered: flags & flag::DEAD_LETTERED != 0,
         slots,
     })
 }

@@ -48,7 +48,8 @@ pub fn change_bytes(change: &Change) -> usize {
 
 /// Appends a PUBLISH record; [`publish_bytes`] said that it can be held.
 pub fn encode_publish(into: &mut Vec<u8>, stamp: &Stamp, publish: &Publish<'_>) {
-    let flags = if publish.persistent { flag::PERSISTENT } else { 0 };
+    let flags = u16::from(publish.persistent) * flag::PERSISTENT
+        + u16::from(publish.dead_lettered) * flag::DEAD_LETTERED;
     let start = begin(into, stamp, kind::PUBLISH, flags);
     let mut fixed = [0; PUBLISH_FIXED_BYTES];
     patch(&mut fixed, 0, &(publish.slots.len() as u16).to_le_bytes());

@@ -104,6 +104,7 @@ impl Filled {
             properties: &message.properties,
             body: &message.body,
             persistent: true,
+            dead_lettered: false,
             slots: &slots,
         };
         let stored = self.store.wal().publish(GroupId(1), &publish)?;

@@ -67,8 +67,20 @@ fn message(slots: &[Slot]) -> Publish<'_> {
         properties: &[0x10, 0],
         body: b"body",
         persistent: true,
+        dead_lettered: false,
         slots,
     }
+}
+
+#[test]
+fn a_dead_letter_is_a_publish_with_a_flag() {
+    let slots = slots();
+    let mut bytes = Vec::new();
+    let publish = Publish { dead_lettered: true, ..message(&slots) };
+    encode_publish(&mut bytes, &stamp(), &publish);
+    let (header, RecordView::Publish(view)) = decode(&bytes, SEED).unwrap() else { panic!("a publish") };
+    assert_eq!(header.flags, flag::PERSISTENT | flag::DEAD_LETTERED);
+    assert_eq!((&bytes[10..12], view.persistent, view.dead_lettered), (&[6, 0][..], true, true));
 }
 
 #[test]
@@ -331,9 +343,10 @@ proptest! {
         body in prop::collection::vec(any::<u8>(), 0..3000),
         slots in prop::collection::vec(any_slot(), 1..20),
         persistent: bool,
+        dead_lettered: bool,
     ) {
         let publish = Publish {
-            exchange: &exchange, routing_key: &routing_key, properties: &properties, body: &body, persistent, slots: &slots,
+            exchange: &exchange, routing_key: &routing_key, properties: &properties, body: &body, persistent, dead_lettered, slots: &slots,
         };
         let mut bytes = Vec::new();
         encode_publish(&mut bytes, &stamp(), &publish);
@@ -344,6 +357,7 @@ proptest! {
         prop_assert_eq!(view.properties, &properties[..]);
         prop_assert_eq!(view.body, &body[..]);
         prop_assert_eq!(view.persistent, persistent);
+        prop_assert_eq!(view.dead_lettered, dead_lettered);
         prop_assert_eq!(view.slots().collect::<Vec<_>>(), slots);
     }
 
@@ -355,7 +369,7 @@ proptest! {
         bit in 0u8..8,
     ) {
         let publish = Publish {
-            exchange: "x", routing_key: "k", properties: b"", body: &body, persistent: true, slots: &slots,
+            exchange: "x", routing_key: "k", properties: b"", body: &body, persistent: true, dead_lettered: false, slots: &slots,
         };
         let mut bytes = Vec::new();
         encode_transaction(&mut bytes, &stamp(), |into| encode_publish(into, &stamp(), &publish));

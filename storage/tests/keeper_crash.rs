@@ -396,7 +396,15 @@ impl World {
 }
 
 fn publish<'a>(body: &'a [u8], slots: &'a [Slot]) -> Publish<'a> {
-    Publish { exchange: "ex", routing_key: "key", properties: b"properties", body, persistent: true, slots }
+    Publish {
+        exchange: "ex",
+        routing_key: "key",
+        properties: b"properties",
+        body,
+        persistent: true,
+        dead_lettered: false,
+        slots,
+    }
 }
 
 fn slot(id: u32, model: &mut Model, priority: u8) -> Slot {

@@ -46,8 +46,15 @@ impl Watch {
 
 fn publish(wal: &Wal, queue: u32, seq: u64, body: &[u8]) -> Lsn {
     let slots = [Slot { queue: QueueId(queue), seq: Seq(seq), priority: 0, expire_unix_ms: 0 }];
-    let publish =
-        Publish { exchange: "x", routing_key: "k", properties: b"p", body, persistent: true, slots: &slots };
+    let publish = Publish {
+        exchange: "x",
+        routing_key: "k",
+        properties: b"p",
+        body,
+        persistent: true,
+        dead_lettered: false,
+        slots: &slots,
+    };
     wal.publish(GROUP, &publish).unwrap().lsn
 }
 

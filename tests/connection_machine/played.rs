@@ -17,6 +17,7 @@ pub(crate) fn message(body: &str) -> Arc<Message> {
         properties: Bytes::from_static(&[0, 0]),
         body: Bytes::copy_from_slice(body.as_bytes()),
         persistent: false,
+        dead_lettered: false,
     })
 }
 

@@ -500,6 +500,7 @@ fn publish(exchange: &str, key: &str, body: &str, words: &[&str]) -> Publish {
         properties,
         body: Bytes::from(body),
         persistent: words.contains(&"persistent"),
+        dead_lettered: false,
     };
     let publish_seq = words.iter().find_map(|word| word.strip_prefix('#'));
     Publish {

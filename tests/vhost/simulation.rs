@@ -605,6 +605,7 @@ fn publish(to: &str, body: u64, persistent: bool, publish_seq: Option<PublishSeq
         properties: Bytes::from_static(&[0, 0]),
         body: Bytes::from(text),
         persistent,
+        dead_lettered: false,
     };
     Command::Publish(Publish { message: Arc::new(message), publish_seq, mandatory: true })
 }

@@ -75,6 +75,7 @@ impl Rig {
             properties: b"",
             body: &body,
             persistent: true,
+            dead_lettered: false,
             slots: &slots,
         };
         self.wal.publish(GroupId(1), &publish).map(|stored| stored.lsn)

@@ -105,7 +105,15 @@ fn slot((queue, seq, priority): &(u32, u64, u8)) -> Slot {
 }
 
 fn publish<'a>(slots: &'a [Slot], body: &'a [u8]) -> Publish<'a> {
-    Publish { exchange: "e", routing_key: "k", properties: b"p", body, persistent: true, slots }
+    Publish {
+        exchange: "e",
+        routing_key: "k",
+        properties: b"p",
+        body,
+        persistent: true,
+        dead_lettered: false,
+        slots,
+    }
 }
 
 /// Compares what two indexes say, leaving out what they remember of unsaved rows and unwritten entries.

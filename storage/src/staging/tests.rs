@@ -22,8 +22,15 @@ fn slot(queue: u32, seq: u64) -> Slot {
 }
 
 fn publish(staging: &mut Staging, body: &[u8], slots: &[Slot]) -> Result<Stored, AppendError> {
-    let publish =
-        Publish { exchange: "x", routing_key: "k", properties: b"pp", body, persistent: true, slots };
+    let publish = Publish {
+        exchange: "x",
+        routing_key: "k",
+        properties: b"pp",
+        body,
+        persistent: true,
+        dead_lettered: false,
+        slots,
+    };
     staging.publish(GROUP, &publish)
 }
 
@@ -149,6 +156,7 @@ fn the_largest_record_fits_and_the_next_larger_is_refused() {
         properties: b"",
         body: b"",
         persistent: true,
+        dead_lettered: false,
         slots: &[slot(1, 3)],
     };
     assert_eq!(staging.publish(GROUP, &publish), Err(AppendError::TooLarge));
@@ -175,6 +183,7 @@ fn a_full_disk_refuses_publishes_that_need_a_segment_and_nothing_else() {
         properties: b"",
         body: &body,
         persistent: true,
+        dead_lettered: false,
         slots: &[slot(1, 5)],
     };
     assert_eq!(staging.transaction(GROUP, &[publish], &[ack(1)]), Err(AppendError::NoSpace));
@@ -198,6 +207,7 @@ fn a_transaction_is_one_record_and_its_parts_are_read_alone() {
         properties: b"",
         body,
         persistent: true,
+        dead_lettered: false,
         slots: &slots,
     };
     let settles = [ack(7), ack(5), ack(6)];

@@ -500,6 +500,7 @@ fn as_publish<'a>(message: &'a Message, slots: &'a [Slot]) -> Publish<'a> {
         properties: &message.properties,
         body: &message.body,
         persistent: message.persistent,
+        dead_lettered: false,
         slots,
     }
 }
