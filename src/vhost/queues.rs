@@ -24,6 +24,15 @@ pub(super) struct Asked {
     pub(super) arguments: Table,
 }
 
+/// What a queue leaves behind.
+#[derive(Default)]
+struct Gone {
+    /// Messages it had ready.
+    ready_count: u64,
+    /// Its consumers, who are still to be told.
+    cancelled: Vec<(ChannelSlot, Arc<str>)>,
+}
+
 /// Conditions of a deletion.
 #[derive(Clone, Copy)]
 pub(super) struct OnlyIf {
@@ -78,13 +87,17 @@ impl Vhost {
         cx: &mut Context<'_>,
     ) -> Result<(), ChannelError> {
         let name = self.queue_name(slot, name)?;
-        let mut message_count = 0;
+        let mut gone = Gone::default();
         if let Some(queue) = self.topology.queue_named(&name) {
             self.check_open_to(slot, queue)?;
             self.check_deletable(queue, only)?;
-            message_count = short_count(self.remove_queue(queue, cx));
+            gone = self.take_queue(queue, cx);
         }
+        // The answer comes first: a client that deletes the queue of its own consumer may take the news, while it
+        // waits for the answer, as a failure (py-amqp does).
+        let message_count = short_count(gone.ready_count);
         self.answer(slot, nowait, Reply::QueueDeleted { message_count }, cx);
+        self.tell_cancelled(gone.cancelled, cx);
         Ok(())
     }
 
@@ -133,8 +146,28 @@ impl Vhost {
 
     /// Removes a queue with all it holds; answers how many messages were ready. Its consumers hear of it.
     pub(super) fn remove_queue(&mut self, slot: QueueSlot, cx: &mut Context<'_>) -> u64 {
+        let gone = self.take_queue(slot, cx);
+        self.tell_cancelled(gone.cancelled, cx);
+        gone.ready_count
+    }
+
+    /// Tells consumers that their queue is gone.
+    fn tell_cancelled(&mut self, cancelled: Vec<(ChannelSlot, Arc<str>)>, cx: &mut Context<'_>) {
+        for (channel, tag) in cancelled {
+            self.channels.tell(
+                channel,
+                Notice::ConsumerCancelled { tag },
+                Until::NOW,
+                &self.progress,
+                cx.effects,
+            );
+        }
+    }
+
+    /// Removes a queue with all it holds. Its consumers end with it and are still to be told.
+    fn take_queue(&mut self, slot: QueueSlot, cx: &mut Context<'_>) -> Gone {
         let mut changes = Vec::new();
-        let Some(mut record) = self.topology.remove_queue(slot, &mut changes) else { return 0 };
+        let Some(mut record) = self.topology.remove_queue(slot, &mut changes) else { return Gone::default() };
         if record.durable {
             changes.push(record.definition().removed());
             self.defined = cx.log.drop_queue(record.queue.id(), &changes);
@@ -149,12 +182,12 @@ impl Vhost {
         for get in record.gets.drain(..) {
             self.channels.settle_get(get.channel, get.ticket, Reply::GetEmpty, &self.progress, cx.effects);
         }
+        let mut cancelled = Vec::new();
         for ConsumerView { consumer, .. } in record.queue.consumers() {
             if let Some(channel) = self.channels.slots.get_mut(consumer.channel) {
                 channel.consumers.remove(&consumer.tag);
             }
-            let notice = Notice::ConsumerCancelled { tag: Arc::clone(&consumer.tag) };
-            self.channels.tell(consumer.channel, notice, Until::NOW, &self.progress, cx.effects);
+            cancelled.push((consumer.channel, Arc::clone(&consumer.tag)));
         }
         for owner in record.queue.owners() {
             if let Some(channel) = self.channels.slots.get_mut(owner.channel) {
@@ -163,7 +196,7 @@ impl Vhost {
             }
             self.wake_if_asleep(owner.channel);
         }
-        record.queue.ready_count()
+        Gone { ready_count: record.queue.ready_count(), cancelled }
     }
 
     /// Removes a queue that was to go with its last consumer, if that just went.

@@ -323,8 +323,8 @@ fn deleted_only_if() {
          1.1 < exchange.delete e
          1.1 > exchange.delete-ok
          1.1 < queue.delete q if-empty
-         1.1 > cancelled c
-         1.1 > queue.delete-ok 0",
+         1.1 > queue.delete-ok 0
+         1.1 > cancelled c",
     );
 }
 
