@@ -111,7 +111,7 @@ pub fn queue_row(vhost: &str, queue: &QueueReport, owner_name: Option<&str>) -> 
     row([
         ("name", json!(queue.name)),
         ("vhost", json!(vhost)),
-        ("type", json!("classic")),
+        ("type", json!(queue.kind)),
         ("durable", json!(queue.durable)),
         ("auto_delete", json!(queue.auto_delete)),
         ("exclusive", json!(queue.exclusive)),

@@ -5,19 +5,25 @@
 //! Its places for features to come: [`QueueSettings`] (time to live, lengths, priorities, dead letters) and
 //! [`Entry::expire_unix_ms`].
 
+mod arguments;
 mod chunk;
 mod consumers;
 mod entry;
+mod equivalence;
 mod ready;
 mod recovered;
 mod residency;
 mod settings;
 mod unacked;
 
+pub use arguments::{QUEUE_ARGUMENTS, QueueArgument, age_ms, asked_kind, with_kind};
 pub use consumers::{Consumer, ConsumerSlot, ConsumerView, Serving};
 pub use entry::Entry;
+pub use equivalence::{Shown, check_equivalent, check_same, inequivalent};
 pub use recovered::{Ranges, Redelivered, WaitingRun};
-pub use settings::{Overflow, QueueKind, QueueSettings, Shown, check_equivalent, check_same, inequivalent};
+pub use settings::{
+    DELIVERIES_UNLIMITED, DeadLetterStrategy, Overflow, QueueArguments, QueueKind, QueueSettings, QueueValues,
+};
 pub use unacked::{ChannelSlot, Held, Owner};
 
 use crate::budget::Budget;

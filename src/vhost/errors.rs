@@ -3,6 +3,7 @@
 
 use crate::limits::{CONSUMERS_PER_CHANNEL_MAX, TRANSACTION_BYTES_MAX};
 use crate::protocol::reply::{ChannelCode, ChannelError, ConnectionCode, ConnectionError};
+use crate::queue::QueueKind;
 use crate::vhost::log::LogRefused;
 use std::fmt;
 
@@ -110,10 +111,17 @@ pub(super) fn invalid_property(property: &str, queue: &QueueIn<'_>) -> ChannelEr
     refused(ChannelCode::PreconditionFailed, format_args!("invalid property '{property}' for {queue}"))
 }
 
-pub(super) fn server_named_quorum() -> ChannelError {
+pub(super) fn server_named(kind: QueueKind) -> ChannelError {
     refused(
         ChannelCode::PreconditionFailed,
-        "Cannot declare a server-named queue for type rabbit_quorum_queue",
+        format_args!("Cannot declare a server-named queue for type {}", kind.module()),
+    )
+}
+
+pub(super) fn queue_limit(queue: &str, vhost: &str, limit: u64) -> ChannelError {
+    refused(
+        ChannelCode::PreconditionFailed,
+        format_args!("cannot declare queue '{queue}': queue limit in vhost '{vhost}' ({limit}) is reached"),
     )
 }
 

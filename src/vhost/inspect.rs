@@ -9,7 +9,7 @@ use super::topology::QueueRecord;
 use super::{Context, Vhost};
 use crate::definitions::DestinationKind;
 use crate::protocol::table::Table;
-use crate::queue::{ConsumerView, QueueKind, Shown};
+use crate::queue::{ConsumerView, Shown};
 use ledgermq_storage::Lsn;
 
 impl Vhost {
@@ -166,10 +166,7 @@ fn queue_report(record: &QueueRecord) -> QueueReport {
     let queue = &record.queue;
     QueueReport {
         name: record.name.to_string(),
-        kind: match record.settings.kind {
-            QueueKind::Classic => "classic",
-            QueueKind::Quorum => "quorum",
-        },
+        kind: record.settings.kind.name(),
         durable: record.durable,
         auto_delete: record.auto_delete,
         exclusive: record.owner.is_some(),

@@ -21,6 +21,7 @@ mod exchanges;
 mod inspect;
 mod lifecycle;
 mod names;
+mod policies;
 mod publish;
 mod queues;
 mod restore;
@@ -34,7 +35,7 @@ pub use restore::RestoreError;
 
 use crate::budget::Budget;
 use crate::protocol::reply::ChannelError;
-use crate::queue::{ChannelSlot, Watermarks};
+use crate::queue::{ChannelSlot, QueueKind, Watermarks};
 use channels::{Channels, Until};
 use command::{Command, Envelope, MethodId, Notice, Reply};
 use input::{AdminCommand, Effect, Effects, Input, LogProgress};
@@ -78,10 +79,20 @@ pub struct VhostConfig {
     pub names_seed: [u8; 32],
 }
 
+/// What an operator may change of a vhost while it runs.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub struct VhostSettings {
+    /// The type of queues that name none; where they cannot be of it, they are classic.
+    pub default_queue_kind: QueueKind,
+    /// Queues there may be; more: 406. `None` = as many as fit.
+    pub queues_max: Option<u64>,
+}
+
 /// One namespace with all it holds.
 #[derive(Debug)]
 pub struct Vhost {
     config: VhostConfig,
+    settings: VhostSettings,
     topology: Topology,
     channels: Channels,
     progress: LogProgress,
@@ -111,6 +122,7 @@ impl Vhost {
         Self {
             names: Names::new(config.names_seed),
             config,
+            settings: VhostSettings::default(),
             topology: Topology::new(),
             channels: Channels::default(),
             progress: LogProgress::default(),
@@ -126,6 +138,11 @@ impl Vhost {
     /// Its name.
     pub fn name(&self) -> &Arc<str> {
         &self.config.name
+    }
+
+    /// Takes over what an operator set; what stands already is not touched.
+    pub fn configure(&mut self, settings: VhostSettings) {
+        self.settings = settings;
     }
 
     /// Takes one input: appends to `log` what must survive, adds to `effects` what must be told or done. `now` is for

@@ -8,7 +8,8 @@ use super::{Context, Vhost};
 use crate::protocol::reply::ChannelError;
 use crate::protocol::table::Table;
 use crate::queue::{
-    ChannelSlot, ConsumerView, Queue, QueueKind, QueueSettings, check_equivalent, inequivalent,
+    ChannelSlot, ConsumerView, Queue, QueueArguments, QueueKind, asked_kind, check_equivalent, inequivalent,
+    with_kind,
 };
 use crate::vhost::command::{Notice, Reply};
 use ledgermq_storage::{Lsn, Seq};
@@ -52,6 +53,10 @@ impl Vhost {
         let mut name = without_line_ends(name);
         let is_generated = name.is_empty() && !asked.passive;
         if is_generated {
+            let kind = asked_kind(&asked.arguments).unwrap_or_else(|| self.default_kind(&asked));
+            if !kind.may_be_temporary() {
+                return Err(errors::server_named(kind));
+            }
             name = self.names.queue();
         } else if name.starts_with(RESERVED_PREFIX) && !asked.passive {
             return Err(errors::reserved_name("queue", &name));
@@ -66,7 +71,7 @@ impl Vhost {
                 queue
             }
             None if asked.passive => return Err(self.no_queue(&name)),
-            None => self.create_queue(slot, &name, is_generated, asked, cx)?,
+            None => self.create_queue(slot, &name, asked, cx)?,
         };
         if let Some(channel) = self.channels.slots.get_mut(slot) {
             channel.last_queue = Some(Arc::clone(&name));
@@ -270,24 +275,40 @@ impl Vhost {
                 ));
             }
         }
-        check_equivalent(&record.arguments, &asked.arguments, &described)
+        let default = self.default_kind(asked);
+        check_equivalent(record.settings.kind, default, &record.arguments, &asked.arguments, &described)
+    }
+
+    /// The type of a queue that names none.
+    fn default_kind(&self, asked: &Asked) -> QueueKind {
+        let default = self.settings.default_queue_kind;
+        let is_lasting = asked.durable && !asked.exclusive && !asked.auto_delete;
+        if is_lasting || default.may_be_temporary() { default } else { QueueKind::Classic }
     }
 
     fn create_queue(
         &mut self,
         slot: ChannelSlot,
         name: &Arc<str>,
-        is_generated: bool,
-        asked: Asked,
+        mut asked: Asked,
         cx: &mut Context<'_>,
     ) -> Result<QueueSlot, ChannelError> {
         let described = QueueIn(name, &self.config.name);
-        let settings = QueueSettings::parse(&asked.arguments, &described.to_string())?;
-        if settings.kind == QueueKind::Quorum {
-            check_quorum(&asked, is_generated, &described)?;
+        if let Some(limit) = self.settings.queues_max
+            && self.topology.queue_count() >= limit
+        {
+            return Err(errors::queue_limit(name, &self.config.name, limit));
+        }
+        let default = self.default_kind(&asked);
+        if default != QueueKind::Classic && asked.arguments.get("x-queue-type").is_none() {
+            asked.arguments = with_kind(&asked.arguments, default);
+        }
+        let declared = QueueArguments::parse(&asked.arguments, &described.to_string())?;
+        if !declared.kind.may_be_temporary() {
+            check_lasting(&asked, &described)?;
         }
         let queue = Queue::new(cx.log.next_queue_id(), self.config.budget.clone());
-        let mut record = QueueRecord::new(Arc::clone(name), queue, asked.arguments, settings);
+        let mut record = QueueRecord::new(Arc::clone(name), queue, asked.arguments, declared);
         record.durable = asked.durable && !asked.exclusive;
         record.auto_delete = asked.auto_delete;
         let connection =
@@ -307,15 +328,12 @@ impl Vhost {
     }
 }
 
-/// A quorum queue is durable, shared, lasting, and named by its client.
-fn check_quorum(asked: &Asked, is_generated: bool, described: &QueueIn<'_>) -> Result<(), ChannelError> {
-    if is_generated {
-        return Err(errors::server_named_quorum());
-    }
+/// A quorum queue or stream is lasting, shared and durable.
+fn check_lasting(asked: &Asked, described: &QueueIn<'_>) -> Result<(), ChannelError> {
     for (property, is_wrong) in [
-        ("non-durable", !asked.durable),
-        ("exclusive-owner", asked.exclusive),
         ("auto-delete", asked.auto_delete),
+        ("exclusive-owner", asked.exclusive),
+        ("non-durable", !asked.durable),
     ] {
         if is_wrong {
             return Err(errors::invalid_property(property, described));

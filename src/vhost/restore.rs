@@ -9,7 +9,7 @@ use crate::definitions::{
 };
 use crate::exchange::{Exchange, ExchangeKind};
 use crate::protocol::table::Table;
-use crate::queue::{Queue, QueueSettings, Ranges, Redelivered, WaitingRun};
+use crate::queue::{Queue, QueueArguments, Ranges, Redelivered, WaitingRun};
 use ledgermq_storage::{QueueId, RecoveredQueue};
 use std::collections::HashMap;
 use std::fmt;
@@ -97,14 +97,14 @@ impl Vhost {
     ) -> Result<(), RestoreError> {
         let described = format!("queue '{}'", definition.name);
         let arguments = self.table(&described, &definition.arguments)?;
-        let settings =
-            QueueSettings::parse(&arguments, &described).map_err(|error| self.problem(&described, error))?;
+        let declared =
+            QueueArguments::parse(&arguments, &described).map_err(|error| self.problem(&described, error))?;
         let budget = self.config.budget.clone();
         let queue = match messages {
             Some(messages) => restored(messages, clean, budget),
             None => Queue::new(definition.queue, budget),
         };
-        let mut record = QueueRecord::new(definition.name.into(), queue, arguments, settings);
+        let mut record = QueueRecord::new(definition.name.into(), queue, arguments, declared);
         record.durable = true;
         record.auto_delete = definition.auto_delete;
         self.topology.insert_queue(record);

@@ -12,7 +12,7 @@ use crate::definitions::{
 use crate::exchange::{Exchange, ExchangeKind, PREDECLARED, Routes};
 use crate::protocol::reply::ChannelError;
 use crate::protocol::table::Table;
-use crate::queue::{Queue, QueueKind, QueueSettings, Serving};
+use crate::queue::{Queue, QueueArguments, QueueKind, QueueSettings, QueueValues, Serving};
 use ledgermq_storage::QueueId;
 use std::collections::{HashMap, VecDeque};
 use std::sync::Arc;
@@ -45,7 +45,11 @@ pub(super) struct QueueRecord {
     /// The connection it is exclusive to.
     pub(super) owner: Option<ConnectionId>,
     pub(super) arguments: Table,
-    /// Parsed arguments; the behaviours they ask for read them here.
+    /// The arguments, parsed.
+    #[expect(dead_code, reason = "read when policies come and go")]
+    pub(super) declared: QueueArguments,
+    /// What is in force: the arguments, and what policies say beside them. Behaviours read it here; whoever changes it
+    /// calls [`super::Vhost::settings_changed`].
     pub(super) settings: QueueSettings,
     pub(super) queue: Queue,
     /// Calls of basic.get that wait for the disk, oldest first. They come before consumers.
@@ -62,6 +66,9 @@ pub(super) struct QueueRecord {
 #[derive(Debug)]
 pub(super) struct ExchangeRecord {
     pub(super) exchange: Exchange,
+    /// Where messages go that no binding takes: what the arguments say, or else a policy.
+    #[expect(dead_code, reason = "read by routing, when it uses them")]
+    pub(super) alternate_exchange: Option<Arc<str>>,
     pub(super) routes: Routes<Target>,
     /// The walk that last reached it.
     pub(super) reached_in: u64,
@@ -85,11 +92,12 @@ pub(super) struct Topology {
 
 impl QueueRecord {
     /// A queue nobody waits at yet.
-    pub(super) fn new(name: Arc<str>, mut queue: Queue, arguments: Table, settings: QueueSettings) -> Self {
+    pub(super) fn new(name: Arc<str>, mut queue: Queue, arguments: Table, declared: QueueArguments) -> Self {
+        let settings = declared.under(&QueueValues::default());
         queue.serve(match (settings.single_active_consumer, settings.kind) {
             (false, _) => Serving::All,
             (true, QueueKind::Classic) => Serving::One,
-            (true, QueueKind::Quorum) => Serving::OneByPriority,
+            (true, QueueKind::Quorum | QueueKind::Stream) => Serving::OneByPriority,
         });
         Self {
             name,
@@ -97,6 +105,7 @@ impl QueueRecord {
             auto_delete: false,
             owner: None,
             arguments,
+            declared,
             settings,
             queue,
             gets: VecDeque::new(),
@@ -139,6 +148,11 @@ impl ExchangeRecord {
     }
 }
 
+/// The alternate exchange that the arguments of exchange.declare name.
+pub(super) fn alternate_exchange(arguments: &Table) -> Option<Arc<str>> {
+    Some(arguments.get("alternate-exchange")?.as_str()?.into())
+}
+
 impl Topology {
     /// The predeclared exchanges and nothing else.
     pub(super) fn new() -> Self {
@@ -166,6 +180,11 @@ impl Topology {
             });
         }
         topology
+    }
+
+    /// How many queues there are.
+    pub(super) fn queue_count(&self) -> u64 {
+        self.queue_names.len() as u64
     }
 
     pub(super) fn queue_named(&self, name: &str) -> Option<QueueSlot> {
@@ -199,7 +218,9 @@ impl Topology {
     pub(super) fn insert_exchange(&mut self, exchange: Exchange) -> ExchangeSlot {
         let name = Arc::clone(&exchange.name);
         let routes = Routes::new(exchange.kind);
-        let slot = self.exchanges.insert(ExchangeRecord { exchange, routes, reached_in: 0 });
+        let alternate_exchange = alternate_exchange(&exchange.arguments);
+        let slot =
+            self.exchanges.insert(ExchangeRecord { exchange, alternate_exchange, routes, reached_in: 0 });
         self.exchange_names.insert(name, slot);
         self.generation += 1;
         slot

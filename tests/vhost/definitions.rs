@@ -84,10 +84,31 @@ fn what_differs_is_named() {
 #[test]
 fn arguments_that_mean_nothing_here_are_ignored() {
     converse(
-        "1.1 < queue.declare q x-ours=1 x-queue-mode=lazy
+        "1.1 < queue.declare q x-ours=1 x-quorum-target-group-size=3
          1.1 > queue.declare-ok q 0 0
          1.1 < queue.declare q x-queue-type=classic
          1.1 > queue.declare-ok q 0 0",
+    );
+}
+
+/// Also those that have no effect here: a declaration that RabbitMQ refuses is refused.
+#[test]
+fn arguments_of_other_types_are_refused_and_those_of_its_own_compared() {
+    converse(
+        "1.1 < queue.declare q x-queue-mode=lazy x-queue-version=2
+         1.1 > queue.declare-ok q 0 0
+         1.1 < queue.declare q x-queue-version=2
+         1.1 > failed 406 PRECONDITION_FAILED - inequivalent arg 'x-queue-mode' for queue 'q' in vhost '/': received none but current is the value 'lazy' of type 'longstr'
+         1.2 < queue.declare p durable x-queue-type=quorum x-queue-mode=lazy
+         1.2 > failed 406 PRECONDITION_FAILED - invalid arg 'x-queue-mode' for queue 'p' in vhost '/' of queue type rabbit_quorum_queue
+         1.3 < queue.declare p auto-delete exclusive x-queue-type=quorum
+         1.3 > failed 406 PRECONDITION_FAILED - invalid property 'auto-delete' for queue 'p' in vhost '/'
+         1.4 < queue.declare p exclusive durable x-queue-type=quorum
+         1.4 > failed 406 PRECONDITION_FAILED - invalid property 'exclusive-owner' for queue 'p' in vhost '/'
+         1.5 < queue.declare p x-queue-type=quorum
+         1.5 > failed 406 PRECONDITION_FAILED - invalid property 'non-durable' for queue 'p' in vhost '/'
+         1.6 < queue.declare . durable x-queue-type=quorum
+         1.6 > failed 406 PRECONDITION_FAILED - Cannot declare a server-named queue for type rabbit_quorum_queue",
     );
 }
 
