@@ -21,6 +21,9 @@ pub const TABLE_DEPTH_MAX: usize = 16;
 pub const SHORT_STRING_BYTES_MAX: usize = 255;
 /// Delivered bytes on their way to one connection; above: its consumers wait.
 pub const OUTBOX_BYTES_MAX: usize = 2 * 1024 * 1024;
+/// Delivered bytes on their way to one connection above which direct replies for it are dropped: there is no queue for
+/// them to wait in.
+pub const REPLY_OUTBOX_BYTES_MAX: usize = 4 * OUTBOX_BYTES_MAX;
 /// Bytes of commands a connection may have on their way to its vhost; above: its socket is not read.
 pub const INBOX_BYTES_MAX: usize = 4 * 1024 * 1024;
 /// Bytes of publishes kept by one transaction; above: 406 on the channel.

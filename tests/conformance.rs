@@ -10,6 +10,7 @@
 //! alice 1 > queue.declare queue=q                 a client sends a method on a channel (properties={…} body=… for content)
 //! alice > raw 414d5150                            a client sends bytes
 //! alice 1 < queue.declare-ok queue="q" …          what it is told, written by the runner
+//! bob 1 > basic.publish routing-key=$REPLY …      $REPLY is the direct reply-to that somebody was told last
 //! alice breaks                                    its socket breaks
 //! disk stops | disk runs                          whether anything becomes durable
 //! alarm low on disk | alarm off
@@ -148,6 +149,7 @@ listener!(Remote, |_| None);
 fn tell(story: &str, name: &str, broker: &mut impl Listener) -> String {
     let mut told = String::new();
     let mut clients: Vec<String> = Vec::new();
+    let mut reply_to = String::new();
     for line in story.lines() {
         let words: Vec<&str> = line.split_whitespace().collect();
         if matches!(words[..], [_, "<", ..] | [_, _, "<", ..] | [_, "closed"]) {
@@ -158,9 +160,14 @@ fn tell(story: &str, name: &str, broker: &mut impl Listener) -> String {
         if line.starts_with('#') || words.is_empty() {
             continue;
         }
+        let line = &line.replace("$REPLY", &reply_to);
+        let words: Vec<&str> = line.split_whitespace().collect();
         step(broker, line, &words, &mut clients, name);
         for client in &clients {
             for (channel, method) in broker.heard(client) {
+                if let Some(at) = method.find(REPLY_PREFIX) {
+                    reply_to = method[at..].split(['"', ' ']).next().unwrap_or_default().to_owned();
+                }
                 let method = without_chance(&method);
                 match channel {
                     0 => writeln!(told, "{client} < {method}").unwrap(),
@@ -241,16 +248,20 @@ fn after_arrow(line: &str) -> &str {
     line.split_once(" > ").map_or("", |(_, method)| method)
 }
 
+const REPLY_PREFIX: &str = "amq.rabbitmq.reply-to.";
+
 /// Names of the broker's making without their letters.
 fn without_chance(method: &str) -> String {
     let mut out = String::new();
     let mut rest = method;
-    while let Some(at) =
-        ["amq.gen-", "amq.ctag-"].iter().filter_map(|prefix| Some(rest.find(prefix)? + prefix.len())).min()
+    while let Some(at) = ["amq.gen-", "amq.ctag-", REPLY_PREFIX]
+        .iter()
+        .filter_map(|prefix| Some(rest.find(prefix)? + prefix.len()))
+        .min()
     {
         let (before, after) = rest.split_at(at);
         let end =
-            after.find(|c: char| !c.is_ascii_alphanumeric() && c != '-' && c != '_').unwrap_or(after.len());
+            after.find(|c: char| !c.is_ascii_alphanumeric() && !"-_.+/=".contains(c)).unwrap_or(after.len());
         out.push_str(before);
         out.push('*');
         rest = &after[end..];

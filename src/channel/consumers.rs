@@ -12,7 +12,7 @@ use crate::protocol::method_id::MethodId;
 use crate::protocol::reply::{ConnectionCode, ConnectionError};
 use crate::protocol::server_method::ServerMethod;
 use crate::protocol::table::Table;
-use crate::vhost::command::{ChannelKey, Command, Envelope};
+use crate::vhost::command::{ChannelKey, Command, DIRECT_REPLY_TO, Envelope};
 use std::collections::HashMap;
 use std::sync::Arc;
 
@@ -81,7 +81,7 @@ impl Open {
         }
         let queue = without_line_breaks(queue);
         let reads: Arc<str> = self.last_queue.resolve(&queue).unwrap_or_default().into();
-        if !reads.is_empty() {
+        if !reads.is_empty() && *reads != *DIRECT_REPLY_TO {
             self.permissions.check(Access::Read, Resource::Queue(&reads), cx)?;
         }
         if self.consumers.len() >= CONSUMERS_PER_CHANNEL_MAX {
@@ -119,7 +119,9 @@ impl Open {
     pub(super) fn cancel_unreadable(&mut self, key: ChannelKey, id: ChannelId, cx: &mut Context<'_>) {
         let permissions = &mut self.permissions;
         self.consumers.retain(|tag, queue| {
-            if permissions.check(Access::Read, Resource::Queue(queue), cx).is_ok() {
+            if **queue == *DIRECT_REPLY_TO
+                || permissions.check(Access::Read, Resource::Queue(queue), cx).is_ok()
+            {
                 return true;
             }
             let command = Command::Cancel { tag: Arc::clone(tag), nowait: true };

@@ -13,7 +13,7 @@ use crate::message::Message;
 use crate::protocol::method_id::MethodId;
 use crate::protocol::properties::Properties;
 use crate::protocol::reply::{ChannelCode, ChannelError, ConnectionCode, ConnectionError};
-use crate::vhost::command::{ChannelKey, Command, Envelope, Publish};
+use crate::vhost::command::{ChannelKey, Command, DIRECT_REPLY_TO, Envelope, Publish};
 use bytes::Bytes;
 use std::sync::Arc;
 
@@ -35,6 +35,8 @@ pub(super) struct PublishCache {
     /// Properties that passed all checks, and whether they say persistent.
     properties: Bytes,
     persistent: bool,
+    /// They ask for direct replies.
+    wants_reply: bool,
 }
 
 impl PublishCache {
@@ -116,16 +118,18 @@ impl Open {
             check_properties(&properties, cx)?;
             let kept = properties.len() <= PROPERTIES_KEPT_BYTES_MAX;
             self.publish_cache.properties = if kept { properties.clone() } else { Bytes::new() };
-            self.publish_cache.persistent = Properties::new(&properties).delivery_mode() == Some(PERSISTENT);
+            let read = Properties::new(&properties);
+            self.publish_cache.persistent = read.delivery_mode() == Some(PERSISTENT);
+            self.publish_cache.wants_reply = read.reply_to() == Some(DIRECT_REPLY_TO);
         }
-        let persistent = self.publish_cache.persistent;
+        let PublishCache { persistent, wants_reply, .. } = self.publish_cache;
         let publish_seq = match &mut self.mode {
             PublishMode::Confirm(confirms) => Some(confirms.number()),
             PublishMode::Plain | PublishMode::Transaction(_) => None,
         };
         let message = Message { exchange, routing_key, properties, body, persistent, dead_lettered: false };
         *cx.out.command_bytes += message.resident_bytes();
-        let publish = Publish { message: Arc::new(message), publish_seq, mandatory };
+        let publish = Publish { message: Arc::new(message), publish_seq, mandatory, wants_reply };
         let command = Command::Publish(publish);
         cx.out.commands.push(Envelope { channel: key, method: MethodId::BASIC_PUBLISH, command });
         Ok(())

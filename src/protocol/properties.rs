@@ -211,6 +211,30 @@ impl<'a> Properties<'a> {
         out.into()
     }
 
+    /// The same properties with another `reply-to`, cut to a short string. All else is copied as it stands.
+    pub fn with_reply_to(&self, reply_to: &str) -> Bytes {
+        let mut at = Reader::new(self.bytes);
+        let flags = at.short().unwrap_or_default();
+        let list = at.rest();
+        for property in ALL.iter().take_while(|property| property.flag > REPLY_TO.flag) {
+            if flags & property.flag != 0 {
+                let _ = skip(&mut at, property.form);
+            }
+        }
+        let before = list.get(..list.len() - at.rest().len()).unwrap_or_default();
+        if flags & REPLY_TO.flag != 0 {
+            let _ = skip(&mut at, REPLY_TO.form);
+        }
+        let reply_to = cut_to_short_string(reply_to);
+        let mut out = Vec::with_capacity(self.bytes.len() + reply_to.len() + 1);
+        out.put_u16(flags | REPLY_TO.flag);
+        out.extend_from_slice(before);
+        out.put_u8(reply_to.len() as u8);
+        out.extend_from_slice(reply_to.as_bytes());
+        out.extend_from_slice(at.rest());
+        out.into()
+    }
+
     fn short_string(&self, property: Property) -> Option<&'a str> {
         self.find(property)?.short_string().ok()
     }
@@ -397,6 +421,15 @@ mod tests {
     }
 
     #[test]
+    fn changes_only_the_reply_to() {
+        for list in [everything(), PropertyList { reply_to: None, ..everything() }, PropertyList::default()] {
+            let changed = Properties::new(&list.encode()).with_reply_to("elsewhere");
+            assert_eq!(check(&changed), Ok(()));
+            assert_eq!(read_back(&changed), PropertyList { reply_to: Some("elsewhere"), ..list });
+        }
+    }
+
+    #[test]
     fn any_bytes_are_read_without_panic() {
         let whole = everything().encode();
         for cut in 0..whole.len() {
@@ -405,6 +438,7 @@ mod tests {
             let _ = read_back(bytes);
             let _ = Properties::new(bytes).with_headers(&Table::default());
             let _ = Properties::new(bytes).without_expiration();
+            let _ = Properties::new(bytes).with_reply_to("somewhere");
         }
     }
 }

@@ -1,5 +1,6 @@
 //! queue.bind, exchange.bind and their opposites. What is not there need not be unbound: that succeeds.
 
+use super::direct_reply::is_reply_name;
 use super::errors::{self, QueueIn};
 use super::topology::{ExchangeSlot, Target};
 use super::{Context, Vhost};
@@ -27,6 +28,9 @@ impl Vhost {
         cx: &mut Context<'_>,
     ) -> Result<(), ChannelError> {
         let name = self.queue_name(slot, queue)?;
+        if is_reply_name(&name) {
+            return Err(errors::bound_reply_queue());
+        }
         if queue.is_empty() && asked.binding_key.is_empty() {
             asked.binding_key = Arc::clone(&name);
         }

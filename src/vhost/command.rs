@@ -221,7 +221,12 @@ pub struct Publish {
     pub publish_seq: Option<PublishSeq>,
     /// Return it if no queue takes it.
     pub mandatory: bool,
+    /// Its `reply-to` is [`DIRECT_REPLY_TO`] and is to become the name of this channel's reply consumer.
+    pub wants_reply: bool,
 }
+
+/// The queue that is none: a consumer of it receives what is published to the name its requests carry as `reply-to`.
+pub const DIRECT_REPLY_TO: &str = "amq.rabbitmq.reply-to";
 
 /// What a settled delivery becomes.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]

@@ -7,7 +7,7 @@ use crate::limits::CONSUMERS_PER_CHANNEL_MAX;
 use crate::protocol::reply::ChannelError;
 use crate::protocol::table::Table;
 use crate::queue::{ChannelSlot, Consumer, QueueKind};
-use crate::vhost::command::{MethodId, Notice, Reply};
+use crate::vhost::command::{DIRECT_REPLY_TO, MethodId, Notice, Reply};
 use std::sync::Arc;
 
 /// The consumer a client wants.
@@ -36,6 +36,9 @@ impl Vhost {
         asked: Asked,
         cx: &mut Context<'_>,
     ) -> Result<(), ChannelError> {
+        if **queue == *DIRECT_REPLY_TO {
+            return self.consume_replies(slot, asked.tag, asked.no_ack, asked.nowait, cx);
+        }
         let queue = self.open_queue(slot, queue)?;
         let Some(channel) = self.channels.slots.get_mut(slot) else { return Ok(()) };
         if channel.consumers.len() >= CONSUMERS_PER_CHANNEL_MAX {
@@ -76,6 +79,8 @@ impl Vhost {
         {
             record.queue.cancel_consumer(consumer);
             self.remove_if_unused(queue, cx);
+        } else {
+            self.replies.remove(slot, Some(tag));
         }
         self.answer(slot, nowait, Reply::Cancelled { tag: Arc::clone(tag) }, cx);
     }

@@ -70,6 +70,22 @@ pub(super) fn get_beside_single_active(queue: &QueueIn<'_>) -> ChannelError {
     )
 }
 
+pub(super) fn reply_consumer_acknowledges() -> ChannelError {
+    refused(ChannelCode::PreconditionFailed, "reply consumer cannot acknowledge")
+}
+
+pub(super) fn second_reply_consumer() -> ChannelError {
+    refused(ChannelCode::PreconditionFailed, "reply consumer already set")
+}
+
+pub(super) fn no_reply_consumer() -> ChannelError {
+    refused(ChannelCode::PreconditionFailed, "fast reply consumer does not exist")
+}
+
+pub(super) fn bound_reply_queue() -> ChannelError {
+    refused(ChannelCode::AccessRefused, "cannot bind or unbind to a volatile (direct reply-to) queue")
+}
+
 pub(super) fn in_use(what: impl fmt::Display) -> ChannelError {
     refused(ChannelCode::PreconditionFailed, format_args!("{what} in use"))
 }

@@ -40,6 +40,7 @@ impl Vhost {
         let Some(channel) = self.channels.slots.get_mut(slot) else { return };
         self.totals.confirmed_count += channel.release_confirms(&self.progress, cx.effects);
         channel.transaction = None;
+        self.replies.remove(slot, None);
         let consumers = std::mem::take(&mut channel.consumers);
         let queues: Vec<_> = channel.queues.iter().copied().collect();
         for (queue, consumer) in consumers.values() {

@@ -15,6 +15,7 @@ pub mod report;
 mod bindings;
 mod channels;
 mod consume;
+mod direct_reply;
 mod dispatch;
 mod errors;
 mod exchanges;
@@ -38,6 +39,7 @@ use crate::protocol::reply::ChannelError;
 use crate::queue::{ChannelSlot, QueueKind, Watermarks};
 use channels::{Channels, Until};
 use command::{Command, Envelope, MethodId, Notice, Reply};
+use direct_reply::ReplyConsumers;
 use input::{AdminCommand, Effect, Effects, Input, LogProgress};
 use ledgermq_storage::{Lsn, Slot};
 use log::Log;
@@ -106,6 +108,7 @@ pub struct Vhost {
     /// Answers to others than channels that wait for the log.
     deferred: Vec<(Until, Effect)>,
     totals: VhostTotals,
+    replies: ReplyConsumers,
     /// Kept from publish to publish to spare allocations.
     slots: Vec<Slot>,
 }
@@ -131,6 +134,7 @@ impl Vhost {
             waiting: Vec::new(),
             deferred: Vec::new(),
             totals: VhostTotals::default(),
+            replies: ReplyConsumers::default(),
             slots: Vec::new(),
         }
     }

@@ -22,13 +22,22 @@ impl Names {
 
     /// A name for a queue that was declared without one. Source: RabbitMQ `rabbit_guid:binary(_, "amq.gen")`.
     pub(super) fn queue(&mut self) -> Arc<str> {
+        self.name("amq.gen-")
+    }
+
+    /// A name for the reply consumer of a channel: only who was sent it can reply.
+    pub(super) fn reply(&mut self) -> Arc<str> {
+        self.name("amq.rabbitmq.reply-to.")
+    }
+
+    fn name(&mut self, prefix: &str) -> Arc<str> {
         self.count += 1;
         let mut hash = Sha256::new();
         hash.update(self.seed);
         hash.update(self.count.to_be_bytes());
         let hash = hash.finalize();
         let bytes: Vec<u8> = hash.iter().copied().take(NAME_BYTES).collect();
-        format!("amq.gen-{}", URL_SAFE_NO_PAD.encode(bytes)).into()
+        format!("{prefix}{}", URL_SAFE_NO_PAD.encode(bytes)).into()
     }
 }
 
@@ -44,6 +53,7 @@ mod tests {
         assert_ne!(one, Names::new([8; 32]).queue());
         let random = one.strip_prefix("amq.gen-").expect("the prefix");
         assert_eq!(random.len(), 22);
+        assert!(names.reply().starts_with("amq.rabbitmq.reply-to."));
         assert!(random.bytes().all(|byte| byte.is_ascii_alphanumeric() || b"-_".contains(&byte)));
     }
 }

@@ -18,7 +18,7 @@ impl Vhost {
     pub(super) fn publish(
         &mut self,
         slot: ChannelSlot,
-        publish: Publish,
+        mut publish: Publish,
         cx: &mut Context<'_>,
     ) -> Result<(), ChannelError> {
         let Some(channel) = self.channels.slots.get_mut(slot) else { return Ok(()) };
@@ -28,6 +28,9 @@ impl Vhost {
         let found = route.find(&mut self.topology, &publish.message);
         if let Err(problem) = found {
             return Err(self.no_way(problem, &publish.message.exchange));
+        }
+        if publish.wants_reply {
+            publish.message = self.name_reply_to(slot, &publish.message)?;
         }
         let kept = if keeps {
             self.keep_for_commit(slot, publish, &route.queues)
@@ -41,7 +44,7 @@ impl Vhost {
         kept
     }
 
-    /// Sends a message back that was to be returned if nobody takes it.
+    /// A message that no queue takes: for a reply consumer, or nobody's, and sent back if that was asked for.
     pub(super) fn return_unroutable(
         &mut self,
         slot: ChannelSlot,
@@ -49,6 +52,9 @@ impl Vhost {
         mandatory: bool,
         cx: &mut Context<'_>,
     ) {
+        if self.deliver_reply(&message, cx) {
+            return;
+        }
         self.totals.unroutable_count += 1;
         if mandatory {
             self.totals.returned_count += 1;
@@ -64,7 +70,7 @@ impl Vhost {
         queues: &[QueueSlot],
         cx: &mut Context<'_>,
     ) {
-        let Publish { message, publish_seq, mandatory } = publish;
+        let Publish { message, publish_seq, mandatory, wants_reply: _ } = publish;
         let stored = if queues.is_empty() {
             self.return_unroutable(slot, message, mandatory, cx);
             Ok(Lsn::NONE)

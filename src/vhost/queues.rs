@@ -1,6 +1,7 @@
 //! queue.declare, queue.delete and queue.purge, and the ways a queue goes by itself.
 
 use super::channels::Until;
+use super::direct_reply::is_reply_name;
 use super::errors::{self, QueueIn};
 use super::exchanges::{RESERVED_PREFIX, without_line_ends};
 use super::topology::{QueueRecord, QueueSlot};
@@ -51,6 +52,9 @@ impl Vhost {
         cx: &mut Context<'_>,
     ) -> Result<(), ChannelError> {
         let mut name = without_line_ends(name);
+        if is_reply_name(&name) {
+            return self.declare_reply_queue(slot, name, nowait, cx);
+        }
         let is_generated = name.is_empty() && !asked.passive;
         if is_generated {
             let kind = asked_kind(&asked.arguments).unwrap_or_else(|| self.default_kind(&asked));

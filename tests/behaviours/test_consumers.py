@@ -1,6 +1,8 @@
 """Who of several consumers is served, and what else RabbitMQ adds to consuming."""
 
-from tools import collect, queue, wait_until
+import pika
+
+from tools import collect, queue, refused, wait_until
 
 
 def test_the_highest_priority_is_served_while_it_can(connect, channel):
@@ -35,3 +37,24 @@ def test_one_consumer_at_a_time_keeps_the_order_over_a_change(connect, channel):
     assert [(body.decode(), method.redelivered) for method, _, body in other] == [
         (str(number), True) for number in range(4, 10)
     ]
+
+
+def test_a_reply_needs_no_queue(connect, channel):
+    queue(channel, "calls", auto_delete=True)
+    server = connect().channel()
+
+    def serve(server, method, properties, body):
+        reply = pika.BasicProperties(correlation_id=properties.correlation_id)
+        server.basic_publish("", properties.reply_to, body.upper(), reply)
+
+    server.basic_consume("calls", serve, auto_ack=True)
+    caller, answers = connect().channel(), []
+    collect(caller, "amq.rabbitmq.reply-to", answers, auto_ack=True)
+    for number in range(3):
+        request = pika.BasicProperties(reply_to="amq.rabbitmq.reply-to", correlation_id=str(number))
+        caller.basic_publish("", "calls", f"call {number}", request)
+    wait_until(lambda: len(answers) == 3, caller.connection, server.connection)
+    got = [(properties.correlation_id, body) for _, properties, body in answers]
+    assert got == [("0", b"CALL 0"), ("1", b"CALL 1"), ("2", b"CALL 2")]
+    with refused(406, "reply consumer already set"):
+        collect(caller, "amq.rabbitmq.reply-to", answers, auto_ack=True)

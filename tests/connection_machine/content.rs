@@ -30,7 +30,8 @@ fn a_body_arrives_in_as_many_pieces_as_it_likes() {
     let commands = machine.commands();
     let [
         Envelope {
-            command: Command::Publish(Publish { message, publish_seq: None, mandatory: false }),
+            command:
+                Command::Publish(Publish { message, publish_seq: None, mandatory: false, wants_reply: false }),
             method,
             ..
         },

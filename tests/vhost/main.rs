@@ -7,6 +7,7 @@ mod backlog;
 mod consumers;
 mod definitions;
 mod deliveries;
+mod direct_reply;
 mod durability;
 mod memory_log;
 mod model;

@@ -15,11 +15,12 @@ use bytes::Bytes;
 use ledgermq::budget::Budget;
 use ledgermq::definitions::Definition;
 use ledgermq::message::Message;
-use ledgermq::protocol::properties::PropertyList;
+use ledgermq::protocol::properties::{Properties, PropertyList};
 use ledgermq::protocol::table::Table;
 use ledgermq::protocol::value::Value;
 use ledgermq::vhost::command::{
-    ChannelKey, Command, ConnectionId, Envelope, MethodId, Notice, Outcome, Publish, PublishSeq, Reply,
+    ChannelKey, Command, ConnectionId, DIRECT_REPLY_TO, Envelope, MethodId, Notice, Outcome, Publish,
+    PublishSeq, Reply,
 };
 use ledgermq::vhost::input::{AdminCommand, AdminId, AdminReply, Effect, Effects, Input};
 use ledgermq::vhost::{DeliverMode, Now, Vhost, VhostConfig};
@@ -46,6 +47,8 @@ pub(crate) struct Talk {
     reads: VecDeque<Effect>,
     attached: BTreeSet<u64>,
     channels: BTreeMap<(u64, u16), Client>,
+    /// The direct reply-to that somebody was told last: `REPLY` in what is said next.
+    reply_to: String,
     /// What drivers were told: `detached 1`, `damaged q 3..=3 1`, `answer 1 removed 2`.
     driver: VecDeque<String>,
 }
@@ -83,6 +86,7 @@ impl Talk {
             attached: BTreeSet::new(),
             channels: BTreeMap::new(),
             driver: VecDeque::new(),
+            reply_to: String::new(),
         }
     }
 
@@ -238,7 +242,7 @@ impl Talk {
         }
         client.next_method += 1;
         let method = MethodId { class: client.next_method, method: 0 };
-        let command = client.command(line);
+        let command = client.command(&line.replace("REPLY", &self.reply_to));
         let key = ChannelKey { connection, number: at.1, life: client.life };
         self.apply(Input::Commands(vec![Envelope { channel: key, method, command }]));
         if !self.log_is_held {
@@ -253,6 +257,11 @@ impl Talk {
             let key = addressed.channel;
             let Some(client) = self.channels.get_mut(&(key.connection.0, key.number)) else { continue };
             if client.life == key.life {
+                if let Notice::Deliver(delivery) = &addressed.notice
+                    && let Some(reply_to) = Properties::new(&delivery.message.properties).reply_to()
+                {
+                    self.reply_to = reply_to.to_owned();
+                }
                 client.hear(addressed.notice);
             }
         }
@@ -424,7 +433,9 @@ impl Client {
             Reply::ExchangeBound => "exchange.bind-ok".into(),
             Reply::ExchangeUnbound => "exchange.unbind-ok".into(),
             Reply::QueueDeclared { name, message_count, consumer_count } => {
-                let name = if name.starts_with("amq.gen-") { "amq.gen" } else { &name };
+                let prefixes = ["amq.gen-", "amq.rabbitmq.reply-to."];
+                let generated = prefixes.iter().find(|prefix| name.starts_with(**prefix));
+                let name = generated.map_or(&*name, |prefix| &prefix[..prefix.len() - 1]);
                 format!("queue.declare-ok {name} {message_count} {consumer_count}")
             }
             Reply::QueueDeleted { message_count } => format!("queue.delete-ok {message_count}"),
@@ -484,12 +495,14 @@ fn pair<'a>((name, value): (&'a str, &'a str)) -> (&'a str, Value<'a>) {
     (name, value)
 }
 
-/// `#5` is the publish seq; `h-name=value` a header; a body `x*1000` is a thousand times x.
+/// `#5` is the publish seq; `for-reply` asks for direct replies; `h-name=value` a header; a body `x*1000` is a thousand times x.
 fn publish(exchange: &str, key: &str, body: &str, words: &[&str]) -> Publish {
     let headers: Vec<_> =
         words.iter().filter_map(|word| word.strip_prefix("h-")?.split_once('=')).map(pair).collect();
     let headers = Table::from_pairs(&headers);
-    let properties = PropertyList { headers: Some(headers), ..PropertyList::default() }.encode();
+    let wants_reply = words.contains(&"for-reply");
+    let reply_to = wants_reply.then_some(DIRECT_REPLY_TO);
+    let properties = PropertyList { headers: Some(headers), reply_to, ..PropertyList::default() }.encode();
     let body = match body.split_once('*') {
         Some((text, count)) => text.repeat(count.parse().unwrap()),
         None => body.into(),
@@ -507,5 +520,6 @@ fn publish(exchange: &str, key: &str, body: &str, words: &[&str]) -> Publish {
         message: Arc::new(message),
         publish_seq: publish_seq.map(|seq| PublishSeq(seq.parse().unwrap())),
         mandatory: words.contains(&"mandatory"),
+        wants_reply,
     }
 }

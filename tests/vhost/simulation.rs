@@ -607,7 +607,7 @@ fn publish(to: &str, body: u64, persistent: bool, publish_seq: Option<PublishSeq
         persistent,
         dead_lettered: false,
     };
-    Command::Publish(Publish { message: Arc::new(message), publish_seq, mandatory: true })
+    Command::Publish(Publish { message: Arc::new(message), publish_seq, mandatory: true, wants_reply: false })
 }
 
 fn declare(queue: &str, durable: bool) -> Command {
