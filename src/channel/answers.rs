@@ -7,6 +7,7 @@ use crate::protocol::frame::ChannelId;
 use crate::protocol::publish_codec::{Content, Deliver, GetOk, Return};
 use crate::protocol::server_method::ServerMethod;
 use crate::vhost::command::{self, Notice, PublishSeq, Reply};
+use std::sync::Arc;
 
 impl Channel {
     /// Handles what the vhost says.
@@ -66,7 +67,12 @@ impl Open {
                 cx.out.outbound.returned(id, cx.frame_bytes_max, &method, content(&message));
             }
             Notice::ConsumerCancelled { tag } => {
-                let known = self.consumers.remove(&tag).is_some();
+                // The tag may stand for another consumer by now: then this one was cancelled by the client as well.
+                let known =
+                    self.consumers.get_key_value(&tag).is_some_and(|(known, _)| Arc::ptr_eq(known, &tag));
+                if known {
+                    self.consumers.remove(&tag);
+                }
                 if known && cx.capabilities.consumer_cancel_notify {
                     cx.out.outbound.method(id.get(), &ServerMethod::BasicCancel { consumer_tag: &tag });
                 }

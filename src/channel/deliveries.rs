@@ -93,6 +93,12 @@ impl Deliveries {
         self.entries.make_contiguous().sort_unstable_by_key(|entry| entry.unacked.tag);
     }
 
+    /// Everything that is out.
+    pub(crate) fn unsettled(&self) -> impl Iterator<Item = (QueueId, Seq)> {
+        let out = self.entries.iter().filter(|entry| !entry.settled);
+        out.map(|entry| (entry.unacked.queue, entry.unacked.seq))
+    }
+
     /// Forgets everything that is out: it was requeued.
     pub(crate) fn clear(&mut self) {
         self.entries.clear();

@@ -47,12 +47,13 @@ impl Open {
         if !requeue {
             return Err(ConnectionError::new(ConnectionCode::NotImplemented, "requeue=false").into());
         }
+        let only = match self.mode {
+            // What is settled in the transaction was taken from the tags: it stays, to be committed or brought back.
+            PublishMode::Transaction(_) => Some(self.deliveries.unsettled().collect()),
+            PublishMode::Plain | PublishMode::Confirm(_) => None,
+        };
         self.deliveries.clear();
-        if let PublishMode::Transaction(kept) = &mut self.mode {
-            // The vhost requeues them with the rest, so there is nothing left to commit or to bring back.
-            kept.clear();
-        }
-        Ok(Command::Recover { reply })
+        Ok(Command::Recover { only, reply })
     }
 
     /// tx.select

@@ -192,6 +192,8 @@ pub enum Command {
     /// basic.recover with requeue: everything unacked on this channel goes back. The channel forgets all its tags when
     /// it sends this. `reply` false for recover-async.
     Recover {
+        /// In a transaction: the deliveries that are not settled in it. Those that are stay, until its commit or rollback.
+        only: Option<Vec<(QueueId, Seq)>>,
         /// Answer with [`Reply::Recovered`].
         reply: bool,
     },
@@ -277,7 +279,7 @@ pub enum Notice {
     },
     /// The vhost ended a consumer (its queue is gone). The client hears of it only if it said it can.
     ConsumerCancelled {
-        /// Which.
+        /// Which: not only an equal tag, but the very one that its [`Command::Consume`] carried.
         tag: Arc<str>,
     },
 }

@@ -258,8 +258,8 @@ impl Vhost {
                 self.set_prefetch(slot, prefetch_count, global, cx);
                 Ok(())
             }
-            Command::Recover { reply } => {
-                self.recover(slot, reply, cx);
+            Command::Recover { only, reply } => {
+                self.recover(slot, only.as_deref(), reply, cx);
                 Ok(())
             }
             Command::TxSelect => {

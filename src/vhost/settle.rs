@@ -68,8 +68,18 @@ impl Vhost {
         ends
     }
 
-    pub(super) fn recover(&mut self, slot: ChannelSlot, reply: bool, cx: &mut Context<'_>) {
-        self.put_back_all_of(slot);
+    /// Returns what a channel holds: everything, or `only` these.
+    pub(super) fn recover(
+        &mut self,
+        slot: ChannelSlot,
+        only: Option<&[(QueueId, Seq)]>,
+        reply: bool,
+        cx: &mut Context<'_>,
+    ) {
+        match only {
+            None => self.put_back_all_of(slot),
+            Some(only) => self.settle(slot, Outcome::Requeue, only, cx),
+        }
         self.wake_if_asleep(slot);
         self.answer_now(slot, !reply, Reply::Recovered, cx);
     }

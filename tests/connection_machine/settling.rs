@@ -4,6 +4,7 @@ use crate::played::{PUBLISHED, delivery, message, names};
 use crate::support::machine::{CAPABLE, Machine, key};
 use ledgermq::vhost::command::{Command, Envelope, Notice, Outcome, PublishSeq, Reply};
 use ledgermq_storage::{QueueId, Seq};
+use std::sync::Arc;
 
 #[test]
 fn confirms_are_numbered_from_select_and_folded() {
@@ -179,7 +180,8 @@ fn only_clients_that_understand_hear_of_cancelled_consumers() {
         let mut machine = Machine::open_as(properties);
         machine.open_channel(1);
         machine.send(1, "basic.consume queue=q consumer-tag=t nowait=true");
-        machine.notice(key(1, 0), Notice::ConsumerCancelled { tag: "t".into() });
+        let tag = consumed(&mut machine);
+        machine.notice(key(1, 0), Notice::ConsumerCancelled { tag });
         let heard = machine.heard();
         assert_eq!(heard.len(), expected, "{heard:?}");
         machine.send(1, "basic.consume queue=q consumer-tag=t nowait=true");
@@ -211,4 +213,47 @@ fn line_breaks_are_taken_out_of_names() {
         matches!(&commands[0].command, Command::DeclareQueue { name, .. } if **name == *"ab"),
         "{commands:?}"
     );
+}
+
+/// The tag that the vhost was given with a consumer.
+fn consumed(machine: &mut Machine) -> Arc<str> {
+    let tag = machine.commands().into_iter().find_map(|envelope| match envelope.command {
+        Command::Consume { tag, .. } => Some(tag),
+        _ => None,
+    });
+    tag.expect("a consumer")
+}
+
+/// The vhost cancelled a consumer while the client cancelled it as well and gave its tag to another: what is said of the
+/// first must not end the second.
+#[test]
+fn late_news_of_a_cancelled_consumer_is_not_for_the_next_one_of_its_tag() {
+    let mut machine = Machine::with_channel();
+    machine.send(1, "basic.consume queue=q consumer-tag=t nowait=true");
+    let first = consumed(&mut machine);
+    machine
+        .send(1, "basic.cancel consumer-tag=t nowait=true\nbasic.consume queue=r consumer-tag=t nowait=true");
+    let second = consumed(&mut machine);
+    machine.notice(key(1, 0), Notice::ConsumerCancelled { tag: first });
+    assert_eq!(machine.heard(), [""; 0]);
+    machine.notice(key(1, 0), Notice::ConsumerCancelled { tag: second });
+    assert_eq!(machine.heard(), ["1 basic.cancel consumer-tag=\"t\" nowait=true"]);
+}
+
+#[test]
+fn recover_in_a_transaction_names_what_is_not_settled_there() {
+    let mut machine = Machine::with_channel();
+    machine.send(1, "tx.select");
+    for seq in 1..=3 {
+        machine.notice(key(1, 0), delivery("t", seq, false));
+    }
+    machine.send(1, "basic.ack delivery-tag=2\nbasic.recover requeue=true\ntx.commit");
+    let commands = machine.commands();
+    let [.., Envelope { command: recover, .. }, Envelope { command: commit, .. }] = &commands[..] else {
+        panic!("{commands:?}")
+    };
+    let Command::Recover { only: Some(only), .. } = recover else { panic!("{recover:?}") };
+    assert_eq!(only.iter().map(|(_, seq)| seq.0).collect::<Vec<_>>(), [1, 3]);
+    let Command::TxCommit { settles } = commit else { panic!("{commit:?}") };
+    assert_eq!(settles[..], [(Outcome::Ack, vec![(QueueId(3), Seq(2))])]);
 }

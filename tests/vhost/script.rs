@@ -366,8 +366,14 @@ impl Client {
             ["get", queue, ..] => Command::Get { queue: name(queue), no_ack },
             ["publish", exchange, key, body, ..] => Command::Publish(publish(exchange, key, body, &words)),
             ["recover"] => {
-                self.deliveries.iter_mut().for_each(|delivery| delivery.0 = QueueId(0));
-                Command::Recover { reply: true }
+                let kept =
+                    |delivery: &(QueueId, Seq)| self.kept.iter().any(|(_, kept)| kept.contains(delivery));
+                let out = self.deliveries.iter().filter(|delivery| !kept(delivery)).copied();
+                let only = self.transacts.then(|| out.collect());
+                if only.is_none() {
+                    self.deliveries.iter_mut().for_each(|delivery| delivery.0 = QueueId(0));
+                }
+                Command::Recover { only, reply: true }
             }
             ["tx.select"] => {
                 self.transacts = true;

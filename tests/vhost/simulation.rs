@@ -240,7 +240,7 @@ impl World {
         }
         if self.random.chance(3) {
             self.model.put_back_all_of(at);
-            return self.say(at, Command::Recover { reply: false });
+            return self.say(at, Command::Recover { only: None, reply: false });
         }
         let Some((outcome, chosen)) = self.choose_held(at) else { return };
         let deliveries = self.places_of(&chosen);

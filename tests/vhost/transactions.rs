@@ -54,6 +54,60 @@ fn rolled_back_as_if_never_said() {
     );
 }
 
+/// Recover used to put back what was acked in the transaction, too: another client got it, and then the commit found
+/// nothing to acknowledge.
+#[test]
+fn recover_leaves_what_the_transaction_settles() {
+    converse(
+        "1.1 < queue.declare q durable
+         1.1 > queue.declare-ok q 0 0
+         1.1 < publish . q a persistent
+         1.1 < publish . q b persistent
+         1.2 < tx.select
+         1.2 > tx.select-ok
+         1.2 < get q
+         1.2 > get-ok a 1
+         1.2 < get q
+         1.2 > get-ok b 0
+         1.2 < ack 1
+         1.2 < recover
+         1.2 > recover-ok
+         queue q ready=1 unacked=1 bytes=2 consumers=0
+         1.1 < get q
+         1.1 > get-ok b 0 redelivered
+         1.2 < tx.commit
+         1.2 > tx.commit-ok
+         queue q ready=0 unacked=1 bytes=1 consumers=0
+         stop
+         1.1 < get q
+         1.1 > get-ok b 0 redelivered",
+    );
+}
+
+/// RabbitMQ answers 504 to what comes while a commit waits for the disk; here it waits for its turn.
+#[test]
+fn what_comes_behind_a_commit_follows_it() {
+    converse(
+        "1.1 < queue.declare q durable
+         1.1 > queue.declare-ok q 0 0
+         1.1 < tx.select
+         1.1 > tx.select-ok
+         log hold
+         1.1 < publish . q a persistent
+         1.1 < tx.commit
+         1.1 < publish . q b persistent
+         1.1 < publish . nowhere lost mandatory
+         1.1 < tx.commit
+         1.1 < queue.declare q passive
+         log sync 1
+         1.1 > tx.commit-ok
+         1.1 > return 312 NO_ROUTE lost
+         log sync
+         1.1 > tx.commit-ok
+         1.1 > queue.declare-ok q 2 0",
+    );
+}
+
 #[test]
 fn after_a_crash_all_or_nothing() {
     let committed = |sync: &str, a: u64, b: u64| {
