@@ -34,8 +34,6 @@ pub const CONSUMERS_PER_CHANNEL_MAX: usize = 10_000;
 pub const TABLE_PAIRS_MAX: usize = 65_536;
 /// Bodies up to this many bytes are copied into the buffer of what goes out; larger ones are written from where they are.
 pub const OUTBOUND_COPY_BYTES_MAX: usize = 4096;
-/// Words `#` in the binding key of a topic exchange; more: 406 on the channel.
-pub const TOPIC_HASHES_MAX: usize = 8;
 /// Bodies of a queue read back at once, and kept in memory for consumers beyond the budget: messages.
 pub const HEAD_MESSAGES_MAX: usize = 256;
 /// The same in bytes; a single message may be larger.
@@ -78,3 +76,5 @@ pub const MEMORY_HIGH_PERCENT: u64 = 50;
 pub const MEMORY_CLEAR_PERCENT: u64 = 45;
 /// Messages a queue hands out before the next queue is looked at.
 pub const DELIVERIES_PER_TURN: usize = 128;
+/// Messages an exchange of type `x-recent-history` keeps, bytes; above: the oldest give way, and a larger one is not kept.
+pub const RECENT_HISTORY_BYTES_MAX: usize = 16 * 1024 * 1024;

@@ -2,7 +2,9 @@
 //! Properties stay the bytes that came in; who needs one property decodes it through `protocol::properties`.
 //! Does not know where it is stored or who waits for it.
 
+use crate::protocol::properties::Properties;
 use bytes::Bytes;
+use std::borrow::Cow;
 use std::sync::Arc;
 
 /// A published message. Shared by all queues it was routed to; never changed after routing.
@@ -12,7 +14,8 @@ pub struct Message {
     pub exchange: Arc<str>,
     /// Routing key of the publish. At most 255 bytes.
     pub routing_key: Arc<str>,
-    /// Content header payload from the property flags on (flags and property list), as received.
+    /// Content header payload from the property flags on (flags and property list), as received but for the mark of
+    /// further routing keys (see [`crate::protocol::header_keys`]): clients get [`Message::shown_properties`].
     pub properties: Bytes,
     /// Body, as received.
     pub body: Bytes,
@@ -23,6 +26,21 @@ pub struct Message {
 }
 
 impl Message {
+    /// Whether the headers `CC` or `BCC` name further routing keys.
+    pub fn has_more_keys(&self) -> bool {
+        Properties::new(&self.properties).has_more_keys()
+    }
+
+    /// Those keys: the ones in `CC`, then the ones in `BCC`.
+    pub fn more_keys(&self) -> impl Iterator<Item = &str> {
+        Properties::new(&self.properties).more_keys()
+    }
+
+    /// The properties as clients see them: without `BCC`.
+    pub fn shown_properties(&self) -> Cow<'_, [u8]> {
+        Properties::new(&self.properties).shown()
+    }
+
     /// Bytes this message holds in memory, for budgets.
     pub fn resident_bytes(&self) -> usize {
         size_of::<Self>() + self.properties.len() + self.body.len() + self.routing_key.len()

@@ -64,7 +64,9 @@ impl Open {
             Notice::Returned { code, text, message } => {
                 let Message { exchange, routing_key, .. } = &*message;
                 let method = Return { reply_code: code, reply_text: text, exchange, routing_key };
-                cx.out.outbound.returned(id, cx.frame_bytes_max, &method, content(&message));
+                let (properties, body) = (&message.shown_properties(), &message.body);
+                let content = Content { properties, body };
+                cx.out.outbound.returned(id, cx.frame_bytes_max, &method, content);
             }
             Notice::ConsumerCancelled { tag } => {
                 // The tag may stand for another consumer by now: then this one was cancelled by the client as well.
@@ -95,7 +97,8 @@ impl Open {
             exchange: &message.exchange,
             routing_key: &message.routing_key,
         };
-        cx.out.outbound.deliver(id, cx.frame_bytes_max, &method, content(message));
+        let (properties, body) = (&message.shown_properties(), &message.body);
+        cx.out.outbound.deliver(id, cx.frame_bytes_max, &method, Content { properties, body });
     }
 
     fn confirmed(&mut self, id: ChannelId, seqs: &[PublishSeq], cx: &mut Context<'_>) {
@@ -146,7 +149,9 @@ impl Open {
                     routing_key: &message.routing_key,
                     message_count: *message_count,
                 };
-                return cx.out.outbound.get_ok(id, cx.frame_bytes_max, &method, content(message));
+                let (properties, body) = (&message.shown_properties(), &message.body);
+                let content = Content { properties, body };
+                return cx.out.outbound.get_ok(id, cx.frame_bytes_max, &method, content);
             }
             Reply::GetEmpty => ServerMethod::BasicGetEmpty,
             Reply::Recovered => ServerMethod::BasicRecoverOk,
@@ -158,8 +163,4 @@ impl Open {
         };
         cx.out.outbound.method(id.get(), &method);
     }
-}
-
-fn content(message: &Message) -> Content<'_> {
-    Content { properties: &message.properties, body: &message.body }
 }

@@ -10,6 +10,7 @@ use super::{Context, Failure, Open, PublishMode};
 use crate::auth::Access;
 use crate::limits::{EXPIRATION_MS_MAX, PROPERTIES_KEPT_BYTES_MAX};
 use crate::message::Message;
+use crate::protocol::header_keys::UnacceptableHeader;
 use crate::protocol::method_id::MethodId;
 use crate::protocol::properties::Properties;
 use crate::protocol::reply::{ChannelCode, ChannelError, ConnectionCode, ConnectionError};
@@ -37,6 +38,8 @@ pub(super) struct PublishCache {
     persistent: bool,
     /// They ask for direct replies.
     wants_reply: bool,
+    /// The same as messages keep them, if `CC` or `BCC` makes that differ.
+    marked: Option<Bytes>,
 }
 
 impl PublishCache {
@@ -115,7 +118,7 @@ impl Open {
             self.publish_cache.allowed = true;
         }
         if properties != self.publish_cache.properties {
-            check_properties(&properties, cx)?;
+            self.publish_cache.marked = check_properties(&properties, cx)?;
             let kept = properties.len() <= PROPERTIES_KEPT_BYTES_MAX;
             self.publish_cache.properties = if kept { properties.clone() } else { Bytes::new() };
             let read = Properties::new(&properties);
@@ -123,6 +126,7 @@ impl Open {
             self.publish_cache.wants_reply = read.reply_to() == Some(DIRECT_REPLY_TO);
         }
         let PublishCache { persistent, wants_reply, .. } = self.publish_cache;
+        let properties = self.publish_cache.marked.clone().unwrap_or(properties);
         let publish_seq = match &mut self.mode {
             PublishMode::Confirm(confirms) => Some(confirms.number()),
             PublishMode::Plain | PublishMode::Transaction(_) => None,
@@ -136,13 +140,16 @@ impl Open {
     }
 }
 
-/// Checks what properties ask of the broker. The headers `CC` and `BCC` will be checked here once they route.
-fn check_properties(properties: &[u8], cx: &Context<'_>) -> Result<(), ChannelError> {
+/// Checks what properties ask of the broker. Answers them as the message keeps them, if that is not as they came.
+fn check_properties(properties: &[u8], cx: &Context<'_>) -> Result<Option<Bytes>, ChannelError> {
     let properties = Properties::new(properties);
     if let Some(expiration) = properties.expiration() {
         check_expiration(expiration)
             .map_err(|why| precondition(format!("invalid expiration '{expiration}': {why}")))?;
     }
+    let marked = properties.admit().map_err(|UnacceptableHeader { name, type_name }| {
+        precondition(format!("invalid message: {{unacceptable_type_in_header,\"{name}\",{type_name}}}"))
+    })?;
     match properties.user_id() {
         Some(claimed)
             if *claimed != *cx.actor.user && !cx.accounts.has_tag(&cx.actor.user, "impersonator") =>
@@ -152,7 +159,7 @@ fn check_properties(properties: &[u8], cx: &Context<'_>) -> Result<(), ChannelEr
                 "user_id property set to '{claimed}' but authenticated user was '{user}'"
             )))
         }
-        _ => Ok(()),
+        _ => Ok(marked),
     }
 }
 

@@ -3,12 +3,15 @@
 //! `x-match` says how: `all` (the default) or `any` of the fields must be there with an equal value, a field of type
 //! void with any value. Fields whose names begin with `x-` are passed over unless it says `all-with-x` or `any-with-x`.
 //! A binding without fields matches every message under `all` and none under `any`.
-//! Values are equal only within a class of types: integers of all widths are one, floats another.
-//! Source: RabbitMQ, `rabbit_exchange_type_headers`.
+//! Values are compared and not their types: numbers by what they say, be they integers, floats or timestamps, and text with
+//! bytes. Inside arrays and tables the types count as well. Source: RabbitMQ, `rabbit_exchange_type_headers`, which was
+//! asked for each pair in the test below.
 
 use super::DestinationId;
-use crate::protocol::reply::{ChannelCode, ChannelError};
-use crate::protocol::table::Table;
+use super::refusals::{precondition, term};
+use crate::protocol::properties::Properties;
+use crate::protocol::reply::ChannelError;
+use crate::protocol::table::{Fields, Table};
 use crate::protocol::value::Value;
 
 /// What a binding asks of the headers, checked.
@@ -40,16 +43,17 @@ impl HeadersPattern {
             Some(Value::LongString(b"any")) => (true, false),
             Some(Value::LongString(b"all-with-x")) => (false, true),
             Some(Value::LongString(b"any-with-x")) => (true, true),
-            Some(Value::LongString(other)) => {
-                return Err(invalid(format!(
-                    "Invalid x-match field value <<\"{}\">>; expected all, any, all-with-x, or any-with-x",
-                    other.escape_ascii()
+            Some(other @ Value::LongString(_)) => {
+                return Err(precondition(format!(
+                    "Invalid x-match field value {}; expected all, any, all-with-x, or any-with-x",
+                    term(other)
                 )));
             }
             Some(other) => {
-                return Err(invalid(format!(
-                    "Invalid x-match field type {}; expected longstr",
-                    other.type_name()
+                return Err(precondition(format!(
+                    "Invalid x-match field type {} (value {}); expected longstr",
+                    other.type_name(),
+                    term(other)
                 )));
             }
         };
@@ -90,12 +94,11 @@ impl<D: DestinationId> HeadersTable<D> {
         self.patterns.retain(|(_, known)| *known != destination);
     }
 
-    pub(super) fn route(&self, headers: impl FnOnce() -> Table, out: &mut impl FnMut(D)) {
+    pub(super) fn route(&self, properties: Properties<'_>, out: &mut impl FnMut(D)) {
         if self.patterns.is_empty() {
             return;
         }
-        let table = headers();
-        let headers = Headers::sort(&table);
+        let headers = Headers::sort(properties.headers());
         for (pattern, destination) in &self.patterns {
             if pattern.matches(&headers) {
                 out(*destination);
@@ -111,8 +114,8 @@ struct Headers<'a> {
 }
 
 impl<'a> Headers<'a> {
-    fn sort(table: &'a Table) -> Self {
-        let mut sorted: Vec<_> = table.iter().collect();
+    fn sort(fields: Fields<'a>) -> Self {
+        let mut sorted: Vec<_> = fields.iter().collect();
         // Stable, so that of a repeated name the first counts, as everywhere.
         sorted.sort_by(|one, other| one.0.cmp(other.0));
         Self { sorted }
@@ -124,33 +127,56 @@ impl<'a> Headers<'a> {
     }
 }
 
-#[expect(clippy::float_cmp, reason = "a header matches only the very number that the binding names")]
 fn equal(wanted: Value<'_>, found: Value<'_>) -> bool {
-    match (wanted.as_i64(), found.as_i64()) {
-        (Some(wanted), Some(found)) => wanted == found,
-        (None, None) => match (as_f64(wanted), as_f64(found)) {
-            (Some(wanted), Some(found)) => wanted == found,
-            _ => wanted == found,
+    match (Number::of(wanted), Number::of(found)) {
+        (Some(wanted), Some(found)) => wanted.equals(found),
+        (None, None) => match (wanted, found) {
+            (
+                Value::LongString(wanted) | Value::Binary(wanted),
+                Value::LongString(found) | Value::Binary(found),
+            ) => wanted == found,
+            (wanted, found) => wanted == found,
         },
         (Some(_), None) | (None, Some(_)) => false,
     }
 }
 
-fn as_f64(value: Value<'_>) -> Option<f64> {
-    match value {
-        Value::F32(value) => Some(value.into()),
-        Value::F64(value) => Some(value),
-        _ => None,
-    }
+/// A number of any type.
+#[derive(Clone, Copy)]
+enum Number {
+    Whole(i128),
+    Float(f64),
 }
 
-fn invalid(explanation: String) -> ChannelError {
-    ChannelError::new(ChannelCode::PreconditionFailed, explanation)
+impl Number {
+    fn of(value: Value<'_>) -> Option<Self> {
+        match value {
+            Value::F32(value) => Some(Self::Float(value.into())),
+            Value::F64(value) => Some(Self::Float(value)),
+            Value::Timestamp(seconds) => Some(Self::Whole(seconds.into())),
+            value => value.as_i64().map(|number| Self::Whole(number.into())),
+        }
+    }
+
+    #[expect(clippy::float_cmp, reason = "a header matches only the very number that the binding names")]
+    fn equals(self, other: Self) -> bool {
+        match (self, other) {
+            (Self::Whole(one), Self::Whole(other)) => one == other,
+            (Self::Float(one), Self::Float(other)) => one == other,
+            // A float without a fraction is a whole number, exactly; beyond all integers of the wire it equals none.
+            (Self::Whole(whole), Self::Float(float)) | (Self::Float(float), Self::Whole(whole)) => {
+                float.trunc() == float && float as i128 == whole
+            }
+        }
+    }
 }
 
 #[cfg(test)]
 mod tests {
     use super::*;
+    use crate::protocol::properties::PropertyList;
+    use crate::protocol::reply::ChannelCode;
+    use crate::protocol::value::Elements;
 
     const COLOUR: (&str, Value<'_>) = ("colour", Value::LongString(b"red"));
     const SIZE: (&str, Value<'_>) = ("size", Value::I32(7));
@@ -164,7 +190,9 @@ mod tests {
         let mut table = HeadersTable::default();
         table.extend([(HeadersPattern::parse(&Table::from_pairs(arguments)).unwrap(), 1)]);
         let mut matched = false;
-        table.route(|| Table::from_pairs(headers), &mut |_| matched = true);
+        let headers_list =
+            PropertyList { headers: Some(Table::from_pairs(headers)), ..PropertyList::default() };
+        table.route(Properties::new(&headers_list.encode()), &mut |_| matched = true);
         assert_eq!(matched, expected, "{arguments:?} on {headers:?}");
     }
 
@@ -200,20 +228,36 @@ mod tests {
     }
 
     #[test]
-    fn values_are_equal_within_their_class() {
+    fn values_are_compared_and_not_their_types() {
         let size = |value| ("size", value);
+        let (one, wider) =
+            (Table::from_pairs(&[("n", Value::I32(1))]), Table::from_pairs(&[("n", Value::I64(1))]));
         for (wanted, found, expected) in [
             (Value::I32(7), Value::I64(7), true),
             (Value::U8(7), Value::I16(7), true),
             (Value::I32(7), Value::text("7"), false),
             (Value::I32(1), Value::Bool(true), false),
-            (Value::I32(7), Value::F64(7.0), false),
+            (Value::I32(7), Value::F64(7.0), true),
+            (Value::F64(7.0), Value::I32(7), true),
+            (Value::I32(7), Value::F64(7.5), false),
+            (Value::I64(i64::MAX), Value::F64(9.3e18), false),
+            (Value::F64(f64::INFINITY), Value::I64(i64::MAX), false),
             (Value::F32(0.5), Value::F64(0.5), true),
             (Value::F64(f64::NAN), Value::F64(f64::NAN), false),
             (Value::Void, Value::text("anything"), true),
             (Value::Void, Value::Void, true),
             (Value::I32(7), Value::Void, false),
-            (Value::Timestamp(7), Value::I64(7), false),
+            (Value::Timestamp(7), Value::I64(7), true),
+            (Value::I32(7), Value::Timestamp(7), true),
+            (Value::text("a"), Value::Binary(b"a"), true),
+            (Value::Binary(b"a"), Value::text("a"), true),
+            (Value::text("true"), Value::Bool(true), false),
+            (Value::Decimal { scale: 1, value: 15 }, Value::Decimal { scale: 1, value: 15 }, true),
+            (Value::Decimal { scale: 1, value: 15 }, Value::Decimal { scale: 2, value: 150 }, false),
+            (Value::Decimal { scale: 1, value: 15 }, Value::F64(1.5), false),
+            (Value::Array(Elements::default()), Value::Array(Elements::default()), true),
+            (Value::Table(one.fields()), Value::Table(one.fields()), true),
+            (Value::Table(one.fields()), Value::Table(wider.fields()), false),
         ] {
             check(&[size(wanted)], &[size(found)], expected);
         }
@@ -231,7 +275,7 @@ mod tests {
             refuse(Value::text("foo")),
             "Invalid x-match field value <<\"foo\">>; expected all, any, all-with-x, or any-with-x"
         );
-        assert_eq!(refuse(Value::I32(1)), "Invalid x-match field type signedint; expected longstr");
+        assert_eq!(refuse(Value::I32(1)), "Invalid x-match field type signedint (value 1); expected longstr");
     }
 
     #[test]

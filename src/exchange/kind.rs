@@ -13,28 +13,40 @@ pub enum ExchangeKind {
     Topic,
     /// The binding's arguments are compared with the message's headers.
     Headers,
+    /// One destination, by a hash; the binding key is its weight.
+    ConsistentHash,
+    /// One binding, by the remainder of a hash of the keys.
+    ModulusHash,
+    /// One binding, by chance.
+    Random,
+    /// The same among queues of this broker, which all of them are.
+    LocalRandom,
+    /// Every binding, and the last messages to whoever is bound later.
+    RecentHistory,
 }
+
+/// Every type with its name on the wire.
+const NAMES: [(ExchangeKind, &str); 9] = [
+    (ExchangeKind::Direct, "direct"),
+    (ExchangeKind::Fanout, "fanout"),
+    (ExchangeKind::Topic, "topic"),
+    (ExchangeKind::Headers, "headers"),
+    (ExchangeKind::ConsistentHash, "x-consistent-hash"),
+    (ExchangeKind::ModulusHash, "x-modulus-hash"),
+    (ExchangeKind::Random, "x-random"),
+    (ExchangeKind::LocalRandom, "x-local-random"),
+    (ExchangeKind::RecentHistory, "x-recent-history"),
+];
 
 impl ExchangeKind {
     /// The type with this name on the wire; `None` if nobody knows it.
     pub fn from_name(name: &str) -> Option<Self> {
-        match name {
-            "direct" => Some(Self::Direct),
-            "fanout" => Some(Self::Fanout),
-            "topic" => Some(Self::Topic),
-            "headers" => Some(Self::Headers),
-            _ => None,
-        }
+        NAMES.iter().find(|(_, known)| *known == name).map(|(kind, _)| *kind)
     }
 
     /// Its name on the wire.
     pub fn name(self) -> &'static str {
-        match self {
-            Self::Direct => "direct",
-            Self::Fanout => "fanout",
-            Self::Topic => "topic",
-            Self::Headers => "headers",
-        }
+        NAMES.iter().find(|(known, _)| *known == self).map_or("", |(_, name)| *name)
     }
 }
 
@@ -73,8 +85,8 @@ mod tests {
 
     #[test]
     fn names_come_back() {
-        for name in ["direct", "fanout", "topic", "headers"] {
-            assert_eq!(ExchangeKind::from_name(name).map(ExchangeKind::name), Some(name));
+        for (kind, name) in NAMES {
+            assert_eq!((ExchangeKind::from_name(name), kind.name()), (Some(kind), name));
         }
         for name in ["", "Direct", "direct ", "x-delayed-message"] {
             assert_eq!(ExchangeKind::from_name(name), None, "{name:?}");

@@ -2,19 +2,28 @@
 //! An exchange knows its bindings and nothing else: neither queues nor other exchanges, only ids of destinations that
 //! the vhost chose, so that names are resolved once, at bind time. It follows no binding further than one step; the
 //! vhost walks from exchange to exchange and drops doubles.
-//! Further types (consistent hash, delayed, …) get a variant of [`ExchangeKind`], a file, and an arm in [`routes`].
+//! A further type gets a variant of [`ExchangeKind`], a file, and an arm in [`routes`].
 
 mod binding;
+mod chance;
 mod direct;
 mod fanout;
+mod hash;
 mod headers;
+mod history;
 mod kind;
+mod label;
+mod pick;
+mod refusals;
 mod routes;
 mod topic;
 
 pub use binding::{Binding, Destination};
+pub use chance::Chance;
+pub use history::History;
 pub use kind::{ExchangeKind, PREDECLARED, Predeclared};
-pub use routes::{DestinationId, Route, Routes};
+pub use label::Label;
+pub use routes::{BoundTo, DestinationId, Route, Routes};
 
 use crate::protocol::table::Table;
 use std::sync::Arc;

@@ -6,8 +6,12 @@
 use super::ExchangeKind;
 use super::direct::DirectTable;
 use super::fanout::FanoutTable;
+use super::hash::{HashTable, Hashed, Weight};
 use super::headers::{HeadersPattern, HeadersTable};
-use super::topic::{self, TopicTable};
+use super::label::Label;
+use super::pick::{Pick, PickTable};
+use super::refusals::precondition;
+use super::topic::TopicTable;
 use crate::protocol::reply::ChannelError;
 use crate::protocol::table::Table;
 use std::collections::HashMap;
@@ -19,6 +23,17 @@ use std::sync::Arc;
 pub trait DestinationId: Copy + Eq + Hash {}
 
 impl<D: Copy + Eq + Hash> DestinationId for D {}
+
+/// What a new binding leads to.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct BoundTo<'a, D> {
+    /// The vhost's number for it.
+    pub destination: D,
+    /// Its name.
+    pub name: &'a str,
+    /// RabbitMQ's name for the type of the queue; `None` if it is an exchange.
+    pub queue_type: Option<&'static str>,
+}
 
 /// One binding of an exchange, for listings.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -45,21 +60,51 @@ type Keys = HashMap<Arc<str>, Vec<Table>>;
 #[derive(Debug)]
 enum RoutingTable<D> {
     Direct(DirectTable<D>),
+    /// Also that of a recent history.
     Fanout(FanoutTable<D>),
     Topic(TopicTable<D>),
     Headers(HeadersTable<D>),
+    ConsistentHash(HashTable<D>),
+    /// Also that of a modulus.
+    Random(PickTable<D>),
+    LocalRandom(PickTable<D>),
+}
+
+/// What a table makes of a binding, checked before anything is changed.
+enum Checked {
+    Key,
+    Pattern(HeadersPattern),
+    Weight(Weight),
 }
 
 impl<D: DestinationId> Routes<D> {
-    /// No bindings yet.
+    /// No bindings yet, and no arguments.
     pub fn new(kind: ExchangeKind) -> Self {
         let table = match kind {
             ExchangeKind::Direct => RoutingTable::Direct(DirectTable::default()),
-            ExchangeKind::Fanout => RoutingTable::Fanout(FanoutTable::default()),
+            ExchangeKind::Fanout | ExchangeKind::RecentHistory => {
+                RoutingTable::Fanout(FanoutTable::default())
+            }
             ExchangeKind::Topic => RoutingTable::Topic(TopicTable::default()),
             ExchangeKind::Headers => RoutingTable::Headers(HeadersTable::default()),
+            ExchangeKind::ConsistentHash => RoutingTable::ConsistentHash(HashTable::new(Hashed::RoutingKey)),
+            ExchangeKind::ModulusHash => RoutingTable::Random(PickTable::new(Pick::Modulus)),
+            ExchangeKind::Random => RoutingTable::Random(PickTable::new(Pick::Chance)),
+            ExchangeKind::LocalRandom => RoutingTable::LocalRandom(PickTable::new(Pick::Chance)),
         };
         Self { bindings: HashMap::new(), binding_count: 0, table }
+    }
+
+    /// No bindings yet; routes as the arguments of the declaration say.
+    ///
+    /// # Errors
+    /// 406 if they mean nothing to this type of exchange.
+    pub fn declared(kind: ExchangeKind, arguments: &Table) -> Result<Self, ChannelError> {
+        let mut routes = Self::new(kind);
+        if kind == ExchangeKind::ConsistentHash {
+            routes.table = RoutingTable::ConsistentHash(HashTable::new(Hashed::parse(arguments)?));
+        }
+        Ok(routes)
     }
 
     /// Adds a binding; `false` if it was there already.
@@ -70,16 +115,10 @@ impl<D: DestinationId> Routes<D> {
         &mut self,
         binding_key: &Arc<str>,
         arguments: &Table,
-        destination: D,
+        to: BoundTo<'_, D>,
     ) -> Result<bool, ChannelError> {
-        let pattern = match &self.table {
-            RoutingTable::Topic(_) => {
-                topic::check(binding_key)?;
-                None
-            }
-            RoutingTable::Headers(_) => Some(HeadersPattern::parse(arguments)?),
-            RoutingTable::Direct(_) | RoutingTable::Fanout(_) => None,
-        };
+        let BoundTo { destination, name, .. } = to;
+        let checked = self.check(binding_key, arguments, &to)?;
         let keys = self.bindings.entry(destination).or_default();
         let new_destination = keys.is_empty();
         let new_key = match keys.entry(Arc::clone(binding_key)) {
@@ -96,14 +135,55 @@ impl<D: DestinationId> Routes<D> {
             }
         };
         self.binding_count += 1;
-        match &mut self.table {
-            RoutingTable::Direct(table) if new_key => table.insert(binding_key, destination),
-            RoutingTable::Topic(table) if new_key => table.insert(binding_key, destination),
-            RoutingTable::Fanout(table) if new_destination => table.insert(destination),
-            RoutingTable::Headers(table) => table.extend(pattern.map(|pattern| (pattern, destination))),
-            RoutingTable::Direct(_) | RoutingTable::Topic(_) | RoutingTable::Fanout(_) => {}
+        match (&mut self.table, checked) {
+            (RoutingTable::Direct(table), _) if new_key => table.insert(binding_key, destination),
+            (RoutingTable::Topic(table), _) if new_key => table.insert(binding_key, destination),
+            (RoutingTable::Fanout(table), _) if new_destination => table.insert(destination),
+            (RoutingTable::Headers(table), Checked::Pattern(pattern)) => {
+                table.extend([(pattern, destination)]);
+            }
+            (RoutingTable::ConsistentHash(table), Checked::Weight(weight)) => {
+                table.insert(weight, destination, name);
+            }
+            (RoutingTable::Random(table) | RoutingTable::LocalRandom(table), _) => {
+                table.insert(binding_key, arguments, destination, name);
+            }
+            (
+                RoutingTable::Direct(_)
+                | RoutingTable::Topic(_)
+                | RoutingTable::Fanout(_)
+                | RoutingTable::Headers(_)
+                | RoutingTable::ConsistentHash(_),
+                Checked::Key | Checked::Pattern(_) | Checked::Weight(_),
+            ) => {}
         }
         Ok(true)
+    }
+
+    fn check(
+        &self,
+        binding_key: &str,
+        arguments: &Table,
+        to: &BoundTo<'_, D>,
+    ) -> Result<Checked, ChannelError> {
+        match &self.table {
+            RoutingTable::Headers(_) => HeadersPattern::parse(arguments).map(Checked::Pattern),
+            RoutingTable::ConsistentHash(_) => Weight::parse(binding_key).map(Checked::Weight),
+            RoutingTable::LocalRandom(_) if !binding_key.is_empty() => {
+                Err(precondition(format!("Non empty binding '{binding_key}' key not permitted")))
+            }
+            RoutingTable::LocalRandom(_) => match to.queue_type {
+                Some("rabbit_classic_queue") => Ok(Checked::Key),
+                Some(other) => {
+                    Err(precondition(format!("Queue type {other} not valid for this exchange type")))
+                }
+                None => Err(precondition("Destination not found".to_owned())),
+            },
+            RoutingTable::Direct(_)
+            | RoutingTable::Fanout(_)
+            | RoutingTable::Topic(_)
+            | RoutingTable::Random(_) => Ok(Checked::Key),
+        }
     }
 
     /// Removes a binding; `false` if there was none.
@@ -128,6 +208,13 @@ impl<D: DestinationId> Routes<D> {
             RoutingTable::Topic(table) if key_gone => table.remove(binding_key, destination),
             RoutingTable::Fanout(table) if destination_gone => table.remove(destination),
             RoutingTable::Headers(table) => table.remove(arguments, destination),
+            RoutingTable::ConsistentHash(table) => {
+                // What is bound has a key that is a weight.
+                Weight::parse(binding_key).into_iter().for_each(|weight| table.remove(weight, destination));
+            }
+            RoutingTable::Random(table) | RoutingTable::LocalRandom(table) => {
+                table.remove(binding_key, arguments, destination);
+            }
             RoutingTable::Direct(_) | RoutingTable::Topic(_) | RoutingTable::Fanout(_) => {}
         }
         true
@@ -141,6 +228,10 @@ impl<D: DestinationId> Routes<D> {
             RoutingTable::Topic(table) => keys.keys().for_each(|key| table.remove(key, destination)),
             RoutingTable::Fanout(table) => table.remove(destination),
             RoutingTable::Headers(table) => table.remove_destination(destination),
+            RoutingTable::ConsistentHash(table) => table.remove_destination(destination),
+            RoutingTable::Random(table) | RoutingTable::LocalRandom(table) => {
+                table.remove_destination(destination);
+            }
         }
         let removed: Vec<_> = keys
             .into_iter()
@@ -150,14 +241,26 @@ impl<D: DestinationId> Routes<D> {
         removed
     }
 
-    /// Emits the destinations of a message; the same one possibly more than once. `headers` is called only if the type
-    /// of the exchange looks at them.
-    pub fn route(&self, routing_key: &str, headers: impl FnOnce() -> Table, out: &mut impl FnMut(D)) {
+    /// Emits the destinations of a message; the same one possibly more than once.
+    pub fn route(&self, label: &Label<'_>, out: &mut impl FnMut(D)) {
         match &self.table {
-            RoutingTable::Direct(table) => table.route(routing_key, out),
+            RoutingTable::Direct(table) => label.keys().for_each(|key| table.route(key, out)),
             RoutingTable::Fanout(table) => table.route(out),
-            RoutingTable::Topic(table) => table.route(routing_key, out),
-            RoutingTable::Headers(table) => table.route(headers, out),
+            RoutingTable::Topic(table) => label.keys().for_each(|key| table.route(key, out)),
+            RoutingTable::Headers(table) => table.route(label.properties, out),
+            RoutingTable::ConsistentHash(table) => table.route(label, out),
+            RoutingTable::Random(table) | RoutingTable::LocalRandom(table) => table.route(label, out),
+        }
+    }
+
+    /// Whether the keys of a message alone decide: the same keys will go the same way as long as nothing is bound or
+    /// unbound.
+    pub fn is_by_key(&self) -> bool {
+        match &self.table {
+            RoutingTable::Direct(_) | RoutingTable::Fanout(_) | RoutingTable::Topic(_) => true,
+            RoutingTable::Headers(_) => false,
+            RoutingTable::ConsistentHash(table) => table.is_by_key(),
+            RoutingTable::Random(table) | RoutingTable::LocalRandom(table) => table.is_by_key(),
         }
     }
 
@@ -184,15 +287,30 @@ impl<D: DestinationId> Routes<D> {
 #[cfg(test)]
 mod tests {
     use super::*;
+    use crate::exchange::Chance;
+    use crate::protocol::properties::{Properties, PropertyList};
     use crate::protocol::reply::ChannelCode;
     use crate::protocol::value::Value;
 
     const KINDS: [ExchangeKind; 4] =
         [ExchangeKind::Direct, ExchangeKind::Fanout, ExchangeKind::Topic, ExchangeKind::Headers];
 
+    fn to(destination: u32) -> BoundTo<'static, u32> {
+        let name = ["", "one", "two", "three"].get(destination as usize).copied().unwrap_or("more");
+        BoundTo { destination, name, queue_type: Some("rabbit_classic_queue") }
+    }
+
     fn routed(routes: &Routes<u32>, routing_key: &str, headers: &Table) -> Vec<u32> {
+        routed_by_all(routes, &[routing_key], headers)
+    }
+
+    fn routed_by_all(routes: &Routes<u32>, keys: &[&str], headers: &Table) -> Vec<u32> {
+        let bytes = PropertyList { headers: Some(headers.clone()), ..PropertyList::default() }.encode();
+        let (routing_key, more_keys) = keys.split_first().unwrap();
+        let chance = Chance::new(1);
+        let label = Label { routing_key, more_keys, properties: Properties::new(&bytes), chance: &chance };
         let mut found = Vec::new();
-        routes.route(routing_key, || headers.clone(), &mut |destination| found.push(destination));
+        routes.route(&label, &mut |destination| found.push(destination));
         found.sort_unstable();
         found.dedup();
         found
@@ -207,11 +325,11 @@ mod tests {
         for kind in KINDS {
             let mut routes = Routes::new(kind);
             let (a, b): (Arc<str>, Arc<str>) = ("a".into(), "b".into());
-            assert_eq!(routes.bind(&a, &table(1), 7), Ok(true));
-            assert_eq!(routes.bind(&a, &table(1), 7), Ok(false));
-            assert_eq!(routes.bind(&a, &table(2), 7), Ok(true), "other arguments, other binding");
-            assert_eq!(routes.bind(&b, &table(1), 7), Ok(true));
-            assert_eq!(routes.bind(&a, &table(1), 8), Ok(true));
+            assert_eq!(routes.bind(&a, &table(1), to(7)), Ok(true));
+            assert_eq!(routes.bind(&a, &table(1), to(7)), Ok(false));
+            assert_eq!(routes.bind(&a, &table(2), to(7)), Ok(true), "other arguments, other binding");
+            assert_eq!(routes.bind(&b, &table(1), to(7)), Ok(true));
+            assert_eq!(routes.bind(&a, &table(1), to(8)), Ok(true));
             assert_eq!((routes.len(), routes.bindings().count()), (4, 4), "{kind}");
 
             assert_eq!(routed(&routes, "a", &table(1)), [7, 8], "{kind}");
@@ -235,7 +353,7 @@ mod tests {
             let mut routes = Routes::new(kind);
             for key in ["a", "b"] {
                 for destination in [7, 8] {
-                    routes.bind(&key.into(), &Table::default(), destination).unwrap();
+                    routes.bind(&key.into(), &Table::default(), to(destination)).unwrap();
                 }
             }
             let mut removed = routes.remove_destination(7);
@@ -252,27 +370,98 @@ mod tests {
     fn a_refused_binding_changes_nothing() {
         let mut routes = Routes::new(ExchangeKind::Headers);
         let strange = Table::from_pairs(&[("x-match", Value::text("some"))]);
-        assert_eq!(routes.bind(&"".into(), &strange, 1).unwrap_err().code, ChannelCode::PreconditionFailed);
-        assert!(routes.is_empty() && routes.bindings().next().is_none());
-        let mut routes = Routes::new(ExchangeKind::Topic);
-        let key = ["#"; 9].join(".").into();
         assert_eq!(
-            routes.bind(&key, &Table::default(), 1).unwrap_err().code,
+            routes.bind(&"".into(), &strange, to(1)).unwrap_err().code,
             ChannelCode::PreconditionFailed
         );
-        assert!(routes.is_empty());
+        assert!(routes.is_empty() && routes.bindings().next().is_none());
     }
 
     #[test]
-    fn headers_are_decoded_only_where_they_count() {
-        for kind in [ExchangeKind::Direct, ExchangeKind::Fanout, ExchangeKind::Topic] {
+    fn every_key_is_routed_by() {
+        for (kind, expected) in [
+            (ExchangeKind::Direct, &[1, 2][..]),
+            (ExchangeKind::Topic, &[1, 2]),
+            (ExchangeKind::Fanout, &[1, 2, 3]),
+        ] {
             let mut routes = Routes::new(kind);
-            routes.bind(&"a".into(), &Table::default(), 1).unwrap();
-            let mut found = 0;
-            routes.route("a", || panic!("{kind} looks at headers"), &mut |_| found += 1);
-            assert_eq!(found, 1);
+            for (key, destination) in [("a", 1), ("b", 2), ("c", 3)] {
+                routes.bind(&key.into(), &Table::default(), to(destination)).unwrap();
+            }
+            assert_eq!(routed_by_all(&routes, &["a", "b", "a", "d"], &Table::default()), expected, "{kind}");
         }
-        let nothing_bound = Routes::<u32>::new(ExchangeKind::Headers);
-        nothing_bound.route("a", || panic!("nothing to compare with"), &mut |_| {});
+    }
+
+    /// What every type that chooses one must do with its bindings, whatever it chooses.
+    #[test]
+    fn types_that_choose_one_choose_what_is_bound() {
+        for kind in [
+            ExchangeKind::ConsistentHash,
+            ExchangeKind::ModulusHash,
+            ExchangeKind::Random,
+            ExchangeKind::LocalRandom,
+        ] {
+            let mut routes = Routes::new(kind);
+            let key: Arc<str> = if kind == ExchangeKind::ConsistentHash { "1" } else { "" }.into();
+            let none = Table::default();
+            assert_eq!(routed(&routes, "a", &none), [0; 0], "{kind}");
+            assert_eq!(routes.bind(&key, &none, to(1)), Ok(true));
+            assert_eq!(routes.bind(&key, &none, to(1)), Ok(false));
+            assert_eq!(routes.bind(&key, &table(1), to(1)), Ok(true));
+            assert_eq!(routes.bind(&key, &none, to(2)), Ok(true));
+            assert_eq!(routed(&routes, "a", &none).len(), 1, "{kind}");
+            assert!(routes.unbind(&key, &none, 1) && routes.unbind(&key, &none, 2));
+            assert_eq!(routed(&routes, "a", &none), [1], "{kind}: bound with other arguments");
+            assert_eq!(routes.remove_destination(1), [(Arc::clone(&key), table(1))]);
+            assert_eq!(routed(&routes, "a", &none), [0; 0], "{kind}");
+            assert!(routes.is_empty());
+        }
+    }
+
+    #[test]
+    fn bindings_that_mean_nothing_to_the_type_are_refused() {
+        let refused = |kind, key: &str, to| {
+            let mut routes = Routes::new(kind);
+            let error = routes.bind(&key.into(), &Table::default(), to).unwrap_err();
+            assert!(routes.is_empty() && error.code == ChannelCode::PreconditionFailed);
+            error.explanation
+        };
+        assert_eq!(
+            refused(ExchangeKind::ConsistentHash, "heavy", to(1)),
+            "The binding key must be an integer: <<\"heavy\">>"
+        );
+        assert_eq!(refused(ExchangeKind::LocalRandom, "k", to(1)), "Non empty binding 'k' key not permitted");
+        let quorum = BoundTo { queue_type: Some("rabbit_quorum_queue"), ..to(1) };
+        assert_eq!(
+            refused(ExchangeKind::LocalRandom, "", quorum),
+            "Queue type rabbit_quorum_queue not valid for this exchange type"
+        );
+        let exchange = BoundTo { queue_type: None, ..to(1) };
+        assert_eq!(refused(ExchangeKind::LocalRandom, "", exchange), "Destination not found");
+        let both = Table::from_pairs(&[
+            ("hash-header", Value::text("h")),
+            ("hash-property", Value::text("message_id")),
+        ]);
+        assert!(Routes::<u32>::declared(ExchangeKind::ConsistentHash, &both).is_err());
+        assert!(Routes::<u32>::declared(ExchangeKind::Direct, &both).is_ok());
+    }
+
+    #[test]
+    fn only_what_keys_decide_may_be_remembered() {
+        let by_key = |kind| Routes::<u32>::new(kind).is_by_key();
+        for kind in [
+            ExchangeKind::Direct,
+            ExchangeKind::Fanout,
+            ExchangeKind::Topic,
+            ExchangeKind::ConsistentHash,
+            ExchangeKind::ModulusHash,
+        ] {
+            assert!(by_key(kind), "{kind}");
+        }
+        for kind in [ExchangeKind::Headers, ExchangeKind::Random, ExchangeKind::LocalRandom] {
+            assert!(!by_key(kind), "{kind}");
+        }
+        let header = Table::from_pairs(&[("hash-header", Value::text("h"))]);
+        assert!(!Routes::<u32>::declared(ExchangeKind::ConsistentHash, &header).unwrap().is_by_key());
     }
 }

@@ -6,6 +6,7 @@ mod client_codec;
 pub mod client_method;
 pub mod content;
 pub mod frame;
+pub mod header_keys;
 pub mod method_id;
 pub mod outbound;
 pub mod properties;

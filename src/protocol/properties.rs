@@ -61,7 +61,8 @@ const ALL: [Property; 14] = [
     CLUSTER_ID,
 ];
 
-/// Bit 0 announces further flags, bit 1 names nothing: both are refused.
+/// Bit 0 announces further flags, bit 1 names nothing: both are refused. The broker itself marks with the latter what
+/// it has admitted: see `header_keys`.
 const UNKNOWN_FLAGS: u16 = 0b11;
 
 /// Checks flags and property list to the last byte.
@@ -95,6 +96,11 @@ impl<'a> Properties<'a> {
     /// The properties in the bytes of a content header from the flags on.
     pub fn new(bytes: &'a [u8]) -> Self {
         Self { bytes }
+    }
+
+    /// Flags and property list as they stand.
+    pub(super) fn bytes(&self) -> &'a [u8] {
+        self.bytes
     }
 
     /// MIME type.
@@ -171,6 +177,15 @@ impl<'a> Properties<'a> {
 
     /// The same properties with other headers; an empty table removes them. All else is copied as it stands.
     pub fn with_headers(&self, headers: &Table) -> Bytes {
+        self.with_headers_if(headers, !headers.is_empty())
+    }
+
+    /// The same with an empty table kept as such.
+    pub(super) fn with_headers_kept(&self, headers: &Table) -> Bytes {
+        self.with_headers_if(headers, true)
+    }
+
+    fn with_headers_if(&self, headers: &Table, kept: bool) -> Bytes {
         let mut before = Reader::new(self.bytes);
         let flags = before.short().unwrap_or_default();
         let list = before.rest();
@@ -185,14 +200,14 @@ impl<'a> Properties<'a> {
         }
         let before = list.get(..list.len() - before.rest().len()).unwrap_or_default();
         let mut out = Vec::with_capacity(self.bytes.len() + headers.as_bytes().len() + 6);
-        if headers.is_empty() {
-            out.put_u16(flags & !HEADERS.flag);
-            out.extend_from_slice(before);
-        } else {
+        if kept {
             out.put_u16(flags | HEADERS.flag);
             out.extend_from_slice(before);
             out.put_u32(headers.as_bytes().len() as u32);
             out.extend_from_slice(headers.as_bytes());
+        } else {
+            out.put_u16(flags & !HEADERS.flag);
+            out.extend_from_slice(before);
         }
         out.extend_from_slice(after.rest());
         out.into()

@@ -145,6 +145,17 @@ impl<'a> Fields<'a> {
         Table::trusted(self.bytes)
     }
 
+    /// A copy without the values of this name.
+    pub fn without(self, name: &str) -> Table {
+        let mut bytes = Vec::with_capacity(self.bytes.len());
+        for (known, value) in self.raw_pairs().filter(|(known, _)| *known != name) {
+            bytes.push(known.len() as u8);
+            bytes.extend_from_slice(known.as_bytes());
+            bytes.extend_from_slice(value);
+        }
+        Table { bytes: bytes.into() }
+    }
+
     /// Name and type letter with value, as bytes.
     fn raw_pairs(self) -> impl Iterator<Item = (&'a str, &'a [u8])> {
         let mut reader = Reader::new(self.bytes);

@@ -85,14 +85,39 @@ impl Vhost {
         cx: &mut Context<'_>,
     ) -> Result<(), ChannelError> {
         let (Some(source), Some(target)) = (source, target) else { return Ok(()) };
-        let mut changes = Vec::new();
-        if asked.add {
-            let bound = self.topology.bind(source, target, &asked.binding_key, &asked.arguments)?;
-            changes.extend(bound.map(|definition| definition.set()));
-        } else {
+        if !asked.add {
+            let mut changes = Vec::new();
             self.topology.unbind(source, target, &asked.binding_key, &asked.arguments, &mut changes);
+            self.define(&changes, cx);
+            return Ok(());
         }
-        self.define(&changes, cx);
+        let bound = self.topology.bind(source, target, &asked.binding_key, &asked.arguments)?;
+        let change = bound.definition.map(|definition| definition.set());
+        self.define(change.as_slice(), cx);
+        if bound.is_new {
+            self.give_history(source, target, cx);
+        }
         Ok(())
+    }
+
+    /// Gives a new destination what its source remembers, the oldest first. Messages that the log has no space for are
+    /// left out: nobody was promised them.
+    fn give_history(&mut self, source: ExchangeSlot, target: Target, cx: &mut Context<'_>) {
+        let history = self.topology.exchanges.get(source).and_then(|record| record.history.as_ref());
+        let Some(history) = history else { return };
+        let messages: Vec<_> = history.messages().cloned().collect();
+        let mut queues = Vec::new();
+        for message in messages {
+            queues.clear();
+            match target {
+                Target::Queue(slot) => queues.push(slot),
+                Target::Exchange(slot) => {
+                    self.topology.route(slot, &message, &mut queues);
+                }
+            }
+            if !queues.is_empty() && self.store(&message, &queues, cx).is_err() {
+                self.totals.refused_count += 1;
+            }
+        }
     }
 }

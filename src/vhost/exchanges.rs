@@ -1,6 +1,7 @@
 //! exchange.declare and exchange.delete.
 
 use super::errors::{self, ExchangeIn};
+use super::topology::ALTERNATE_EXCHANGE;
 use super::{Context, Vhost};
 use crate::exchange::{Exchange, ExchangeKind};
 use crate::protocol::reply::ChannelError;
@@ -19,9 +20,6 @@ pub(super) struct Asked {
     pub(super) internal: bool,
     pub(super) arguments: Table,
 }
-
-/// The one argument that must not change when an exchange is declared again.
-const ALTERNATE_EXCHANGE: &str = "alternate-exchange";
 
 /// Begins the names that only the broker gives.
 pub(super) const RESERVED_PREFIX: &str = "amq.";
@@ -113,7 +111,7 @@ impl Vhost {
         }
         let Asked { durable, auto_delete, internal, arguments, .. } = asked;
         let exchange = Exchange { name: Arc::clone(name), kind, durable, auto_delete, internal, arguments };
-        let slot = self.topology.insert_exchange(exchange);
+        let slot = self.topology.add_exchange(exchange)?;
         if durable && let Some(record) = self.topology.exchanges.get(slot) {
             let change = record.definition().set();
             self.define(&[change], cx);
@@ -141,6 +139,7 @@ fn check_equivalent(
             return Err(inequivalent(field, described, &quoted(&received), &quoted(&current)));
         }
     }
+    // Of the arguments only this one is compared. Source: RabbitMQ `rabbit_exchange:assert_args_equivalence`.
     let received = asked.arguments.get(ALTERNATE_EXCHANGE);
     let current = current.arguments.get(ALTERNATE_EXCHANGE);
     check_same(ALTERNATE_EXCHANGE, received.as_ref(), current.as_ref(), described)

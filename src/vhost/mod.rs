@@ -122,11 +122,12 @@ struct Context<'a> {
 impl Vhost {
     /// A vhost with nothing but the predeclared exchanges.
     pub fn new(config: VhostConfig) -> Self {
+        let names = Names::new(config.names_seed);
         Self {
-            names: Names::new(config.names_seed),
+            topology: Topology::new(names.number()),
+            names,
             config,
             settings: VhostSettings::default(),
-            topology: Topology::new(),
             channels: Channels::default(),
             progress: LogProgress::default(),
             defined: Lsn::NONE,

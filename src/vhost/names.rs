@@ -20,6 +20,12 @@ impl Names {
         Self { seed, count: 0 }
     }
 
+    /// A number that depends on the seed alone and tells nothing of it: the beginning of other chance.
+    pub(super) fn number(&self) -> u64 {
+        let hash = Sha256::new().chain_update(self.seed).finalize();
+        hash.iter().take(8).fold(0, |number, byte| number << 8 | u64::from(*byte))
+    }
+
     /// A name for a queue that was declared without one. Source: RabbitMQ `rabbit_guid:binary(_, "amq.gen")`.
     pub(super) fn queue(&mut self) -> Arc<str> {
         self.name("amq.gen-")

@@ -95,7 +95,7 @@ impl Vhost {
     }
 
     /// Logs a message if it must survive, and puts it into its queues. Answers the position of its record.
-    fn store(
+    pub(super) fn store(
         &mut self,
         message: &Arc<Message>,
         queues: &[QueueSlot],

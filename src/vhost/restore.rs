@@ -78,15 +78,9 @@ impl Vhost {
             .ok_or_else(|| self.problem(&described, format_args!("unknown type '{}'", definition.kind)))?;
         let arguments = self.table(&described, &definition.arguments)?;
         let ExchangeDefinition { name, auto_delete, internal, .. } = definition;
-        self.topology.insert_exchange(Exchange {
-            name: name.into(),
-            kind,
-            durable: true,
-            auto_delete,
-            internal,
-            arguments,
-        });
-        Ok(())
+        let exchange = Exchange { name: name.into(), kind, durable: true, auto_delete, internal, arguments };
+        let added = self.topology.add_exchange(exchange);
+        added.map(drop).map_err(|error| self.problem(&described, error))
     }
 
     fn restore_queue(

@@ -1,9 +1,11 @@
 //! From a message to its queues: the walk over bindings, each exchange entered once, each queue found once, whatever
-//! paths lead there. A channel that publishes to the same place again finds the way in its [`RouteCache`].
-//! Alternate exchanges, CC and BCC will widen the walk here.
+//! paths lead there, for the message's routing key and those that its headers `CC` and `BCC` add. An exchange that has
+//! no destination for a message passes it to its alternate exchange. A channel that publishes to the same place again
+//! finds the way in its [`RouteCache`], as long as keys alone decide it.
+//! Source: RabbitMQ `rabbit_exchange:route`.
 
 use super::topology::{ExchangeSlot, QueueSlot, Target, Topology};
-use crate::exchange::ExchangeKind;
+use crate::exchange::Label;
 use crate::message::Message;
 use crate::protocol::properties::Properties;
 use std::sync::Arc;
@@ -26,8 +28,9 @@ pub(super) enum NoSuchWay {
 
 impl RouteCache {
     /// Fills `queues` with the queues of a message that a client publishes.
-    pub(super) fn find(&mut self, topology: &mut Topology, message: &Message) -> Result<(), NoSuchWay> {
+    pub(super) fn find(&mut self, topology: &mut Topology, message: &Arc<Message>) -> Result<(), NoSuchWay> {
         if self.generation == topology.generation
+            && !message.has_more_keys()
             && is_same(self.routing_key.as_ref(), &message.routing_key)
             && is_same(self.exchange.as_ref(), &message.exchange)
         {
@@ -57,40 +60,63 @@ impl Topology {
     pub(super) fn route(
         &mut self,
         exchange: ExchangeSlot,
-        message: &Message,
+        message: &Arc<Message>,
         found: &mut Vec<QueueSlot>,
     ) -> bool {
-        if message.exchange.is_empty() {
-            found.extend(self.queue_named(&message.routing_key));
-            return true;
-        }
+        let more_keys: Vec<&str> = message.more_keys().collect();
         self.walk += 1;
-        let mut by_key = true;
+        if message.exchange.is_empty() {
+            for key in std::iter::once(&*message.routing_key).chain(more_keys.iter().copied()) {
+                let queue = self.queue_named(key);
+                self.reach(queue, found);
+            }
+            return more_keys.is_empty();
+        }
+        let mut by_key = more_keys.is_empty();
         let mut exchanges = std::mem::take(&mut self.walk_exchanges);
         let mut targets = std::mem::take(&mut self.walk_targets);
         self.enter(exchange, &mut exchanges);
         while let Some(exchange) = exchanges.pop() {
-            let Some(record) = self.exchanges.get(exchange) else { continue };
-            by_key &= record.exchange.kind != ExchangeKind::Headers;
-            let headers = || Properties::new(&message.properties).headers().to_table();
-            record.routes.route(&message.routing_key, headers, &mut |target| targets.push(target));
+            let Some(record) = self.exchanges.get_mut(exchange) else { continue };
+            by_key &= record.routes.is_by_key();
+            if let Some(history) = &mut record.history {
+                by_key = false;
+                history.keep(message);
+            }
+            let label = Label {
+                routing_key: &message.routing_key,
+                more_keys: &more_keys,
+                properties: Properties::new(&message.properties),
+                chance: &self.chance,
+            };
+            record.routes.route(&label, &mut |target| targets.push(target));
+            if targets.is_empty()
+                && let Some(alternate) = record.alternate_exchange.clone()
+                && let Some(alternate) = self.exchange_named(&alternate)
+            {
+                self.enter(alternate, &mut exchanges);
+            }
             for target in targets.drain(..) {
                 match target {
                     Target::Exchange(slot) => self.enter(slot, &mut exchanges),
-                    Target::Queue(slot) => {
-                        if let Some(record) = self.queues.get_mut(slot)
-                            && record.reached_in != self.walk
-                        {
-                            record.reached_in = self.walk;
-                            found.push(slot);
-                        }
-                    }
+                    Target::Queue(slot) => self.reach(Some(slot), found),
                 }
             }
         }
         self.walk_exchanges = exchanges;
         self.walk_targets = targets;
         by_key
+    }
+
+    /// Adds a queue, once in a walk.
+    fn reach(&mut self, slot: Option<QueueSlot>, found: &mut Vec<QueueSlot>) {
+        if let Some(slot) = slot
+            && let Some(record) = self.queues.get_mut(slot)
+            && record.reached_in != self.walk
+        {
+            record.reached_in = self.walk;
+            found.push(slot);
+        }
     }
 
     fn enter(&mut self, slot: ExchangeSlot, exchanges: &mut Vec<ExchangeSlot>) {

@@ -9,7 +9,7 @@ use super::slab::{Slab, slab_key};
 use crate::definitions::{
     BindingDefinition, Definition, DefinitionChange, DestinationKind, ExchangeDefinition, QueueDefinition,
 };
-use crate::exchange::{Exchange, ExchangeKind, PREDECLARED, Routes};
+use crate::exchange::{BoundTo, Chance, Exchange, ExchangeKind, History, PREDECLARED, Routes};
 use crate::protocol::reply::ChannelError;
 use crate::protocol::table::Table;
 use crate::queue::{Queue, QueueArguments, QueueKind, QueueSettings, QueueValues, Serving};
@@ -67,12 +67,25 @@ pub(super) struct QueueRecord {
 pub(super) struct ExchangeRecord {
     pub(super) exchange: Exchange,
     /// Where messages go that no binding takes: what the arguments say, or else a policy.
-    #[expect(dead_code, reason = "read by routing, when it uses them")]
     pub(super) alternate_exchange: Option<Arc<str>>,
     pub(super) routes: Routes<Target>,
+    /// The last messages, if it keeps any.
+    pub(super) history: Option<History>,
     /// The walk that last reached it.
     pub(super) reached_in: u64,
 }
+
+/// What became of a wish to bind.
+#[derive(Debug)]
+pub(super) struct Bound {
+    /// It was not there before.
+    pub(super) is_new: bool,
+    /// What to write, if it is new and durable.
+    pub(super) definition: Option<Definition>,
+}
+
+/// The argument of an exchange that names its alternate.
+pub(super) const ALTERNATE_EXCHANGE: &str = "alternate-exchange";
 
 /// Exchanges, queues, bindings.
 #[derive(Debug)]
@@ -86,6 +99,8 @@ pub(super) struct Topology {
     sources: HashMap<Target, Vec<ExchangeSlot>>,
     pub(super) generation: u64,
     pub(super) walk: u64,
+    /// For exchanges that choose by it.
+    pub(super) chance: Chance,
     pub(super) walk_exchanges: Vec<ExchangeSlot>,
     pub(super) walk_targets: Vec<Target>,
 }
@@ -150,12 +165,12 @@ impl ExchangeRecord {
 
 /// The alternate exchange that the arguments of exchange.declare name.
 pub(super) fn alternate_exchange(arguments: &Table) -> Option<Arc<str>> {
-    Some(arguments.get("alternate-exchange")?.as_str()?.into())
+    Some(arguments.get(ALTERNATE_EXCHANGE)?.as_str()?.into())
 }
 
 impl Topology {
-    /// The predeclared exchanges and nothing else.
-    pub(super) fn new() -> Self {
+    /// The predeclared exchanges and nothing else. `seed` is for exchanges that choose by chance.
+    pub(super) fn new(seed: u64) -> Self {
         let mut topology = Self {
             queues: Slab::default(),
             exchanges: Slab::default(),
@@ -166,18 +181,20 @@ impl Topology {
             sources: HashMap::new(),
             generation: 1,
             walk: 0,
+            chance: Chance::new(seed),
             walk_exchanges: Vec::new(),
             walk_targets: Vec::new(),
         };
         for predeclared in PREDECLARED {
-            topology.insert_exchange(Exchange {
+            let exchange = Exchange {
                 name: predeclared.name.into(),
                 kind: predeclared.kind,
                 durable: true,
                 auto_delete: false,
                 internal: predeclared.internal,
                 arguments: Table::default(),
-            });
+            };
+            topology.insert_exchange(exchange, Routes::new(predeclared.kind), None);
         }
         topology
     }
@@ -215,18 +232,33 @@ impl Topology {
         slot
     }
 
-    pub(super) fn insert_exchange(&mut self, exchange: Exchange) -> ExchangeSlot {
+    /// Adds an exchange as it was declared.
+    ///
+    /// # Errors
+    /// 406 if its arguments mean nothing to its type; nothing is changed then.
+    pub(super) fn add_exchange(&mut self, exchange: Exchange) -> Result<ExchangeSlot, ChannelError> {
+        let routes = Routes::declared(exchange.kind, &exchange.arguments)?;
+        let keeps = exchange.kind == ExchangeKind::RecentHistory;
+        let history = if keeps { Some(History::parse(&exchange.arguments)?) } else { None };
+        Ok(self.insert_exchange(exchange, routes, history))
+    }
+
+    fn insert_exchange(
+        &mut self,
+        exchange: Exchange,
+        routes: Routes<Target>,
+        history: Option<History>,
+    ) -> ExchangeSlot {
         let name = Arc::clone(&exchange.name);
-        let routes = Routes::new(exchange.kind);
         let alternate_exchange = alternate_exchange(&exchange.arguments);
-        let slot =
-            self.exchanges.insert(ExchangeRecord { exchange, alternate_exchange, routes, reached_in: 0 });
+        let record = ExchangeRecord { exchange, alternate_exchange, routes, history, reached_in: 0 };
+        let slot = self.exchanges.insert(record);
         self.exchange_names.insert(name, slot);
         self.generation += 1;
         slot
     }
 
-    /// Adds a binding. Answers the definition to write if it is new and durable.
+    /// Adds a binding.
     ///
     /// # Errors
     /// 406 if key or arguments mean nothing to the exchange.
@@ -236,17 +268,30 @@ impl Topology {
         target: Target,
         binding_key: &Arc<str>,
         arguments: &Table,
-    ) -> Result<Option<Definition>, ChannelError> {
-        let Some(record) = self.exchanges.get_mut(source) else { return Ok(None) };
-        if !record.routes.bind(binding_key, arguments, target)? {
-            return Ok(None);
+    ) -> Result<Bound, ChannelError> {
+        let nothing = Bound { is_new: false, definition: None };
+        let (name, queue_type) = match target {
+            Target::Queue(slot) => {
+                let Some(queue) = self.queues.get(slot) else { return Ok(nothing) };
+                (Arc::clone(&queue.name), Some(queue.settings.kind.module()))
+            }
+            Target::Exchange(slot) => {
+                let Some(exchange) = self.exchanges.get(slot) else { return Ok(nothing) };
+                (Arc::clone(&exchange.exchange.name), None)
+            }
+        };
+        let Some(record) = self.exchanges.get_mut(source) else { return Ok(nothing) };
+        let to = BoundTo { destination: target, name: &name, queue_type };
+        if !record.routes.bind(binding_key, arguments, to)? {
+            return Ok(nothing);
         }
         let sources = self.sources.entry(target).or_default();
         if !sources.contains(&source) {
             sources.push(source);
         }
         self.generation += 1;
-        Ok(self.binding_definition(source, target, binding_key, arguments))
+        let definition = self.binding_definition(source, target, binding_key, arguments);
+        Ok(Bound { is_new: true, definition })
     }
 
     /// Removes a binding, and its source if that was to go with its last one. Adds the definitions to remove.

@@ -12,6 +12,7 @@ mod durability;
 mod memory_log;
 mod model;
 mod publishing;
+mod routing;
 mod script;
 mod simulation;
 mod transactions;

@@ -83,6 +83,19 @@ impl MemoryLog {
         Lsn::new(self.segment, self.offset)
     }
 
+    /// Records, a transaction being one.
+    pub(crate) fn record_count(&self) -> usize {
+        self.entries.len()
+    }
+
+    /// Queues in the last publish.
+    pub(crate) fn slot_count(&self) -> usize {
+        match self.entries.last().and_then(|entry| entry.records.first()) {
+            Some(Record::Publish { slots, .. }) => slots.len(),
+            _ => 0,
+        }
+    }
+
     /// Records that are not durable yet.
     pub(crate) fn pending_count(&self) -> usize {
         self.entries.len() - self.durable_count()

@@ -49,6 +49,8 @@ pub(crate) struct Talk {
     channels: BTreeMap<(u64, u16), Client>,
     /// The direct reply-to that somebody was told last: `REPLY` in what is said next.
     reply_to: String,
+    /// The last message that a get brought.
+    pub(crate) last_message: Option<Arc<Message>>,
     /// What drivers were told: `detached 1`, `damaged q 3..=3 1`, `answer 1 removed 2`.
     driver: VecDeque<String>,
 }
@@ -85,6 +87,7 @@ impl Talk {
             reads: VecDeque::new(),
             attached: BTreeSet::new(),
             channels: BTreeMap::new(),
+            last_message: None,
             driver: VecDeque::new(),
             reply_to: String::new(),
         }
@@ -261,6 +264,9 @@ impl Talk {
                     && let Some(reply_to) = Properties::new(&delivery.message.properties).reply_to()
                 {
                     self.reply_to = reply_to.to_owned();
+                }
+                if let Notice::Reply(Reply::GetOk { message, .. }) = &addressed.notice {
+                    self.last_message = Some(Arc::clone(message));
                 }
                 client.hear(addressed.notice);
             }
@@ -501,14 +507,33 @@ fn pair<'a>((name, value): (&'a str, &'a str)) -> (&'a str, Value<'a>) {
     (name, value)
 }
 
-/// `#5` is the publish seq; `for-reply` asks for direct replies; `h-name=value` a header; a body `x*1000` is a thousand times x.
+/// A header that is an array of texts, as bytes of a table.
+fn array<'a>(name: &str, texts: impl Iterator<Item = &'a str>) -> Vec<u8> {
+    let values: Vec<u8> = texts
+        .flat_map(|text| {
+            [b"S", &u32::try_from(text.len()).unwrap().to_be_bytes()[..], text.as_bytes()].concat()
+        })
+        .collect();
+    let length = u32::try_from(values.len()).unwrap().to_be_bytes();
+    [&[u8::try_from(name.len()).unwrap()], name.as_bytes(), b"A", &length, &values].concat()
+}
+
+/// `#5` is the publish seq; `for-reply` asks for direct replies; `h-name=value` a header, `CC=a,b` and `BCC=a` are further
+/// keys; a body `x*1000` is a thousand times x.
 fn publish(exchange: &str, key: &str, body: &str, words: &[&str]) -> Publish {
     let headers: Vec<_> =
         words.iter().filter_map(|word| word.strip_prefix("h-")?.split_once('=')).map(pair).collect();
-    let headers = Table::from_pairs(&headers);
+    let mut headers = Table::from_pairs(&headers).as_bytes().to_vec();
+    for (name, keys) in words.iter().filter_map(|word| word.split_once('=')) {
+        if matches!(name, "CC" | "BCC") {
+            headers.extend(array(name, keys.split(',')));
+        }
+    }
+    let headers = Table::from_wire(&headers).unwrap();
     let wants_reply = words.contains(&"for-reply");
     let reply_to = wants_reply.then_some(DIRECT_REPLY_TO);
     let properties = PropertyList { headers: Some(headers), reply_to, ..PropertyList::default() }.encode();
+    let properties = Properties::new(&properties).admit().unwrap().unwrap_or(properties);
     let body = match body.split_once('*') {
         Some((text, count)) => text.repeat(count.parse().unwrap()),
         None => body.into(),
