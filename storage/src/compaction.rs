@@ -21,7 +21,7 @@ use crate::record::{Publish, RecordView, Slot, checksum, decode};
 use crate::record_encode::{Stamp, encode_publish};
 use crate::run::{IndexEntry, StoredEntry};
 use crate::segment::{COLD_DIR, SEGMENT_COLD, SegmentHeader, segment_name};
-use crate::segment_index;
+use crate::segment_index::{self, IndexFiles};
 use std::io;
 
 /// Live messages to be copied into one cold segment.
@@ -93,10 +93,15 @@ pub(crate) fn choose(
 }
 
 /// Copies the live messages, syncs the copy and its name.
-pub(crate) fn copy(disk: &dyn Disk, identity: &StoreIdentity, job: &CopyJob) -> Copied {
+pub(crate) fn copy(
+    disk: &dyn Disk,
+    identity: &StoreIdentity,
+    index_files: &IndexFiles,
+    job: &CopyJob,
+) -> Copied {
     let target = job.target;
     let sources = job.sources.iter().map(|source| source.pin.segment).collect();
-    let result = write_cold(disk, identity, job);
+    let result = write_cold(disk, identity, index_files, job);
     if result.is_err() {
         drop(remove_if_there(disk, &segment_name(target)));
         drop(remove_if_there(disk, &segment_index::index_name(target)));
@@ -104,7 +109,12 @@ pub(crate) fn copy(disk: &dyn Disk, identity: &StoreIdentity, job: &CopyJob) -> 
     Copied { target, sources, result }
 }
 
-fn write_cold(disk: &dyn Disk, identity: &StoreIdentity, job: &CopyJob) -> Result<u64, CopyError> {
+fn write_cold(
+    disk: &dyn Disk,
+    identity: &StoreIdentity,
+    index_files: &IndexFiles,
+    job: &CopyJob,
+) -> Result<u64, CopyError> {
     let name = segment_name(job.target);
     remove_if_there(disk, &name)?;
     let file = disk.create(&name, 0, Allocate::Empty)?;
@@ -118,7 +128,7 @@ fn write_cold(disk: &dyn Disk, identity: &StoreIdentity, job: &CopyJob) -> Resul
     let sealed = written?;
     disk.sync_dir(COLD_DIR)?;
     // Derived: made again if it does not survive.
-    segment_index::write(disk, &identity.uuid, &sealed)?;
+    index_files.turn().write(&sealed)?;
     Ok(u64::from(sealed.end))
 }
 

@@ -10,7 +10,7 @@ use crate::ids::{Lsn, SegmentId};
 use crate::index::sled_rows::{Base, RowsError, SledRows};
 use crate::index::{Row, SealedSegment};
 use crate::limits::HELPER_JOBS_MAX;
-use crate::segment_index;
+use crate::segment_index::IndexFiles;
 use std::collections::VecDeque;
 use std::io;
 use std::sync::Arc;
@@ -52,12 +52,18 @@ enum Place {
 struct Worker {
     disk: Arc<dyn Disk>,
     identity: StoreIdentity,
+    index_files: Arc<IndexFiles>,
     rows: Option<SledRows>,
 }
 
 impl Helper {
-    pub(crate) fn new(disk: Arc<dyn Disk>, identity: StoreIdentity, threaded: bool) -> io::Result<Helper> {
-        let mut worker = Worker { disk, identity, rows: None };
+    pub(crate) fn new(
+        disk: Arc<dyn Disk>,
+        identity: StoreIdentity,
+        index_files: Arc<IndexFiles>,
+        threaded: bool,
+    ) -> io::Result<Helper> {
+        let mut worker = Worker { disk, identity, index_files, rows: None };
         if !threaded {
             return Ok(Helper { worker: Place::Here { worker, done: VecDeque::new() }, in_flight: 0 });
         }
@@ -146,7 +152,7 @@ impl Worker {
     fn run(&mut self, job: Job) -> Done {
         let disk = &*self.disk;
         match job {
-            Job::WriteIndex(sealed) => match segment_index::write(disk, &self.identity.uuid, &sealed) {
+            Job::WriteIndex(sealed) => match self.index_files.turn().write(&sealed) {
                 Ok(()) => Done::Indexed(sealed.segment),
                 Err(error) => Done::NotIndexed(sealed, error),
             },
@@ -155,7 +161,7 @@ impl Worker {
                 applied,
                 SledRows::save(&mut self.rows, disk, &self.identity, &rows, base, applied),
             ),
-            Job::Copy(job) => Done::Copied(compaction::copy(disk, &self.identity, &job)),
+            Job::Copy(job) => Done::Copied(compaction::copy(disk, &self.identity, &self.index_files, &job)),
         }
     }
 }

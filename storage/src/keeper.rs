@@ -22,6 +22,7 @@ use crate::index::{Index, SealedSegment};
 use crate::reader::Reader;
 use crate::record::RecordView;
 use crate::segment::{COLD_DIR, WAL_DIR};
+use crate::segment_index::IndexFiles;
 use compacting::Compaction;
 use saving::Schedule;
 use std::collections::VecDeque;
@@ -107,9 +108,10 @@ impl Keeper {
         // Of an earlier run that was killed, a name may be visible and not durable.
         disk.sync_dir(CHECKPOINT_DIR).map_err(OpenError::io("syncing the exports"))?;
         let exports = export::list(&*disk).map_err(OpenError::io("listing the exports"))?;
-        let helper = Helper::new(Arc::clone(&disk), identity, options.threaded);
+        let index_files = IndexFiles::new(Arc::clone(&disk), identity.uuid);
+        let helper = Helper::new(Arc::clone(&disk), identity, Arc::clone(&index_files), options.threaded);
         let helper = helper.map_err(OpenError::io("starting a thread"))?;
-        let reader = Reader::new(Files::new(Arc::clone(&disk)), identity);
+        let reader = Reader::new(Files::new(Arc::clone(&disk)), identity, index_files);
         let newest = exports.first().copied().unwrap_or_default();
         let rows_base = index.saved().map_or(Base::Nothing, Base::At);
         let mut keeper = Keeper {

@@ -10,7 +10,7 @@ use crate::ids::{Lsn, QueueId, SegmentId, Seq};
 use crate::limits::{DIRECTORY_ROWS_MAX, FRAME_PAYLOAD_BYTES_MAX, READ_CHUNK_BYTES_MAX, READ_GAP_BYTES_MAX};
 use crate::record::{PublishView, RECORD_HEADER_BYTES, RecordView, decode};
 use crate::run::{IndexEntry, Run, StoredEntry};
-use crate::segment_index::{self, Directory, IndexFileError, index_name};
+use crate::segment_index::{self, Directory, IndexFileError, IndexFiles, Turn, index_name};
 use crate::segment_scan;
 use bytes::Bytes;
 use std::collections::HashMap;
@@ -28,8 +28,7 @@ struct Shared {
     files: Arc<Files>,
     identity: StoreIdentity,
     directories: Mutex<Directories>,
-    /// Held while an index file is made again, so that it is made once.
-    making: Mutex<()>,
+    index_files: Arc<IndexFiles>,
 }
 
 /// Directories of index files read lately.
@@ -100,8 +99,8 @@ impl Place {
 }
 
 impl Reader {
-    pub(crate) fn new(files: Arc<Files>, identity: StoreIdentity) -> Reader {
-        let shared = Shared { files, identity, directories: Mutex::default(), making: Mutex::default() };
+    pub(crate) fn new(files: Arc<Files>, identity: StoreIdentity, index_files: Arc<IndexFiles>) -> Reader {
+        let shared = Shared { files, identity, directories: Mutex::default(), index_files };
         Reader { shared: Arc::new(shared) }
     }
 
@@ -278,16 +277,16 @@ impl Reader {
             Ok(value) => return Ok(value),
             Err(error) => error,
         };
-        let _one_at_a_time = self.shared.making.lock().unwrap_or_else(PoisonError::into_inner);
+        let turn = self.shared.index_files.turn();
         self.forget_directory(pin.segment);
         if let Ok(value) = attempt() {
             return Ok(value);
         }
-        self.make_index(pin, &failed)?;
+        self.make_index(pin, &failed, &turn)?;
         attempt().map_err(|error| ReadError::Io(format!("index of segment {}: {error}", pin.segment)))
     }
 
-    fn make_index(&self, pin: &Pin, failed: &IndexFileError) -> Result<(), ReadError> {
+    fn make_index(&self, pin: &Pin, failed: &IndexFileError, turn: &Turn<'_>) -> Result<(), ReadError> {
         let disk = &**self.shared.files.disk();
         let identity = &self.shared.identity;
         if pin.end.is_none() {
@@ -296,7 +295,7 @@ impl Reader {
         warn!(segment = %pin.segment, reason = %failed, "index file made again");
         let sealed = segment_scan::entries(disk, pin.file.id, pin.segment, identity, pin.end)
             .map_err(|error| ReadError::Damaged(error.to_string()))?;
-        segment_index::write(disk, &identity.uuid, &sealed)
+        turn.write(&sealed)
             .map_err(|error| ReadError::Io(format!("index of segment {}: {error}", pin.segment)))
     }
 

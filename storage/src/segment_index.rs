@@ -20,8 +20,9 @@ use crate::prepare::remove_if_there;
 use crate::record::checksum;
 use crate::run::{IndexEntry, StoredEntry};
 use crate::segment::{COLD_DIR, WAL_DIR};
+use std::fmt;
 use std::io;
-use std::sync::atomic::{AtomicU64, Ordering};
+use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 
 const MAGIC: &[u8; 8] = b"LMQWIDX1";
 const FORMAT: u32 = 1;
@@ -82,6 +83,37 @@ impl From<io::Error> for IndexFileError {
 
 /// Ends the name of an index file that is being written.
 const TEMPORARY: &str = ".tmp";
+
+/// Makes index files, one at a time: a reader in a hurry and the keeper's helper may both want the same one, and each
+/// goes through a file of the same temporary name.
+pub(crate) struct IndexFiles {
+    disk: Arc<dyn Disk>,
+    store: [u8; 16],
+    turn: Mutex<()>,
+}
+
+/// The right to make index files; nobody else makes one meanwhile.
+pub(crate) struct Turn<'a> {
+    files: &'a IndexFiles,
+    _held: MutexGuard<'a, ()>,
+}
+
+impl IndexFiles {
+    pub(crate) fn new(disk: Arc<dyn Disk>, store: [u8; 16]) -> Arc<Self> {
+        Arc::new(Self { disk, store, turn: Mutex::default() })
+    }
+
+    /// Waits for the right to make index files.
+    pub(crate) fn turn(&self) -> Turn<'_> {
+        Turn { files: self, _held: self.turn.lock().unwrap_or_else(PoisonError::into_inner) }
+    }
+}
+
+impl fmt::Debug for IndexFiles {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_struct("IndexFiles").finish_non_exhaustive()
+    }
+}
 
 /// Whether a file is an index file whose writing was cut short.
 pub(crate) fn is_temporary(name: &str) -> bool {
@@ -152,21 +184,22 @@ fn belong_together(one: &IndexEntry, next: &IndexEntry) -> bool {
     one.queue == next.queue && one.priority == next.priority && near
 }
 
-/// Writes the index file of a full segment, replacing one that is there.
-pub(crate) fn write(disk: &dyn Disk, store: &[u8; 16], sealed: &SealedSegment) -> io::Result<()> {
-    let name = index_name(sealed.segment);
-    // A reader in a hurry may make the file at the same time as the keeper's helper: neither may take the other's away.
-    static WRITERS: AtomicU64 = AtomicU64::new(0);
-    let temporary = format!("{name}.{}{TEMPORARY}", WRITERS.fetch_add(1, Ordering::Relaxed));
-    remove_if_there(disk, &temporary)?;
-    let file = disk.create(&temporary, 0, Allocate::Empty)?;
-    let written = disk.write_at(file, 0, &encode(sealed, store));
-    disk.close(file);
-    if let Err(error) = written {
-        drop(disk.remove(&temporary));
-        return Err(error);
+impl Turn<'_> {
+    /// Writes the index file of a full segment, replacing one that is there.
+    pub(crate) fn write(&self, sealed: &SealedSegment) -> io::Result<()> {
+        let disk = &*self.files.disk;
+        let name = index_name(sealed.segment);
+        let temporary = format!("{name}{TEMPORARY}");
+        remove_if_there(disk, &temporary)?;
+        let file = disk.create(&temporary, 0, Allocate::Empty)?;
+        let written = disk.write_at(file, 0, &encode(sealed, &self.files.store));
+        disk.close(file);
+        if let Err(error) = written {
+            drop(disk.remove(&temporary));
+            return Err(error);
+        }
+        disk.rename(&temporary, &name)
     }
-    disk.rename(&temporary, &name)
 }
 
 /// Reads and checks the directory of an index file.
@@ -326,6 +359,10 @@ mod tests {
         SealedSegment { segment: SegmentId(3), end: 8192, entries }
     }
 
+    fn write(disk: &SimDisk, sealed: &SealedSegment) -> io::Result<()> {
+        IndexFiles::new(Arc::new(disk.clone()), STORE).turn().write(sealed)
+    }
+
     /// Every entry of the file, by reading it.
     fn read_all(disk: &SimDisk) -> Result<Vec<IndexEntry>, IndexFileError> {
         let file = disk.open(&index_name(SegmentId(3)))?;
@@ -354,11 +391,31 @@ mod tests {
             });
             let sealed = sealed(entries.collect());
             let disk = disk();
-            write(&disk, &STORE, &sealed).unwrap();
+            write(&disk, &sealed).unwrap();
             let mut expected = sealed.entries.clone();
             expected.sort_by_key(|entry| (entry.queue, entry.priority, entry.stored.seq));
             prop_assert_eq!(read_all(&disk).unwrap(), expected);
         }
+    }
+
+    /// A reader in a hurry and the keeper's helper.
+    #[test]
+    fn two_who_make_the_same_file_do_not_disturb_each_other() {
+        let disk = disk();
+        let files = IndexFiles::new(Arc::new(disk.clone()), STORE);
+        let sealed = sealed((0..50).map(|seq| entry(1, 0, seq, seq as u32 * 8, 0)).collect());
+        std::thread::scope(|scope| {
+            for _ in 0..2 {
+                scope.spawn(|| {
+                    for _ in 0..500 {
+                        files.turn().write(&sealed).unwrap();
+                    }
+                });
+            }
+        });
+        assert_eq!(read_all(&disk).unwrap(), sealed.entries);
+        let names: Vec<String> = disk.list(WAL_DIR).unwrap().into_iter().map(|(name, _)| name).collect();
+        assert_eq!(names, ["0000000000000003.idx"]);
     }
 
     #[test]
@@ -367,8 +424,8 @@ mod tests {
             .map(|seq| entry(1 + (seq % 2) as u32, (seq % 3) as u8, seq, seq as u32 * 8, 0))
             .collect();
         let disk = disk();
-        write(&disk, &STORE, &sealed(entries.clone())).unwrap();
-        write(&disk, &STORE, &sealed(entries)).unwrap();
+        write(&disk, &sealed(entries.clone())).unwrap();
+        write(&disk, &sealed(entries)).unwrap();
         let file = disk.open(&index_name(SegmentId(3))).unwrap();
         let directory = read_directory(&disk, file, SegmentId(3), &STORE).unwrap();
         assert_eq!(directory.end, 8192);
