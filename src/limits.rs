@@ -78,3 +78,7 @@ pub const MEMORY_CLEAR_PERCENT: u64 = 45;
 pub const DELIVERIES_PER_TURN: usize = 128;
 /// Messages an exchange of type `x-recent-history` keeps, bytes; above: the oldest give way, and a larger one is not kept.
 pub const RECENT_HISTORY_BYTES_MAX: usize = 16 * 1024 * 1024;
+/// Times a read from the log is tried when the disk fails; then its messages are set aside until the next start.
+pub const READ_ATTEMPTS_MAX: u32 = 6;
+/// Pause before such a read is tried again, ms.
+pub const READ_RETRY_MS: u64 = 1_000;

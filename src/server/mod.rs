@@ -21,6 +21,7 @@ mod nursery;
 mod operator;
 mod outbox;
 mod read_buffer;
+mod reads;
 mod restore;
 mod run;
 mod vhost_task;

@@ -5,14 +5,14 @@
 //! back. It never waits for a connection.
 
 use super::mail::{ConnectionInbox, ConnectionMail, VhostInbox, VhostMail};
+use super::reads;
 use super::wal_log::WalLog;
 use crate::clock::Clock;
-use crate::message::Message;
 use crate::vhost::command::{Addressed, ConnectionId};
 use crate::vhost::input::{AdminId, AdminReply, Effect, Effects, Input, LogProgress};
 use crate::vhost::{Now, Vhost};
 use foldhash::HashMap;
-use ledgermq_storage::{Progress, Reader, StoredMessage, Wal, Wanted};
+use ledgermq_storage::{Progress, Reader, Wal};
 use std::collections::HashMap as StdHashMap;
 use std::future::{Future, poll_fn};
 use std::pin::pin;
@@ -20,7 +20,6 @@ use std::sync::Arc;
 use std::task::Poll;
 use std::time::Duration;
 use tokio::sync::{mpsc, oneshot, watch};
-use tokio::task::spawn_blocking;
 use tokio::time::sleep;
 use tracing::error;
 
@@ -218,29 +217,15 @@ impl VhostTask {
         match effect {
             Effect::ReadBodies { queue, wanted } => {
                 let (reader, inbox) = (self.parts.reader.clone(), self.inbox.clone());
-                spawn_blocking(move || {
-                    let asked: Vec<_> = wanted
-                        .iter()
-                        .map(|(seq, lsn, record_bytes)| Wanted {
-                            lsn: *lsn,
-                            record_bytes: *record_bytes,
-                            queue,
-                            seq: *seq,
-                        })
-                        .collect();
-                    let found = reader.messages(&asked).into_iter();
-                    let bodies = asked
-                        .iter()
-                        .map(|wanted| wanted.seq)
-                        .zip(found.map(|found| found.map(message).map_err(|error| error.to_string())))
-                        .collect();
+                tokio::spawn(async move {
+                    let bodies = reads::bodies(reader, queue, wanted).await;
                     inbox.send(VhostMail::Read(Input::Bodies { queue, bodies }));
                 });
             }
             Effect::ReadEntries { queue, run } => {
                 let (reader, inbox) = (self.parts.reader.clone(), self.inbox.clone());
-                spawn_blocking(move || {
-                    let entries = reader.entries(queue, &run).map_err(|error| error.to_string());
+                tokio::spawn(async move {
+                    let entries = reads::entries(reader, queue, run).await;
                     inbox.send(VhostMail::Read(Input::Entries { queue, run, entries }));
                 });
             }
@@ -259,11 +244,6 @@ impl VhostTask {
             }
         }
     }
-}
-
-fn message(stored: StoredMessage) -> Arc<Message> {
-    let StoredMessage { exchange, routing_key, properties, body, persistent, dead_lettered } = stored;
-    Arc::new(Message { exchange, routing_key, properties, body, persistent, dead_lettered })
 }
 
 fn log_progress(progress: Progress) -> LogProgress {
