@@ -200,7 +200,7 @@ impl Ready {
             let length = chunk.len();
             if let Chunk::Resident(resident) = chunk
                 && before >= window_count
-                && resident.segment.is_some_and(|segment| segment < sealed_below)
+                && resident.segment.is_some_and(|segment| segment.is_cold() || segment < sealed_below)
                 && let Some(paged) = resident.summary()
             {
                 let with_body =
