@@ -3,11 +3,13 @@
 //! The index is taken from the exports alone, since the database cannot be opened without writing; the log behind an
 //! export is kept for that.
 
+mod derived;
+
 use crate::disk::Disk;
 use crate::error::{Damage, OpenError};
 use crate::identity::StoreIdentity;
 use crate::ids::{GroupId, Lsn, QueueId, SegmentId, Seq};
-use crate::index::{Index, SegmentState};
+use crate::index::{Index, QueueState, SegmentState};
 use crate::record::{DefinitionKey, RecordHeader, RecordView};
 use crate::recovery::{self, Replay};
 use crate::segment::segment_name;
@@ -35,6 +37,9 @@ pub struct Inspection {
     pub definitions: Vec<(GroupId, DefinitionKey, Vec<u8>)>,
     /// The first damage found. What stands above is then what could still be read.
     pub damage: Option<Damage>,
+    /// Where exports and index files say something else than the log: a sentence each. They are made again from it.
+    /// Compared only when the log is undamaged.
+    pub differences: Vec<String>,
 }
 
 /// A segment as it was read.
@@ -105,6 +110,9 @@ pub fn inspect(disk: &dyn Disk) -> Result<Inspection, OpenError> {
             describe(&index, &mut found);
             let walk = |(segment, state)| walk(disk, &identity, segment, state, &mut found);
             index.segments().try_for_each(walk)?;
+            if found.damage.is_none() {
+                derived::compare(disk, &identity, &index, &mut found)?;
+            }
         }
         Err(OpenError::Corrupt(damage)) => found.damage = Some(damage),
         Err(error) => return Err(error),
@@ -155,18 +163,22 @@ fn replay(
 }
 
 fn describe(index: &Index, found: &mut Inspection) {
-    found.queues = index
-        .queues()
-        .map(|(queue, state)| QueueInspection {
-            queue,
-            group: state.group(),
-            live: state.live(),
-            next_seq: state.next_seq(),
-        })
-        .collect();
-    found.queues.sort_unstable_by_key(|queue| queue.queue);
+    found.queues = queues(index);
     found.definitions =
         index.definitions().map(|(group, key, value)| (group, key.clone(), value.to_vec())).collect();
+}
+
+/// The queues of an index, by id.
+fn queues(index: &Index) -> Vec<QueueInspection> {
+    let inspect = |(queue, state): (QueueId, &QueueState)| QueueInspection {
+        queue,
+        group: state.group(),
+        live: state.live(),
+        next_seq: state.next_seq(),
+    };
+    let mut queues: Vec<_> = index.queues().map(inspect).collect();
+    queues.sort_unstable_by_key(|queue| queue.queue);
+    queues
 }
 
 /// Reads a segment from end to end.
@@ -243,8 +255,10 @@ impl RecordCounts {
 mod tests {
     use super::*;
     use crate::disk::RealDisk;
+    use crate::index::SealedSegment;
     use crate::options::Options;
     use crate::record::{Publish, Settle, SettleReason, Slot};
+    use crate::segment_index::index_name;
     use crate::store::Store;
     use std::path::Path;
     use std::sync::Arc;
@@ -318,6 +332,35 @@ mod tests {
         std::fs::write(dir.path().join(&name), bytes).unwrap();
         let found = inspect(&RealDisk::open_read_only(dir.path()).unwrap()).unwrap();
         assert_eq!(found.damage.unwrap().segment, SegmentId(1));
+    }
+
+    /// The store with what `change` makes of one of its files.
+    fn differences(name: &str, change: impl FnOnce(&mut Vec<u8>)) -> Vec<String> {
+        let dir = tempfile::tempdir().unwrap();
+        make(dir.path());
+        let path = dir.path().join(name);
+        let mut bytes = std::fs::read(&path).unwrap();
+        change(&mut bytes);
+        std::fs::write(&path, bytes).unwrap();
+        let found = inspect(&RealDisk::open_read_only(dir.path()).unwrap()).unwrap();
+        assert_eq!(found.damage, None);
+        found.differences
+    }
+
+    #[test]
+    fn what_is_derived_is_compared_with_the_log() {
+        let name = index_name(SegmentId(1));
+        assert_eq!(differences(&name, |_| {}), [""; 0]);
+        let cut = differences(&name, |bytes| bytes.truncate(70));
+        assert_eq!(cut, ["index file of segment 1: its header does not fit"]);
+        // Whole in itself, yet not what the segment says.
+        let mut other = SealedSegment { segment: SegmentId(1), end: 0, entries: Vec::new() };
+        let lies = differences(&name, |bytes| {
+            other.end = u32::from_le_bytes(bytes[40..44].try_into().unwrap());
+            let store: [u8; 16] = bytes[16..32].try_into().unwrap();
+            *bytes = crate::segment_index::encode(&other, &store);
+        });
+        assert_eq!(lies, ["index file of segment 1: it lists other messages than the segment holds"]);
     }
 
     #[test]

@@ -1,6 +1,7 @@
 //! Kills the broker under load, again and again, and checks after each restart that it kept its word: every confirmed
 //! message is there, in order, unchanged; no message whose ack was kept came back; nothing was invented; transactions
-//! happened wholly or not at all. Each round kills it twice: under load, and while it recovers.
+//! happened wholly or not at all; and that `wal verify` finds the store whole as each kill under load left it. Each round
+//! kills twice: under load, and while the broker recovers.
 //!
 //! `scripts/crash-loop [--rounds N] [--seed S] [--broker PROGRAM]`. The seed fixes when the broker is killed and which
 //! rounds empty the queues; what was under way in that moment is up to the machine.
@@ -12,6 +13,7 @@ mod model;
 
 use std::error::Error;
 use std::path::Path;
+use std::process::Command;
 use std::sync::{Arc, Mutex};
 use std::time::{Duration, SystemTime, UNIX_EPOCH};
 
@@ -48,6 +50,7 @@ async fn main() -> Result<()> {
     let mut broker = Broker::start(&program, data_dir.path(), free_port())?;
     for round in 1..=rounds {
         load_and_kill(&mut broker, round * ROUND_NUMBERS, &model, &mut random).await?;
+        lock(&model).violations.extend(verify(&program, data_dir.path())?);
         broker = restart_twice(&broker, &program, data_dir.path(), &mut random).await?;
         check(&broker, &model, &mut random).await?;
         let violations = std::mem::take(&mut lock(&model).violations);
@@ -76,6 +79,16 @@ async fn load_and_kill(broker: &mut Broker, first: u64, model: &Shared, random: 
     broker.kill()?;
     running.await?;
     Ok(())
+}
+
+/// What `wal verify` has against the store as the kill left it.
+fn verify(program: &Program, data_dir: &Path) -> Result<Option<String>> {
+    let Program::LedgerMq(path) = program else { return Ok(None) };
+    let verify = Command::new(path).args(["wal", "verify", "--format", "json"]).arg(data_dir).output()?;
+    let said = String::from_utf8_lossy(&verify.stdout);
+    let verdict: serde_json::Value = serde_json::from_str(&said)?;
+    let is_whole = verdict["whole"] == true && verdict["differences"].as_array().is_some_and(Vec::is_empty);
+    Ok((!is_whole).then(|| format!("wal verify: {said}")))
 }
 
 /// Starts it, kills it while it recovers or just after, and starts it again.

@@ -7,8 +7,16 @@ use serde_json::{Value, json};
 use std::collections::HashMap;
 use std::fmt::Write;
 
-/// One line: whole, or the first damage.
+/// Whole, or the first damage; then a line for each derived file that says something else than the log.
 pub(super) fn verdict(found: &Inspection) -> String {
+    let mut verdict = whole_or_damage(found);
+    found.differences.iter().for_each(|difference| {
+        let _ = writeln!(verdict, "to be made again: {difference}");
+    });
+    verdict
+}
+
+fn whole_or_damage(found: &Inspection) -> String {
     match &found.damage {
         None => format!(
             "whole: {} segments, {} frames, {} records, {} messages in {} queues; the log ends at {}\n",
@@ -25,7 +33,10 @@ pub(super) fn verdict(found: &Inspection) -> String {
 
 /// The verdict as JSON.
 pub(super) fn verdict_json(found: &Inspection) -> String {
-    format!("{}\n", json!({ "whole": found.damage.is_none(), "damage": damage(found) }))
+    format!(
+        "{}\n",
+        json!({ "whole": found.damage.is_none(), "damage": damage(found), "differences": found.differences })
+    )
 }
 
 /// Everything, for a person.
@@ -49,6 +60,9 @@ pub(super) fn page(found: &Inspection) -> String {
         None => writeln!(page, "first damage   none"),
         Some(damage) => writeln!(page, "first damage   {damage}"),
     };
+    for difference in &found.differences {
+        let _ = writeln!(page, "made again     {difference}");
+    }
     let _ = writeln!(
         page,
         "\n{:<12} {:>12} {:>9} {:>10} {:>10} {:>10} {:>10} {:>10}",
@@ -114,6 +128,7 @@ pub(super) fn page_json(found: &Inspection) -> String {
         "applied": position(found.applied),
         "replayed_records": found.replayed_record_count,
         "damage": damage(found),
+        "differences": found.differences,
         "segments": segments,
         "queues": queues,
         "definitions": definitions,
@@ -288,12 +303,12 @@ mod tests {
             verdict(&found),
             "whole: 1 segments, 1 frames, 5 records, 6 messages in 2 queues; the log ends at segment 2 offset 8192\n"
         );
-        assert_eq!(verdict_json(&found), "{\"whole\":true,\"damage\":null}\n");
+        assert_eq!(verdict_json(&found), "{\"whole\":true,\"damage\":null,\"differences\":[]}\n");
         found.damage = Some(Damage { segment: SegmentId(2), offset: 4096, reason: "rot".into() });
         assert_eq!(verdict(&found), "damaged: segment 2, offset 4096: rot\n");
         assert_eq!(
             verdict_json(&found),
-            "{\"whole\":false,\"damage\":{\"segment\":2,\"offset\":4096,\"reason\":\"rot\"}}\n"
+            "{\"whole\":false,\"damage\":{\"segment\":2,\"offset\":4096,\"reason\":\"rot\"},\"differences\":[]}\n"
         );
     }
 }
