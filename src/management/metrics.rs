@@ -4,6 +4,7 @@ use crate::server::{Broker, BrokerMetrics};
 use axum::extract::State;
 use axum::http::header;
 use axum::response::IntoResponse;
+use ledgermq_storage::{SYNC_CLASSES_US, SyncTimes};
 use std::fmt::{Display, Write};
 use std::sync::Arc;
 
@@ -49,6 +50,7 @@ fn page(metrics: &BrokerMetrics) -> String {
         page.gauge("ledgermq_wal_segments", "Files of the log", store.segment_count);
         page.gauge("ledgermq_wal_segment_bytes", "Bytes of the files of the log", store.segment_bytes);
         page.gauge("rabbitmq_disk_space_available_bytes", "Free disk space", store.free_bytes);
+        page.sync_times(&store.sync_times);
     }
     page.text
 }
@@ -65,6 +67,21 @@ impl Page {
 
     fn counter(&mut self, name: &str, help: &str, value: impl Display) {
         self.line(name, help, "counter", value);
+    }
+
+    /// A histogram: each class counts also what the shorter ones do.
+    fn sync_times(&mut self, times: &SyncTimes) {
+        let name = "ledgermq_disk_sync_seconds";
+        let _ = writeln!(self.text, "# HELP {name} Time of fdatasync\n# TYPE {name} histogram");
+        let mut count = 0;
+        let ends = SYNC_CLASSES_US.map(|end_us| (end_us as f64 / 1e6).to_string());
+        let ends = ends.iter().map(String::as_str).chain(["+Inf"]);
+        for (end, in_class) in ends.zip(times.counts) {
+            count += in_class;
+            let _ = writeln!(self.text, "{name}_bucket{{le=\"{end}\"}} {count}");
+        }
+        let seconds = times.total_ns as f64 / 1e9;
+        let _ = writeln!(self.text, "{name}_sum {seconds}\n{name}_count {count}");
     }
 
     fn line(&mut self, name: &str, help: &str, kind: &str, value: impl Display) {
@@ -84,5 +101,22 @@ mod tests {
         assert!(text.contains("\nledgermq_alarm_disk 1\n"));
         assert!(text.contains("\nledgermq_alarm_memory 0\n"));
         assert!(!text.contains("wal_durable"), "what is not known is not said");
+    }
+
+    #[test]
+    fn syncs_are_a_histogram() {
+        let mut times = SyncTimes { total_ns: 1_500_000_000, ..SyncTimes::default() };
+        (times.counts[0], times.counts[3], times.counts[13]) = (2, 3, 1);
+        let mut page = Page::default();
+        page.sync_times(&times);
+        for line in [
+            "ledgermq_disk_sync_seconds_bucket{le=\"0.0001\"} 2\n",
+            "ledgermq_disk_sync_seconds_bucket{le=\"0.001\"} 5\n",
+            "ledgermq_disk_sync_seconds_bucket{le=\"1\"} 5\n",
+            "ledgermq_disk_sync_seconds_bucket{le=\"+Inf\"} 6\n",
+            "ledgermq_disk_sync_seconds_sum 1.5\nledgermq_disk_sync_seconds_count 6\n",
+        ] {
+            assert!(page.text.contains(line), "{line}in:\n{}", page.text);
+        }
     }
 }

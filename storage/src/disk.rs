@@ -4,6 +4,7 @@
 //! Names are paths relative to the data directory, made by this crate only (`wal/0000000000000001.seg`); the empty name
 //! is the data directory itself.
 
+use crate::sync_times::{SyncClock, SyncTimes};
 use std::collections::HashMap;
 use std::fs::{self, File, OpenOptions};
 use std::io;
@@ -11,6 +12,7 @@ use std::os::unix::fs::{DirBuilderExt, FileExt, MetadataExt, OpenOptionsExt};
 use std::path::{Path, PathBuf};
 use std::sync::atomic::{AtomicU64, Ordering};
 use std::sync::{Arc, PoisonError, RwLock};
+use std::time::Instant;
 
 /// An open file of a [`Disk`].
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
@@ -41,6 +43,10 @@ pub trait Disk: Send + Sync + 'static {
     fn read_at(&self, file: FileId, offset: u64, bytes: &mut [u8]) -> io::Result<usize>;
     /// fdatasync. After an error nothing is known of what was written since the last success.
     fn sync(&self, file: FileId) -> io::Result<()>;
+    /// How long [`Disk::sync`] took since this value was made; a simulated disk takes no time.
+    fn sync_times(&self) -> SyncTimes {
+        SyncTimes::default()
+    }
     /// fsync of a directory: makes create, rename and unlink in it durable.
     fn sync_dir(&self, dir: &str) -> io::Result<()>;
     /// Creates a directory (parents exist); no error if it is there.
@@ -58,6 +64,11 @@ pub trait Disk: Send + Sync + 'static {
     fn list(&self, dir: &str) -> io::Result<Vec<(String, u64)>>;
     /// Bytes free for this user.
     fn free_bytes(&self) -> io::Result<u64>;
+    /// Whether the file has no other name. One that has, a hard link made as a backup, must not be written over.
+    fn is_only_name(&self, name: &str) -> io::Result<bool> {
+        let _ = name;
+        Ok(true)
+    }
     /// The path of `name` where the files are those of a real file system that may be written to; the index database
     /// exists only there.
     fn local_path(&self, name: &str) -> Option<PathBuf> {
@@ -73,6 +84,7 @@ pub struct RealDisk {
     access: Access,
     files: RwLock<HashMap<u64, Arc<File>>>,
     next_file: AtomicU64,
+    sync_clock: SyncClock,
 }
 
 /// Whether files are opened for writing.
@@ -110,7 +122,13 @@ impl RealDisk {
     }
 
     fn with_access(root: &Path, access: Access) -> RealDisk {
-        RealDisk { root: root.to_owned(), access, files: RwLock::default(), next_file: AtomicU64::new(1) }
+        RealDisk {
+            root: root.to_owned(),
+            access,
+            files: RwLock::default(),
+            next_file: AtomicU64::new(1),
+            sync_clock: SyncClock::default(),
+        }
     }
 
     /// The data directory, for what needs a path of its own (the index database, the lock file).
@@ -197,7 +215,15 @@ impl Disk for RealDisk {
     }
 
     fn sync(&self, file: FileId) -> io::Result<()> {
-        self.file(file)?.sync_data()
+        let file = self.file(file)?;
+        let began = Instant::now();
+        file.sync_data()?;
+        self.sync_clock.count(began.elapsed());
+        Ok(())
+    }
+
+    fn sync_times(&self) -> SyncTimes {
+        self.sync_clock.times()
     }
 
     fn sync_dir(&self, dir: &str) -> io::Result<()> {
@@ -244,6 +270,10 @@ impl Disk for RealDisk {
     fn free_bytes(&self) -> io::Result<u64> {
         let space = rustix::fs::statvfs(&self.root)?;
         Ok(space.f_bavail.saturating_mul(space.f_frsize))
+    }
+
+    fn is_only_name(&self, name: &str) -> io::Result<bool> {
+        Ok(fs::metadata(self.path(name))?.nlink() == 1)
     }
 
     fn local_path(&self, name: &str) -> Option<PathBuf> {

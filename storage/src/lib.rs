@@ -36,6 +36,7 @@ mod settled;
 mod sim_disk;
 mod staging;
 mod store;
+mod sync_times;
 mod threads;
 mod wal;
 
@@ -62,4 +63,5 @@ pub use settled::SettledSet;
 pub use sim_disk::{SimDisk, SyncFailure};
 pub use staging::Stored;
 pub use store::{Recovered, RecoveredQueue, RecoveryStatistics, Store, StoreStatus};
+pub use sync_times::{SYNC_CLASSES_US, SyncTimes};
 pub use wal::{Alarm, Progress, Wal, Watcher};

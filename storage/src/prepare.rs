@@ -128,7 +128,7 @@ impl Preparer {
     /// Takes a segment that holds nothing alive and that nobody reads any more: its file is used again or removed. The
     /// checkpoint that lets it go is durable.
     pub(crate) fn retire(&self, segment: SegmentId) {
-        let reusable = !segment.is_cold() && self.has_full_size(segment);
+        let reusable = !segment.is_cold() && self.may_be_written_over(segment);
         let mut state = self.state();
         if reusable && state.recycled.len() < RECYCLED_SEGMENTS_MAX {
             state.recycled.push_back(segment);
@@ -140,11 +140,14 @@ impl Preparer {
         self.changed.notify_one();
     }
 
-    fn has_full_size(&self, segment: SegmentId) -> bool {
-        let Ok(file) = self.disk.open(&segment_name(segment)) else { return false };
+    /// Whether its file has the full size, and is not somebody's backup by a hard link.
+    fn may_be_written_over(&self, segment: SegmentId) -> bool {
+        let name = segment_name(segment);
+        let Ok(file) = self.disk.open(&name) else { return false };
         let len = self.disk.len(file);
         self.disk.close(file);
         len.is_ok_and(|len| len == u64::from(self.segment_bytes))
+            && self.disk.is_only_name(&name).unwrap_or(false)
     }
 
     /// Does one piece of work, if there is one. `Ok(false)`: nothing to do for now.

@@ -28,6 +28,7 @@ use crate::run::Run;
 use crate::segment::{COLD_DIR, WAL_DIR, parse_segment_name};
 use crate::settled::SettledSet;
 use crate::staging::{Staging, StagingSettings};
+use crate::sync_times::SyncTimes;
 use crate::threads::{Threads, forward};
 use crate::wal::{Progress, Shared, Waits, Wal, Watcher};
 use std::fmt;
@@ -115,6 +116,8 @@ pub struct StoreStatus {
     pub segment_bytes: u64,
     /// Bytes free for the broker's user.
     pub free_bytes: u64,
+    /// How long the disk took to sync.
+    pub sync_times: SyncTimes,
 }
 
 impl Store {
@@ -207,6 +210,7 @@ impl Store {
             progress: self.shared.progress(),
             staged_bytes: self.shared.lock().staging.bytes() as u64,
             free_bytes: self.disk.free_bytes()?,
+            sync_times: self.disk.sync_times(),
             ..StoreStatus::default()
         };
         for dir in [WAL_DIR, COLD_DIR] {

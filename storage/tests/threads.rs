@@ -163,3 +163,30 @@ fn what_stands_still_has_room_again_once_it_is_indexed() {
     watch.until(|_| asked.has_room());
     store.shutdown().unwrap();
 }
+
+/// A backup by hard links (`cp -al`) stays what it was when its segments are free to be used again.
+#[test]
+fn a_segment_with_a_second_name_is_never_written_over() {
+    let dir = tempfile::tempdir().unwrap();
+    let data = dir.path().join("data");
+    let backup = dir.path().join("backup");
+    let mut before = Vec::new();
+    let body = vec![1; 100_000];
+    for start in 0..4 {
+        let (store, _, _lock) = open(&data);
+        let watch = Watch::on(&store);
+        let seqs = start * 30..(start + 1) * 30;
+        let last = seqs.clone().map(|seq| publish(&store.wal(), 1, seq, &body)).max().unwrap();
+        watch.until(|progress| progress.durable > last);
+        if start == 0 {
+            std::fs::hard_link(data.join("wal/0000000000000001.seg"), &backup).unwrap();
+            before = std::fs::read(&backup).unwrap();
+        }
+        for seq in seqs {
+            store.wal().settle(GROUP, Settle { queue: QueueId(1), seq: Seq(seq), reason: SettleReason::Ack });
+        }
+        store.shutdown().unwrap();
+    }
+    assert!(!data.join("wal/0000000000000001.seg").exists(), "the segment was freed");
+    assert!(std::fs::read(&backup).unwrap() == before, "the backup is as it was made");
+}
