@@ -119,7 +119,7 @@ pub static KEYS: [Key; 21] = [
     },
     Key {
         name: "disk_low_bytes",
-        allowed: "0 or more",
+        allowed: "bytes, 0 or more, with or without a unit: 500MB, 5GiB",
         help: "Free disk space below which publishers are blocked",
         set: |config, text| bytes(text, 0..=u64::MAX).map(|size| config.disk_low_bytes = size),
         show: |config| show_bytes(config.disk_low_bytes),

@@ -57,7 +57,7 @@ struct Doors {
     control: UnixListener,
 }
 
-async fn serve(config: Config, http: HttpServer) -> Result<(), ServeError> {
+async fn serve(mut config: Config, http: HttpServer) -> Result<(), ServeError> {
     let clock = Clock::start();
     data_dir::prepare(&config.data_dir)?;
     let lock = DirLock::acquire(&config.data_dir)?;
@@ -66,6 +66,11 @@ async fn serve(config: Config, http: HttpServer) -> Result<(), ServeError> {
         http: config.http_listen.map(listener::bind).transpose()?,
         control: control_socket::bind(&config.data_dir)?,
     };
+    // Port 0 means any: what is shown is the one it became.
+    config.listen = doors.amqp.local_addr().map_err(ServeError::io("asking for the port"))?;
+    if let Some(http) = &doors.http {
+        config.http_listen = Some(http.local_addr().map_err(ServeError::io("asking for the port"))?);
+    }
     let mut signals = Signals::new()?;
     let opening = open(&config, clock);
     let opened = tokio::select! {

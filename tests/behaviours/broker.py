@@ -54,7 +54,9 @@ class Broker:
 class OwnBroker(Broker):
     """One that we start, kill and start again."""
 
-    def __init__(self, *flags):
+    def __init__(self, *flags, under=()):
+        """`under` is a command that runs the broker's, such as a tracer."""
+        self.under = under
         self._directory = tempfile.TemporaryDirectory(prefix="behaviours-")
         self.data_dir = Path(self._directory.name)
         self.is_rabbitmq = BINARY.name == "rabbitmq-server"
@@ -75,7 +77,7 @@ class OwnBroker(Broker):
         """Returns once it accepts clients."""
         # A session of its own: RabbitMQ is several processes, which are killed as one.
         self.process = subprocess.Popen(
-            self._command, env=self._environment, stdin=subprocess.DEVNULL, stdout=subprocess.PIPE,
+            [*self.under, *self._command], env=self._environment, stdin=subprocess.DEVNULL, stdout=subprocess.PIPE,
             stderr=subprocess.STDOUT, text=True, start_new_session=True,
         )
         said = []
