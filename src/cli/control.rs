@@ -67,8 +67,15 @@ pub enum ControlRequest {
         /// Name.
         vhost: String,
     },
-    /// Lists vhosts: rows `name`, `tracing`, …
+    /// Lists vhosts: see [`super::rows::vhost_row`].
     ListVhosts,
+    /// Turns the firehose of a vhost on or off.
+    Trace {
+        /// Vhost.
+        vhost: String,
+        /// On, else off.
+        on: bool,
+    },
     /// Sets what a user may do in a vhost.
     SetPermissions {
         /// Vhost.

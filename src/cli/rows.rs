@@ -3,7 +3,9 @@
 
 use super::control::Row;
 use crate::connection::ConnectionReport;
-use crate::vhost::report::{BindingReport, ChannelReport, ConsumerReport, ExchangeReport, QueueReport};
+use crate::vhost::report::{
+    BindingReport, ChannelReport, ConsumerReport, ExchangeReport, QueueReport, VhostReport,
+};
 use serde::{Deserialize, Serialize};
 use serde_json::{Value, json};
 
@@ -96,10 +98,12 @@ pub const CONNECTION_COLUMNS: &[&str] = &[
 pub const VHOST_COLUMNS: &[&str] = &["name", "tracing", "messages", "connections"];
 
 /// A vhost's row.
-pub fn vhost_row(vhost: &str, message_count: u64, connection_count: u64) -> Row {
+pub fn vhost_row(report: &VhostReport, connection_count: u64) -> Row {
+    let queues = report.queues.iter();
+    let message_count: u64 = queues.map(|queue| queue.messages_ready + queue.messages_unacknowledged).sum();
     row([
-        ("name", json!(vhost)),
-        ("tracing", json!(false)),
+        ("name", json!(report.name)),
+        ("tracing", json!(report.tracing)),
         ("messages", json!(message_count)),
         ("connections", json!(connection_count)),
     ])
@@ -298,7 +302,7 @@ mod tests {
 
     #[test]
     fn rows_have_the_columns_that_may_be_asked_for() {
-        check(&vhost_row("/", 0, 0), VHOST_COLUMNS);
+        check(&vhost_row(&VhostReport::default(), 0), VHOST_COLUMNS);
         check(&queue_row("/", &QueueReport::default(), None), QUEUE_COLUMNS);
         check(&exchange_row("/", &ExchangeReport::default()), EXCHANGE_COLUMNS);
         check(&binding_row("/", &BindingReport::default()), BINDING_COLUMNS);

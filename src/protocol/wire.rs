@@ -123,7 +123,7 @@ impl<'a> Reader<'a> {
 }
 
 /// Cuts a text to what fits a short string, on a character boundary.
-pub(super) fn cut_to_short_string(text: &str) -> &str {
+pub fn cut_to_short_string(text: &str) -> &str {
     let mut end = text.len().min(SHORT_STRING_BYTES_MAX);
     while !text.is_char_boundary(end) {
         end -= 1;

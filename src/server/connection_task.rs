@@ -9,10 +9,12 @@ use super::broker::Broker;
 use super::mail::{ConnectionInbox, ConnectionMail, VhostInbox, VhostMail};
 use super::outbox::Outbox;
 use super::read_buffer::{Brought, ReadBuffer};
+use crate::cli::rows;
 use crate::connection::{Connection, ConnectionEffects, Peer, Request};
 use crate::limits::UNWRITTEN_BYTES_MAX;
 use crate::protocol::outbound::Outbound;
 use crate::vhost::command::Envelope;
+use crate::vhost::input::Identity;
 use std::future::{Future, poll_fn};
 use std::pin::Pin;
 use std::sync::Arc;
@@ -267,9 +269,11 @@ impl ConnectionTask {
                 self.read_again(now_ms);
             }
             Request::OpenVhost { vhost, user } => {
+                let name = rows::connection_name(&self.machine.report()).into();
                 let result = self.broker.directory.open_vhost(&vhost, &user).map(|opened| {
+                    let identity = Identity { name, user };
                     self.broker.connections.note_vhost(self.inbox.id, vhost);
-                    opened.send(VhostMail::Attach(Arc::clone(&self.inbox)));
+                    opened.send(VhostMail::Attach(Arc::clone(&self.inbox), identity));
                     self.vhost = Some(opened);
                 });
                 self.machine.vhost_opened(result, now_ms, &mut self.effects);

@@ -88,7 +88,7 @@ impl Directory {
     pub(super) async fn report(&self, vhost: &str) -> Option<VhostReport> {
         match self.vhost(vhost)?.ask(AdminCommand::Report).await? {
             AdminReply::Report(report) => Some(*report),
-            AdminReply::Removed(_) | AdminReply::Refused(_) => None,
+            AdminReply::Done | AdminReply::Removed(_) | AdminReply::Refused(_) => None,
         }
     }
 

@@ -9,7 +9,7 @@ use crate::auth::Accounts;
 use crate::connection::ConnectionReport;
 use crate::limits::INBOX_BYTES_MAX;
 use crate::vhost::command::{Addressed, ConnectionId, Envelope};
-use crate::vhost::input::{AdminCommand, AdminReply, Input};
+use crate::vhost::input::{AdminCommand, AdminReply, Identity, Input};
 use std::sync::Arc;
 use std::sync::atomic::{AtomicUsize, Ordering};
 use tokio::sync::{mpsc, oneshot};
@@ -39,7 +39,7 @@ pub(super) enum ConnectionMail {
 #[derive(Debug)]
 pub(super) enum VhostMail {
     /// A connection opened this vhost.
-    Attach(Arc<ConnectionInbox>),
+    Attach(Arc<ConnectionInbox>, Identity),
     /// It is gone or closing; nothing more comes from it.
     Detach(ConnectionId),
     /// Its commands, in order.

@@ -28,8 +28,9 @@ pub(super) async fn carry_out(broker: &Broker, request: ControlRequest) -> Contr
         | ControlRequest::ClearPermissions { .. } => {
             change(broker, request).await.unwrap_or_else(|error| refused(&error))
         }
+        ControlRequest::Trace { vhost, on } => ask(broker, &vhost, AdminCommand::Trace(on)).await,
+        ControlRequest::ListVhosts => list_vhosts(broker).await,
         ControlRequest::ListUsers
-        | ControlRequest::ListVhosts
         | ControlRequest::ListPermissions { .. }
         | ControlRequest::ListUserPermissions { .. } => {
             list_accounts(broker, request).unwrap_or_else(|error| refused(&error))
@@ -107,10 +108,6 @@ fn list_accounts(broker: &Broker, request: ControlRequest) -> Result<ControlResp
             let users = accounts.users();
             users.iter().map(|user| row([("user", json!(user.name)), ("tags", json!(user.tags))])).collect()
         }
-        ControlRequest::ListVhosts => {
-            let vhosts = broker.directory.vhosts();
-            vhosts.iter().map(|(name, _)| row([("name", json!(**name)), ("tracing", json!(false))])).collect()
-        }
         ControlRequest::ListPermissions { vhost } => {
             existing(broker, &vhost)?;
             accounts
@@ -127,6 +124,16 @@ fn list_accounts(broker: &Broker, request: ControlRequest) -> Result<ControlResp
         other => return Ok(unexpected(&other)),
     };
     Ok(ControlResponse::Rows { rows })
+}
+
+async fn list_vhosts(broker: &Broker) -> ControlResponse {
+    let connections = broker.connections.reports().await;
+    let mut listed = Vec::new();
+    for report in broker.directory.reports().await {
+        let here = connections.iter().filter(|known| known.vhost.as_deref() == Some(&*report.name));
+        listed.push(rows::vhost_row(&report, here.count() as u64));
+    }
+    ControlResponse::Rows { rows: listed }
 }
 
 fn permission_row(of: (&str, &str), configure: &str, write: &str, read: &str) -> Row {
@@ -201,6 +208,7 @@ async fn ask(broker: &Broker, vhost: &str, command: AdminCommand) -> ControlResp
         return refused(&AccountsError::NoSuchVhost(vhost.to_owned()));
     };
     match inbox.ask(command).await {
+        Some(AdminReply::Done) => ControlResponse::Done,
         Some(AdminReply::Removed(message_count)) => ControlResponse::Removed { message_count },
         Some(AdminReply::Refused(message)) => {
             let missing = message.contains("no queue");

@@ -143,10 +143,11 @@ impl VhostTask {
 
     fn take(&mut self, mail: VhostMail, now: Now) {
         match mail {
-            VhostMail::Attach(inbox) => {
+            VhostMail::Attach(inbox, identity) => {
                 let id = inbox.id;
                 self.connections.insert(id, Attached { inbox, notices: Vec::new(), permits: 0 });
                 self.apply(Input::Attach(id), now);
+                self.apply(Input::Identify(id, identity), now);
             }
             VhostMail::Detach(id) => self.apply(Input::Detach(id), now),
             VhostMail::Commands { connection, commands, permits } => {

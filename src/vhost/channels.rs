@@ -5,7 +5,7 @@
 //! Invariant: a notice leaves only through [`Channels::tell`], [`Channels::settle_get`] or a release.
 
 use super::command::{Addressed, ChannelKey, ConnectionId, Notice, PublishSeq, Reply};
-use super::input::{Effects, LogProgress};
+use super::input::{Effects, Identity, LogProgress};
 use super::routing::RouteCache;
 use super::slab::{Slab, slab_key};
 use super::topology::QueueSlot;
@@ -118,6 +118,7 @@ pub(super) struct Connection {
     pub(super) has_sleepers: bool,
     /// What its closed channels leave to wait for.
     pub(super) until: Until,
+    pub(super) identity: Identity,
 }
 
 /// All channels and connections.
@@ -183,8 +184,22 @@ impl Channels {
             outbox_bytes: 0,
             has_sleepers: false,
             until: Until::NOW,
+            identity: Identity::default(),
         });
         self.connection_ids.insert(id, slot);
+    }
+
+    /// Notes who a connection is.
+    pub(super) fn identify(&mut self, id: ConnectionId, identity: Identity) {
+        let slot = self.connection_slot(id);
+        if let Some(connection) = slot.and_then(|slot| self.connections.get_mut(slot)) {
+            connection.identity = identity;
+        }
+    }
+
+    /// Who a connection is.
+    pub(super) fn identity(&self, slot: ConnectionSlot) -> Identity {
+        self.connections.get(slot).map(|connection| connection.identity.clone()).unwrap_or_default()
     }
 
     /// Forgets a connection whose channels are all closed.

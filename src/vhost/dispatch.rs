@@ -92,6 +92,9 @@ impl Vhost {
             let message_count = super::queues::short_count(record.queue.ready_count());
             let Taken { seq, redelivered, logged, message } = taken;
             self.count_delivery(get.channel, owner, (logged, queue, seq), cx);
+            if self.traces {
+                self.trace_delivery(get.channel, &message, slot, redelivered);
+            }
             Reply::GetOk { queue, seq, no_ack: get.no_ack, redelivered, message_count, message }
         };
         self.channels.settle_get(get.channel, get.ticket, reply, &self.progress, cx.effects);
@@ -122,6 +125,9 @@ impl Vhost {
         connection.outbox_bytes += message.resident_bytes();
         let queue = record.queue.id();
         self.count_delivery(channel_slot, owner, (logged, queue, seq), cx);
+        if self.traces {
+            self.trace_delivery(channel_slot, &message, slot, redelivered);
+        }
         let deliver = Deliver { tag, queue, seq, redelivered, no_ack, message };
         self.tell(channel_slot, Notice::Deliver(deliver), Until::NOW, cx);
         Step::Again

@@ -11,6 +11,8 @@ use std::sync::Arc;
 pub enum Input {
     /// A connection opened this vhost.
     Attach(ConnectionId),
+    /// Who a connection is, for those who observe it. Optional; after [`Input::Attach`].
+    Identify(ConnectionId, Identity),
     /// A connection is gone or closing: all its channels close, its exclusive queues go. Answered by
     /// [`Effect::Detached`] once everything it published is durable.
     Detach(ConnectionId),
@@ -56,6 +58,22 @@ pub struct LogProgress {
     pub sealed_below: SegmentId,
 }
 
+/// Who a connection is, as operators and observers know it.
+#[derive(Clone, Debug)]
+pub struct Identity {
+    /// `127.0.0.1:40000 -> 127.0.0.1:5672`
+    pub name: Arc<str>,
+    /// Its login.
+    pub user: Arc<str>,
+}
+
+impl Default for Identity {
+    /// A connection that nobody described.
+    fn default() -> Self {
+        Self { name: "".into(), user: "".into() }
+    }
+}
+
 /// Ties an answer to an operator's question.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
 pub struct AdminId(pub u64);
@@ -65,6 +83,8 @@ pub struct AdminId(pub u64);
 pub enum AdminCommand {
     /// Everything there is to see: answered by [`AdminReply::Report`].
     Report,
+    /// Turns the firehose on or off: see [`super::Vhost`]. Answered by [`AdminReply::Done`].
+    Trace(bool),
     /// Removes ready messages.
     PurgeQueue(Arc<str>),
     /// Removes a queue.
@@ -83,6 +103,8 @@ pub enum AdminCommand {
 pub enum AdminReply {
     /// A view of the vhost.
     Report(Box<super::report::VhostReport>),
+    /// It is done.
+    Done,
     /// Messages removed.
     Removed(u64),
     /// It did not work; a sentence for a person.

@@ -51,6 +51,7 @@ impl Vhost {
     pub fn report(&self) -> VhostReport {
         VhostReport {
             name: self.config.name.to_string(),
+            tracing: self.traces,
             queues: sorted(self.topology.queues.iter().map(|(_, record)| queue_report(record)), |one| {
                 &one.name
             }),

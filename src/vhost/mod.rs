@@ -30,6 +30,7 @@ mod routing;
 mod settle;
 mod slab;
 mod topology;
+mod trace;
 mod transaction;
 
 pub use restore::RestoreError;
@@ -40,7 +41,7 @@ use crate::queue::{ChannelSlot, QueueKind, Watermarks};
 use channels::{Channels, Until};
 use command::{Command, Envelope, MethodId, Notice, Reply};
 use direct_reply::ReplyConsumers;
-use input::{AdminCommand, Effect, Effects, Input, LogProgress};
+use input::{AdminCommand, AdminReply, Effect, Effects, Input, LogProgress};
 use ledgermq_storage::{Lsn, Slot};
 use log::Log;
 use names::Names;
@@ -109,6 +110,8 @@ pub struct Vhost {
     deferred: Vec<(Until, Effect)>,
     totals: VhostTotals,
     replies: ReplyConsumers,
+    /// Copies of all messages go to the trace exchange.
+    traces: bool,
     /// Kept from publish to publish to spare allocations.
     slots: Vec<Slot>,
 }
@@ -136,6 +139,7 @@ impl Vhost {
             deferred: Vec::new(),
             totals: VhostTotals::default(),
             replies: ReplyConsumers::default(),
+            traces: false,
             slots: Vec::new(),
         }
     }
@@ -165,8 +169,13 @@ impl Vhost {
             Input::Bodies { queue, bodies } => self.bodies_read(queue, bodies, cx),
             Input::Entries { queue, run, entries } => self.entries_read(queue, run, entries, cx),
             Input::Attach(connection) => self.channels.attach(connection),
+            Input::Identify(connection, identity) => self.channels.identify(connection, identity),
             Input::Detach(connection) => self.detach(connection, cx),
             Input::Admin(id, AdminCommand::Report) => self.answer_report(id, cx),
+            Input::Admin(id, AdminCommand::Trace(is_on)) => {
+                self.traces = is_on;
+                cx.effects.effects.push(Effect::Answer(id, AdminReply::Done));
+            }
             Input::Admin(id, AdminCommand::PurgeQueue(name)) => self.answer_purge(id, &name, cx),
             Input::Admin(id, AdminCommand::DeleteQueue { name, if_unused, if_empty }) => {
                 self.answer_delete(id, &name, if_unused, if_empty, cx);

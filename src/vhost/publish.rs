@@ -32,6 +32,9 @@ impl Vhost {
         if publish.wants_reply {
             publish.message = self.name_reply_to(slot, &publish.message)?;
         }
+        if self.traces {
+            self.trace_publish(slot, &publish.message, &route.queues);
+        }
         let kept = if keeps {
             self.keep_for_commit(slot, publish, &route.queues)
         } else {

@@ -9,6 +9,8 @@ use std::sync::Arc;
 pub struct VhostReport {
     /// Name of the vhost.
     pub name: String,
+    /// Messages are copied to the trace exchange.
+    pub tracing: bool,
     /// Its queues.
     pub queues: Vec<QueueReport>,
     /// Its exchanges, the predeclared ones too.

@@ -15,4 +15,5 @@ mod publishing;
 mod routing;
 mod script;
 mod simulation;
+mod tracing;
 mod transactions;

@@ -22,7 +22,7 @@ use ledgermq::vhost::command::{
     ChannelKey, Command, ConnectionId, DIRECT_REPLY_TO, Envelope, MethodId, Notice, Outcome, Publish,
     PublishSeq, Reply,
 };
-use ledgermq::vhost::input::{AdminCommand, AdminId, AdminReply, Effect, Effects, Input};
+use ledgermq::vhost::input::{AdminCommand, AdminId, AdminReply, Effect, Effects, Identity, Input};
 use ledgermq::vhost::{DeliverMode, Now, Vhost, VhostConfig};
 use ledgermq_storage::{QueueId, Seq};
 use std::collections::{BTreeMap, BTreeSet, VecDeque};
@@ -101,6 +101,12 @@ impl Talk {
         self.check_silence("the end");
     }
 
+    /// Says one line, whatever is answered.
+    pub(crate) fn tell(&mut self, line: &str) {
+        self.line(line);
+        self.channels.values_mut().for_each(|client| client.heard.clear());
+    }
+
     /// Publishes numbered persistent messages to a queue.
     pub(crate) fn publish_many(&mut self, queue: &str, bodies: std::ops::Range<u64>) {
         for body in bodies {
@@ -166,6 +172,17 @@ impl Talk {
             ["drained", connection, bytes] => {
                 let id = ConnectionId(connection.parse().unwrap());
                 self.apply(Input::Drained(id, bytes.parse().unwrap()));
+            }
+            ["admin", "trace", on] => {
+                self.apply(Input::Admin(AdminId(1), AdminCommand::Trace(*on == "on")));
+            }
+            ["identify", connection, user] => {
+                let id = connection.parse().unwrap();
+                if self.attached.insert(id) {
+                    self.apply(Input::Attach(ConnectionId(id)));
+                }
+                let identity = Identity { name: format!("client {id}").into(), user: (*user).into() };
+                self.apply(Input::Identify(ConnectionId(id), identity));
             }
             ["admin", "purge", queue] => {
                 self.apply(Input::Admin(AdminId(1), AdminCommand::PurgeQueue((*queue).into())));
@@ -475,6 +492,7 @@ impl Client {
 fn told(effect: Effect) -> String {
     match effect {
         Effect::Detached(connection) => format!("detached {}", connection.0),
+        Effect::Answer(_, AdminReply::Done) => "done".into(),
         Effect::Answer(_, AdminReply::Removed(count)) => format!("removed {count}"),
         Effect::Answer(_, AdminReply::Refused(why)) => format!("refused {why}"),
         Effect::Answer(_, AdminReply::Report(_)) => "report".into(),

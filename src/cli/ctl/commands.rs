@@ -70,7 +70,7 @@ const fn fixed(
 }
 
 /// All commands, in the order of the help.
-pub(super) static COMMANDS: [Command; 25] = [
+pub(super) static COMMANDS: [Command; 27] = [
     plain("status", "", 0, "Shows the state of the broker"),
     plain("stop", "", 0, "Stops the broker"),
     plain("await_startup", "", 0, "Waits until the broker accepts clients"),
@@ -145,6 +145,13 @@ pub(super) static COMMANDS: [Command; 25] = [
         ],
         "Lists the consumers of a vhost",
     ),
+    plain(
+        "trace_on",
+        "[--vhost <vhost>]",
+        0,
+        "Copies all messages of a vhost to its exchange amq.rabbitmq.trace",
+    ),
+    plain("trace_off", "[--vhost <vhost>]", 0, "Ends the copying of all messages of a vhost"),
     plain("purge_queue", "[--vhost <vhost>] <queue>", 1, "Removes the ready messages of a queue"),
     plain("delete_queue", "[--vhost <vhost>] <queue> [--if-empty|-e] [--if-unused|-u]", 1, "Deletes a queue"),
     plain("version", "", 0, "Shows the version of this program"),
@@ -200,6 +207,8 @@ impl Command {
             "list_connections" => "Listing connections ...".to_owned(),
             "list_channels" => "Listing channels ...".to_owned(),
             "list_consumers" => format!("Listing consumers in vhost {vhost} ..."),
+            "trace_on" => format!("Starting tracing for vhost \"{vhost}\" ..."),
+            "trace_off" => format!("Stopping tracing for vhost \"{vhost}\" ..."),
             "purge_queue" => format!("Purging queue '{first}' in vhost '{vhost}' ..."),
             "delete_queue" => {
                 let conditions = match (options.if_empty, options.if_unused) {
@@ -216,12 +225,14 @@ impl Command {
     }
 
     /// What is printed after it was done; empty = nothing.
-    pub(super) fn farewell(&self, message_count: Option<u64>) -> String {
+    pub(super) fn farewell(&self, message_count: Option<u64>, options: &Options) -> String {
         match (self.name, message_count) {
             ("add_user", _) => "Done. Don't forget to grant the user permissions to some virtual hosts! \
                  See 'rabbitmqctl help set_permissions' to learn more."
                 .to_owned(),
             ("authenticate_user", _) => "Success".to_owned(),
+            ("trace_on", _) => format!("Trace enabled for vhost {}", options.vhost),
+            ("trace_off", _) => format!("Trace disabled for vhost {}", options.vhost),
             ("delete_queue", Some(count)) => {
                 format!("Queue was successfully deleted with {count} ready messages")
             }
@@ -260,6 +271,8 @@ impl Command {
             "clear_permissions" => ControlRequest::ClearPermissions { vhost, user: argument(0) },
             "list_permissions" => ControlRequest::ListPermissions { vhost },
             "list_user_permissions" => ControlRequest::ListUserPermissions { user: argument(0) },
+            "trace_on" => ControlRequest::Trace { vhost, on: true },
+            "trace_off" => ControlRequest::Trace { vhost, on: false },
             "list_queues" => ControlRequest::ListQueues { vhost },
             "list_exchanges" => ControlRequest::ListExchanges { vhost },
             "list_bindings" => ControlRequest::ListBindings { vhost },

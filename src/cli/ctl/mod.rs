@@ -106,8 +106,8 @@ fn show(
     quiet: bool,
 ) -> Exit {
     match response {
-        ControlResponse::Done => farewell(command, None, quiet),
-        ControlResponse::Removed { message_count } => farewell(command, Some(message_count), quiet),
+        ControlResponse::Done => farewell(command, None, options, quiet),
+        ControlResponse::Removed { message_count } => farewell(command, Some(message_count), options, quiet),
         ControlResponse::Rows { rows } => {
             match command.columns(words) {
                 Some(columns) => say(&options.formatter.rows(&columns, &rows, options.headings)),
@@ -119,9 +119,9 @@ fn show(
     }
 }
 
-fn farewell(command: &Command, message_count: Option<u64>, quiet: bool) -> Exit {
+fn farewell(command: &Command, message_count: Option<u64>, options: &Options, quiet: bool) -> Exit {
     if !quiet {
-        say_line(&command.farewell(message_count));
+        say_line(&command.farewell(message_count, options));
     }
     Exit::Success
 }
