@@ -7,6 +7,7 @@ use axum::response::IntoResponse;
 use ledgermq_storage::{SYNC_CLASSES_US, SyncTimes};
 use std::fmt::{Display, Write};
 use std::sync::Arc;
+use std::time::Duration;
 
 /// All counters, as they stand now.
 pub(super) async fn metrics(State(broker): State<Arc<Broker>>) -> impl IntoResponse {
@@ -74,13 +75,13 @@ impl Page {
         let name = "ledgermq_disk_sync_seconds";
         let _ = writeln!(self.text, "# HELP {name} Time of fdatasync\n# TYPE {name} histogram");
         let mut count = 0;
-        let ends = SYNC_CLASSES_US.map(|end_us| (end_us as f64 / 1e6).to_string());
+        let ends = SYNC_CLASSES_US.map(|end_us| Duration::from_micros(end_us).as_secs_f64().to_string());
         let ends = ends.iter().map(String::as_str).chain(["+Inf"]);
         for (end, in_class) in ends.zip(times.counts) {
             count += in_class;
             let _ = writeln!(self.text, "{name}_bucket{{le=\"{end}\"}} {count}");
         }
-        let seconds = times.total_ns as f64 / 1e9;
+        let seconds = Duration::from_nanos(times.total_ns).as_secs_f64();
         let _ = writeln!(self.text, "{name}_sum {seconds}\n{name}_count {count}");
     }
 
