@@ -63,6 +63,10 @@ impl Log for WalLog {
         self.wal.flush();
     }
 
+    fn flush_written(&mut self) {
+        self.wal.flush_written();
+    }
+
     fn group(&self) -> GroupId {
         self.group
     }

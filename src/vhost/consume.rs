@@ -121,7 +121,7 @@ impl Vhost {
         let Some(channel) = self.channels.slots.get_mut(slot) else { return Ok(()) };
         channel.queues.insert(queue);
         if !channel.settlements_written().is_reached(&self.progress) {
-            cx.log.flush();
+            cx.log.flush_written();
         }
         if let Some(record) = self.topology.queues.get_mut(queue) {
             record.gets.push_back(PendingGet { channel: slot, ticket, no_ack });

@@ -69,6 +69,10 @@ pub trait Log {
     fn next_queue_id(&mut self) -> QueueId;
     /// Asks that everything appended so far be written and synced without waiting for company.
     fn flush(&mut self);
+    /// Asks that everything appended so far be written now, so that it outlives the process; it may be synced later.
+    fn flush_written(&mut self) {
+        self.flush();
+    }
     /// The group of this vhost's records.
     fn group(&self) -> GroupId;
 }

@@ -331,7 +331,7 @@ impl Vhost {
         let written = channel.settlements_written();
         let until = Until { durable, ..written };
         if !written.is_reached(&self.progress) {
-            cx.log.flush();
+            cx.log.flush_written();
         }
         self.tell(slot, Notice::Reply(reply), until, cx);
     }
