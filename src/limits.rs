@@ -40,6 +40,8 @@ pub const HEAD_MESSAGES_MAX: usize = 256;
 pub const HEAD_BYTES_MAX: usize = 1024 * 1024;
 /// Entries at the head of a queue that stay in memory when segments behind them are sealed: messages.
 pub const HEAD_ENTRIES_MIN: u64 = 4096;
+/// The same for each level of a queue with priorities, whatever their number: messages.
+pub const LEVEL_ENTRIES_MIN: u64 = 256;
 /// Default for the memory that message bodies may take, all vhosts together, bytes; above: persistent bodies are kept on
 /// disk only.
 pub const BODY_MEMORY_BYTES: usize = 256 * 1024 * 1024;

@@ -85,12 +85,12 @@ impl Resident {
     }
 
     /// What is left to know of these entries once they are gone from memory; `None` if none is logged.
-    pub(super) fn summary(&self) -> Option<Paged> {
+    pub(super) fn summary(&self, priority: u8) -> Option<Paged> {
         let segment = self.segment?;
         let logged = || self.entries.iter().filter(|entry| entry.is_logged());
         let run = Run {
             segment,
-            priority: 0,
+            priority,
             first: logged().next()?.seq,
             last: logged().next_back()?.seq,
             count: u32::try_from(logged().count()).ok()?,

@@ -10,6 +10,7 @@ mod chunk;
 mod consumers;
 mod entry;
 mod equivalence;
+mod levels;
 mod ready;
 mod recovered;
 mod residency;
@@ -29,10 +30,12 @@ pub use unacked::{ChannelSlot, Held, Owner};
 use crate::budget::Budget;
 use crate::limits::{HEAD_BYTES_MAX, HEAD_ENTRIES_MIN, HEAD_MESSAGES_MAX};
 use crate::message::Message;
+use crate::protocol::properties::Properties;
 use chunk::Paged;
 use consumers::Consumers;
 use ledgermq_storage::{Lsn, QueueId, Run, SegmentId, Seq, SettledSet, StoredEntry};
-use ready::{Head, Ready};
+use levels::Levels;
+use ready::Head;
 use residency::Residency;
 use std::collections::BTreeSet;
 use std::sync::Arc;
@@ -43,7 +46,9 @@ use unacked::Unacked;
 pub struct Queue {
     id: QueueId,
     next_seq: Seq,
-    ready: Ready,
+    ready: Levels,
+    /// The highest priority; 0 if all messages are equal.
+    priority_max: u8,
     unacked: Unacked,
     consumers: Consumers,
     residency: Residency,
@@ -100,7 +105,8 @@ impl Queue {
         Self {
             id,
             next_seq: Seq(0),
-            ready: Ready::default(),
+            ready: Levels::default(),
+            priority_max: 0,
             unacked: Unacked::default(),
             consumers: Consumers::default(),
             residency: Residency::new(budget),
@@ -208,7 +214,21 @@ impl Queue {
         self.consumers.iter()
     }
 
-    /// Adds a message behind all others, at [`Self::next_seq`]. `lsn` is [`Lsn::NONE`] if the log does not hold it.
+    /// Sets its highest priority; before it has messages that are not restored.
+    pub fn rank(&mut self, priority_max: u8) {
+        self.priority_max = priority_max;
+    }
+
+    /// The level a message has here: what it says, at most the highest there is; 0 if it says nothing.
+    /// Source: RabbitMQ `rabbit_priority_queue`.
+    pub fn priority_of(&self, message: &Message) -> u8 {
+        if self.priority_max == 0 {
+            return 0;
+        }
+        Properties::new(&message.properties).priority().unwrap_or_default().min(self.priority_max)
+    }
+
+    /// Adds a message behind all others of its priority, at [`Self::next_seq`]. `lsn` is [`Lsn::NONE`] if the log does not hold it.
     pub fn enqueue(&mut self, message: &Arc<Message>, lsn: Lsn, record_bytes: u32) {
         let mut entry = Entry::new(self.next_seq, lsn, record_bytes, Arc::clone(message));
         if !entry.is_logged() || self.residency.admits(self.consumers.any_ready()) {
@@ -217,7 +237,7 @@ impl Queue {
             entry.message = None;
         }
         self.next_seq = self.next_seq.next();
-        self.ready.push(entry);
+        self.ready.push(self.priority_of(message), entry);
     }
 
     /// Whether the first message can be handed out.
@@ -241,6 +261,7 @@ impl Queue {
 
     /// Hands the first message to `owner`, or, without one, for good. Call when [`Availability::Ready`].
     pub fn take(&mut self, owner: Option<Owner>) -> Option<Taken> {
+        let priority = self.ready.top();
         let mut entry = self.ready.pop()?;
         let (seq, redelivered, logged) = (entry.seq, entry.is_redelivered(), entry.is_logged());
         // A held message that the log has is read back if it is ever put back; the others must stay.
@@ -248,7 +269,7 @@ impl Queue {
         let message = if stays { entry.message.clone() } else { self.residency.release(&mut entry) };
         assert!(message.is_some(), "a message is taken only when it is resident");
         if let Some(owner) = owner {
-            self.unacked.insert(Held { entry, owner });
+            self.unacked.insert(Held { entry, owner, priority });
         }
         Some(Taken { seq, message: message?, redelivered, logged })
     }
@@ -311,7 +332,7 @@ impl Queue {
     /// Puts a message that [`Self::settle`] gave back to its place.
     pub fn put_back(&mut self, mut held: Held) {
         held.entry.mark_redelivered();
-        self.ready.put_back(held.entry);
+        self.ready.put_back(held.priority, held.entry);
     }
 
     /// Puts back everything a channel holds; answers how many, and how many of these went to consumers.
@@ -360,7 +381,7 @@ impl Queue {
         }
         let mut wanted = WantedBodies::new();
         let (mut bytes, mut resident_count) = (0, 0);
-        for entry in self.ready.from(Seq(0)) {
+        for entry in self.ready.in_order() {
             if entry.waits_for(marks.readable) {
                 break;
             }

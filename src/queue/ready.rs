@@ -17,6 +17,8 @@ use std::collections::{BTreeMap, VecDeque};
 /// Messages that wait.
 #[derive(Debug, Default)]
 pub(super) struct Ready {
+    /// Of all its messages.
+    priority: u8,
     put_back: BTreeMap<Seq, Entry>,
     fresh: VecDeque<Chunk>,
     count: u64,
@@ -33,6 +35,11 @@ pub(super) enum Head<'a> {
 }
 
 impl Ready {
+    /// For the messages of this priority.
+    pub(super) fn of_priority(priority: u8) -> Self {
+        Self { priority, ..Self::default() }
+    }
+
     pub(super) fn len(&self) -> u64 {
         self.count
     }
@@ -165,19 +172,23 @@ impl Ready {
         None
     }
 
-    /// Puts the entries of a stretch into its place, if somebody still waits for it.
-    pub(super) fn page_in(&mut self, run: Run, entries: VecDeque<Entry>) {
-        let Some(place) = self.asked(run) else { return };
-        let Chunk::Paged(paged) = *place else { return };
+    /// Whether a stretch is on disk only.
+    pub(super) fn has_paged(&self) -> bool {
+        self.fresh.iter().any(|chunk| matches!(chunk, Chunk::Paged(_)))
+    }
+
+    /// Puts the entries of a stretch into its place, if somebody still waits for it. Answers how many more there are than
+    /// was guessed: see [`Self::correct_guesses`].
+    pub(super) fn page_in(&mut self, run: Run, entries: VecDeque<Entry>) -> i64 {
+        let Some(place) = self.asked(run) else { return 0 };
+        let Chunk::Paged(paged) = *place else { return 0 };
         let found = entries.len() as u64;
         let body_bytes: u64 = entries.iter().map(Entry::body_bytes).sum();
         *place = Chunk::Resident(Resident { segment: Some(run.segment), entries });
         self.bytes = self.bytes - paged.body_bytes + body_bytes;
         self.count = self.count - paged.live_count + found;
-        if paged.is_guess {
-            self.correct_guesses(paged.live_count, found);
-        }
         self.drop_empty_head();
+        if paged.is_guess { found.cast_signed() - paged.live_count.cast_signed() } else { 0 }
     }
 
     /// Forgets a stretch whose entries cannot be read; answers how many messages that were.
@@ -201,7 +212,7 @@ impl Ready {
             if let Chunk::Resident(resident) = chunk
                 && before >= window_count
                 && resident.segment.is_some_and(|segment| segment.is_cold() || segment < sealed_below)
-                && let Some(paged) = resident.summary()
+                && let Some(paged) = resident.summary(self.priority)
             {
                 let with_body =
                     resident.entries.iter().filter(|entry| entry.is_logged() && entry.message.is_some());
@@ -224,7 +235,7 @@ impl Ready {
 
     /// Takes everything that is in memory; what is on disk only is forgotten.
     pub(super) fn clear(&mut self) -> impl Iterator<Item = Entry> + use<> {
-        let taken = std::mem::take(self);
+        let taken = std::mem::replace(self, Self::of_priority(self.priority));
         let fresh = taken.fresh.into_iter().filter_map(|chunk| match chunk {
             Chunk::Resident(resident) => Some(resident.entries),
             Chunk::Paged(_) => None,
@@ -265,16 +276,24 @@ impl Ready {
         })
     }
 
-    /// One guess was wrong: another must be wrong the other way, for their sum is known.
-    fn correct_guesses(&mut self, guessed: u64, found: u64) {
-        let next = self.fresh.iter_mut().find_map(|chunk| match chunk {
-            Chunk::Paged(paged) if paged.is_guess => Some(paged),
-            Chunk::Paged(_) | Chunk::Resident(_) => None,
-        });
-        let Some(next) = next else { return };
-        let before = next.live_count;
-        next.live_count = (before + guessed).saturating_sub(found);
-        self.count = self.count - before + next.live_count;
+    /// Guesses were wrong: there is this `surplus` of messages over them. Others must be wrong the other way, for their sum
+    /// is known. Answers what is left of the surplus.
+    pub(super) fn correct_guesses(&mut self, mut surplus: i64) -> i64 {
+        if surplus == 0 {
+            return 0;
+        }
+        for chunk in &mut self.fresh {
+            if let Chunk::Paged(paged) = chunk
+                && paged.is_guess
+            {
+                let corrected = (paged.live_count.cast_signed() - surplus).max(0);
+                let change = corrected - paged.live_count.cast_signed();
+                surplus += change;
+                paged.live_count = corrected.cast_unsigned();
+                self.count = self.count.saturating_add_signed(change);
+            }
+        }
+        surplus
     }
 
     fn next_is_put_back(&self) -> bool {
@@ -387,7 +406,8 @@ mod tests {
             let run = ready.ask_entries(100).expect("paged");
             assert_eq!(run.segment, SegmentId(segment));
             let first = u64::from(segment) * 10;
-            ready.page_in(run, (first..first + found).map(|seq| entry(seq, segment)).collect());
+            let surplus = ready.page_in(run, (first..first + found).map(|seq| entry(seq, segment)).collect());
+            assert_eq!(ready.correct_guesses(surplus), 0);
             assert_eq!(ready.len(), after);
             check_counts(&ready);
         }

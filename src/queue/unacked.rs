@@ -28,6 +28,8 @@ pub struct Held {
     pub entry: Entry,
     /// Its holder.
     pub owner: Owner,
+    /// Its level in the queue.
+    pub priority: u8,
 }
 
 /// A held message, or the hole one left.
@@ -195,7 +197,7 @@ mod tests {
 
     fn held(seq: u64, channel: u32) -> Held {
         let entry = Entry::new(Seq(seq), Lsn(seq + 1), 50, message("12345", true));
-        Held { entry, owner: Owner { channel: ChannelSlot(channel), consumer: None } }
+        Held { entry, owner: Owner { channel: ChannelSlot(channel), consumer: None }, priority: 0 }
     }
 
     fn unacked(seqs: impl IntoIterator<Item = (u64, u32)>) -> Unacked {

@@ -113,7 +113,7 @@ impl Vhost {
                     self.slots.push(Slot {
                         queue: record.queue.id(),
                         seq: record.queue.next_seq(),
-                        priority: 0,
+                        priority: record.queue.priority_of(message),
                         expire_unix_ms: 0,
                     });
                 }

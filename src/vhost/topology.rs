@@ -109,6 +109,7 @@ impl QueueRecord {
     /// A queue nobody waits at yet.
     pub(super) fn new(name: Arc<str>, mut queue: Queue, arguments: Table, declared: QueueArguments) -> Self {
         let settings = declared.under(&QueueValues::default());
+        queue.rank(settings.priority_max.unwrap_or(0));
         queue.serve(match (settings.single_active_consumer, settings.kind) {
             (false, _) => Serving::All,
             (true, QueueKind::Classic) => Serving::One,

@@ -156,7 +156,8 @@ impl Vhost {
             // Every message takes a seq, logged or not.
             let seq = record.queue.draw_seq();
             if message.persistent && record.durable {
-                slots.push(Slot { queue: record.queue.id(), seq, priority: 0, expire_unix_ms: 0 });
+                let priority = record.queue.priority_of(message);
+                slots.push(Slot { queue: record.queue.id(), seq, priority, expire_unix_ms: 0 });
             }
         }
         Placed { queues, slots: start..slots.len() }

@@ -2,7 +2,7 @@
 
 import pika
 
-from tools import collect, queue, refused, wait_until
+from tools import collect, drain, queue, refused, wait_until
 
 
 def test_the_highest_priority_is_served_while_it_can(connect, channel):
@@ -58,3 +58,18 @@ def test_a_reply_needs_no_queue(connect, channel):
     assert got == [("0", b"CALL 0"), ("1", b"CALL 1"), ("2", b"CALL 2")]
     with refused(406, "reply consumer already set"):
         collect(caller, "amq.rabbitmq.reply-to", answers, auto_ack=True)
+
+
+def test_priorities_are_kept_over_a_crash(mortal, connect_mortal):
+    channel = connect_mortal().channel()
+    channel.confirm_delivery()
+    queue(channel, "urgent", durable=True, arguments={"x-max-priority": 9})
+    for number in range(40):
+        priority = pika.BasicProperties(delivery_mode=2, priority=number % 4 * 4)
+        channel.basic_publish("", "urgent", str(number), priority)
+    mortal.crash_and_restart()
+    channel = connect_mortal().channel()
+    # 8 and, above the highest, 12 which is 9.
+    in_order = [number for level in (3, 2, 1, 0) for number in range(40) if number % 4 == level]
+    assert drain(channel, "urgent") == [str(number) for number in in_order]
+    channel.queue_delete("urgent")

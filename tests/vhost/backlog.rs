@@ -14,7 +14,7 @@ fn backlog(count: u64) -> Talk {
 }
 
 /// Consumes messages, a hundred at a time, and expects these, in order.
-fn drain(talk: &mut Talk, expected: impl IntoIterator<Item = String>) {
+pub(crate) fn drain(talk: &mut Talk, expected: impl IntoIterator<Item = String>) {
     let mut expected = expected.into_iter();
     talk.converse("2.1 < qos 100\n2.1 > qos-ok");
     let mut say = "2.1 < consume q x\n2.1 > consume-ok x\n".to_owned();

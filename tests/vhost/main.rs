@@ -11,6 +11,7 @@ mod direct_reply;
 mod durability;
 mod memory_log;
 mod model;
+mod priorities;
 mod publishing;
 mod routing;
 mod script;

@@ -187,7 +187,7 @@ impl MemoryLog {
 
     /// Everything that was published to a queue, settled or not.
     pub(crate) fn entries_of(&self, queue: QueueId) -> BTreeMap<Seq, StoredEntry> {
-        entries_in(&self.entries, queue)
+        entries_in(&self.entries, queue).into_iter().map(|(seq, (_, entry))| (seq, entry)).collect()
     }
 
     /// The entries of a run, as the segment's index lists them.
@@ -197,7 +197,11 @@ impl MemoryLog {
         }
         let first = self.entries.partition_point(|entry| entry.lsn.segment() < run.segment);
         let after = self.entries.partition_point(|entry| entry.lsn.segment() <= run.segment);
-        Ok(entries_in(&self.entries[first..after], queue).into_values().collect())
+        let entries = entries_in(&self.entries[first..after], queue).into_values();
+        let of_run = entries.filter(|(priority, entry)| {
+            *priority == run.priority && (run.first..=run.last).contains(&entry.seq)
+        });
+        Ok(of_run.map(|(_, entry)| entry).collect())
     }
 
     /// A message, by its place.
@@ -244,7 +248,7 @@ impl MemoryLog {
     }
 
     fn replay_queue(&self, id: QueueId) -> RecoveredQueue {
-        let entries = self.entries_of(id);
+        let entries = entries_in(&self.entries, id);
         let mut settled = SettledSet::new();
         let mut delivered = Vec::new();
         let mut next_seq = entries.last_key_value().map_or(Seq(0), |(seq, _)| seq.next());
@@ -266,16 +270,17 @@ impl MemoryLog {
         }
         let live = entries.keys().filter(|seq| !settled.contains(**seq)).count() as u64;
         let mut runs: Vec<Run> = Vec::new();
-        for entry in entries.values() {
-            match runs.last_mut() {
-                Some(run) if run.segment == entry.lsn.segment() => {
+        for (priority, entry) in entries.values() {
+            let run_of = |run: &&mut Run| (run.segment, run.priority) == (entry.lsn.segment(), *priority);
+            match runs.iter_mut().rev().find(run_of) {
+                Some(run) => {
                     run.last = entry.seq;
                     run.count += 1;
                     run.bytes += u64::from(entry.record_bytes);
                 }
-                _ => runs.push(Run {
+                None => runs.push(Run {
                     segment: entry.lsn.segment(),
-                    priority: 0,
+                    priority: *priority,
                     first: entry.seq,
                     last: entry.seq,
                     count: 1,
@@ -289,7 +294,8 @@ impl MemoryLog {
     }
 }
 
-fn entries_in(entries: &[Entry], queue: QueueId) -> BTreeMap<Seq, StoredEntry> {
+/// With the priority of each.
+fn entries_in(entries: &[Entry], queue: QueueId) -> BTreeMap<Seq, (u8, StoredEntry)> {
     let mut found = BTreeMap::new();
     for record in entries.iter().flat_map(|entry| &entry.records) {
         let Record::Publish { at, message, slots } = record else { continue };
@@ -302,7 +308,7 @@ fn entries_in(entries: &[Entry], queue: QueueId) -> BTreeMap<Seq, StoredEntry> {
                 body_bytes,
                 expire_unix_ms: 0,
             };
-            let before = found.insert(slot.seq, stored);
+            let before = found.insert(slot.seq, (slot.priority, stored));
             assert!(before.is_none(), "a seq is used once");
         }
     }

@@ -1,6 +1,7 @@
 //! What a vhost must do, in the simplest words: each queue is a list of numbered messages, each of which waits, is held by
 //! a consumer or a getter, or is gone. Checks every notice as it comes.
 
+use std::cmp::Reverse;
 use std::collections::BTreeMap;
 
 /// A channel: connection and number.
@@ -13,6 +14,19 @@ pub(crate) struct Message {
     pub(crate) persistent: bool,
     pub(crate) redelivered: bool,
     pub(crate) holder: Option<Holder>,
+}
+
+/// The priority a message says it has; none for every fifth.
+pub(crate) fn said_priority(body: u64) -> Option<u8> {
+    (body % 5 < 4).then_some((body % 5 * 2) as u8)
+}
+
+/// The highest priority of the queue that has priorities.
+pub(crate) const PRIORITY_MAX: u8 = 4;
+
+/// The priority it has in a queue.
+fn priority(queue: &str, body: u64) -> u8 {
+    if queue == "p" { said_priority(body).unwrap_or(0).min(PRIORITY_MAX) } else { 0 }
 }
 
 /// Who holds a message.
@@ -60,7 +74,9 @@ impl Model {
             assert!(no_ack || self.has_credit(tag), "credit is never exceeded: {tag}");
         }
         let messages = self.queue(queue);
-        let first = messages.iter_mut().find(|message| message.holder.is_none());
+        let waiting = messages.iter_mut().filter(|message| message.holder.is_none());
+        // The first of those with the highest priority.
+        let first = waiting.min_by_key(|message| Reverse(priority(queue, message.body)));
         let message = first.expect("nothing is invented");
         assert_eq!(message.body, body, "in order: {queue}");
         assert_eq!(message.redelivered, redelivered, "flagged: {queue} {body}");

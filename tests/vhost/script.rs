@@ -536,7 +536,7 @@ fn array<'a>(name: &str, texts: impl Iterator<Item = &'a str>) -> Vec<u8> {
     [&[u8::try_from(name.len()).unwrap()], name.as_bytes(), b"A", &length, &values].concat()
 }
 
-/// `#5` is the publish seq; `for-reply` asks for direct replies; `h-name=value` a header, `CC=a,b` and `BCC=a` are further
+/// `#5` is the publish seq; `priority=5` the message's; `for-reply` asks for direct replies; `h-name=value` a header, `CC=a,b` and `BCC=a` are further
 /// keys; a body `x*1000` is a thousand times x.
 fn publish(exchange: &str, key: &str, body: &str, words: &[&str]) -> Publish {
     let headers: Vec<_> =
@@ -549,8 +549,10 @@ fn publish(exchange: &str, key: &str, body: &str, words: &[&str]) -> Publish {
     }
     let headers = Table::from_wire(&headers).unwrap();
     let wants_reply = words.contains(&"for-reply");
+    let priority = words.iter().find_map(|word| word.strip_prefix("priority=")?.parse().ok());
     let reply_to = wants_reply.then_some(DIRECT_REPLY_TO);
-    let properties = PropertyList { headers: Some(headers), reply_to, ..PropertyList::default() }.encode();
+    let properties =
+        PropertyList { headers: Some(headers), reply_to, priority, ..PropertyList::default() }.encode();
     let properties = Properties::new(&properties).admit().unwrap().unwrap_or(properties);
     let body = match body.split_once('*') {
         Some((text, count)) => text.repeat(count.parse().unwrap()),

@@ -3,12 +3,14 @@
 //! `LEDGERMQ_SEEDS=n` runs as many.
 
 use super::memory_log::MemoryLog;
-use super::model::{At, Consumer, Holder, Model};
+use super::model::{At, Consumer, Holder, Model, PRIORITY_MAX, said_priority};
 use bytes::Bytes;
 use ledgermq::budget::Budget;
 use ledgermq::definitions::Definition;
 use ledgermq::message::Message;
+use ledgermq::protocol::properties::PropertyList;
 use ledgermq::protocol::table::Table;
+use ledgermq::protocol::value::Value;
 use ledgermq::vhost::command::{
     ChannelKey, Command, ConnectionId, Envelope, MethodId, Notice, Outcome, Publish, PublishSeq, Reply,
 };
@@ -23,8 +25,9 @@ const STEPS: usize = 600;
 const PUBLISHERS: [At; 2] = [(1, 1), (2, 1)];
 const CONSUMERS: [At; 3] = [(1, 2), (2, 2), (3, 1)];
 const GETTERS: [At; 2] = [(2, 3), (3, 2)];
-const QUEUES: [&str; 3] = ["a", "b", "t"];
-const DURABLE: [&str; 2] = ["a", "b"];
+/// `t` is transient, `p` has priorities.
+const QUEUES: [&str; 4] = ["a", "b", "t", "p"];
+const DURABLE: [&str; 3] = ["a", "b", "p"];
 
 #[test]
 fn random_operations_agree_with_the_model() {
@@ -602,7 +605,7 @@ fn publish(to: &str, body: u64, persistent: bool, publish_seq: Option<PublishSeq
     let message = Message {
         exchange: exchange.into(),
         routing_key: routing_key.into(),
-        properties: Bytes::from_static(&[0, 0]),
+        properties: PropertyList { priority: said_priority(body), ..PropertyList::default() }.encode(),
         body: Bytes::from(text),
         persistent,
         dead_lettered: false,
@@ -611,6 +614,8 @@ fn publish(to: &str, body: u64, persistent: bool, publish_seq: Option<PublishSeq
 }
 
 fn declare(queue: &str, durable: bool) -> Command {
+    let priorities = [("x-max-priority", Value::U8(PRIORITY_MAX))];
+    let arguments = if queue == "p" { Table::from_pairs(&priorities) } else { Table::default() };
     Command::DeclareQueue {
         name: queue.into(),
         passive: false,
@@ -618,7 +623,7 @@ fn declare(queue: &str, durable: bool) -> Command {
         exclusive: false,
         auto_delete: false,
         nowait: true,
-        arguments: Table::default(),
+        arguments,
     }
 }
 
