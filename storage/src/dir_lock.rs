@@ -2,10 +2,13 @@
 //! when the process dies, however it dies; the file holds the process id for the error message of the second one.
 
 use crate::error::OpenError;
+use crate::limits::{DYING_HOLDER_MS, DYING_HOLDER_POLL_MS};
 use std::fs::{File, OpenOptions, TryLockError};
-use std::io::{Read, Seek, Write};
+use std::io::{ErrorKind, Read, Seek, Write};
 use std::os::unix::fs::OpenOptionsExt;
 use std::path::Path;
+use std::thread::sleep;
+use std::time::Duration;
 
 /// Name of the lock file within the data directory.
 pub const LOCK_NAME: &str = "LOCK";
@@ -32,13 +35,20 @@ impl DirLock {
             .mode(0o600)
             .open(dir.join(LOCK_NAME))
             .map_err(locking())?;
-        match file.try_lock() {
-            Ok(()) => {}
-            Err(TryLockError::WouldBlock) => {
-                let pid = read_pid(&mut file);
-                return Err(OpenError::Locked { path: dir.display().to_string(), pid });
+        let mut patience_ms = DYING_HOLDER_MS;
+        loop {
+            match file.try_lock() {
+                Ok(()) => break,
+                Err(TryLockError::WouldBlock) => {
+                    let pid = read_pid(&mut file);
+                    if patience_ms == 0 || !pid.is_some_and(is_dying) {
+                        return Err(OpenError::Locked { path: dir.display().to_string(), pid });
+                    }
+                    patience_ms -= DYING_HOLDER_POLL_MS;
+                    sleep(Duration::from_millis(DYING_HOLDER_POLL_MS));
+                }
+                Err(TryLockError::Error(error)) => return Err(locking()(error)),
             }
-            Err(TryLockError::Error(error)) => return Err(locking()(error)),
         }
         let written = file
             .set_len(0)
@@ -52,8 +62,18 @@ impl DirLock {
     }
 }
 
+/// Whether a process has been killed and is about to let go of what it holds: giving much memory back takes the system
+/// a while, and only then are files closed. Such a process has no memory any more. Source: proc(5), `VmSize`.
+fn is_dying(pid: u32) -> bool {
+    match std::fs::read_to_string(format!("/proc/{pid}/status")) {
+        Ok(status) => !status.contains("\nVmSize:"),
+        Err(error) => error.kind() == ErrorKind::NotFound,
+    }
+}
+
 fn read_pid(file: &mut File) -> Option<u32> {
     let mut text = String::new();
+    file.rewind().ok()?;
     file.take(16).read_to_string(&mut text).ok()?;
     text.trim().parse().ok()
 }
@@ -72,6 +92,20 @@ mod tests {
         assert!(text.contains("in use by another process") && text.contains("pid"), "{text}");
         drop(lock);
         DirLock::acquire(dir.path()).unwrap();
+    }
+
+    #[test]
+    fn a_process_that_ended_is_dying_and_one_that_runs_is_not() {
+        assert!(!is_dying(std::process::id()));
+        let mut child =
+            std::process::Command::new("cat").stdin(std::process::Stdio::piped()).spawn().unwrap();
+        // Nobody waits for it, so that the system keeps what is left of it.
+        drop(child.stdin.take());
+        while !is_dying(child.id()) {
+            std::thread::yield_now();
+        }
+        child.wait().unwrap();
+        assert!(is_dying(child.id()));
     }
 
     #[test]

@@ -94,3 +94,7 @@ pub const DATABASE_BATCH_ROWS: usize = 100;
 pub const DATABASE_CACHE_BYTES: u64 = 64 * 1024 * 1024;
 /// Time the database is given to open and be read at start, ms; later: it is set aside.
 pub const DATABASE_LOAD_MS: u64 = 60_000;
+/// How long a process that was killed may take to let go of the data directory, ms; then the next one is refused.
+pub const DYING_HOLDER_MS: u64 = 10_000;
+/// How often that is looked at, ms; divides the time above.
+pub const DYING_HOLDER_POLL_MS: u64 = 20;
