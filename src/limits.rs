@@ -84,3 +84,10 @@ pub const RECENT_HISTORY_BYTES_MAX: usize = 16 * 1024 * 1024;
 pub const READ_ATTEMPTS_MAX: u32 = 6;
 /// Pause before such a read is tried again, ms.
 pub const READ_RETRY_MS: u64 = 1_000;
+/// Pairs of queue and reason in the history of a dead letter; a message that died in more places goes nowhere.
+pub const DEATHS_MAX: usize = 128;
+/// Messages that leave their queues unconsumed while one input is taken, bytes; the rest is left for the next one, so that
+/// the log's buffer stays bounded.
+pub const LEAVING_BYTES_PER_INPUT_MAX: usize = 4 * 1024 * 1024;
+/// How long a dead letter waits that the disk has no space for, ms.
+pub const LEAVING_RETRY_MS: u64 = 1_000;

@@ -41,6 +41,15 @@ impl Message {
         Properties::new(&self.properties).shown()
     }
 
+    /// Time to live asked for in its property `expiration`, ms. Without one this is a look at one bit.
+    pub fn expiration_ms(&self) -> Option<u64> {
+        if !Properties::new(&self.properties).has_expiration() {
+            return None;
+        }
+        let text = Properties::new(&self.properties).expiration()?;
+        text.strip_prefix(['+', '-']).unwrap_or(text).parse().ok()
+    }
+
     /// Bytes this message holds in memory, for budgets.
     pub fn resident_bytes(&self) -> usize {
         size_of::<Self>() + self.properties.len() + self.body.len() + self.routing_key.len()

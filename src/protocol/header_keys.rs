@@ -68,6 +68,15 @@ impl<'a> Properties<'a> {
         }))
     }
 
+    /// The same properties without the mark, for a message that has lost both headers.
+    pub fn without_mark(&self) -> Bytes {
+        let mut bytes = self.bytes().to_vec();
+        if let Some(flags) = bytes.get_mut(1) {
+            *flags &= !MARK;
+        }
+        bytes.into()
+    }
+
     /// The properties as clients see them: without the mark, and without `BCC`.
     pub fn shown(&self) -> Cow<'a, [u8]> {
         if !self.has_more_keys() {

@@ -145,6 +145,11 @@ impl<'a> Properties<'a> {
         self.short_string(EXPIRATION)
     }
 
+    /// Whether there is an `expiration`: a look at one bit.
+    pub fn has_expiration(&self) -> bool {
+        self.bytes.first().is_some_and(|flags| u16::from(*flags) << 8 & EXPIRATION.flag != 0)
+    }
+
     /// The publisher's name for the message.
     pub fn message_id(&self) -> Option<&'a str> {
         self.short_string(MESSAGE_ID)
@@ -409,6 +414,7 @@ mod tests {
             let bytes = list.encode();
             assert_eq!(check(&bytes), Ok(()));
             assert_eq!(read_back(&bytes), list);
+            assert_eq!(Properties::new(&bytes).has_expiration(), list.expiration.is_some());
         }
     }
 

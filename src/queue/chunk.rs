@@ -32,6 +32,8 @@ pub(super) struct Paged {
     pub(super) body_bytes: u64,
     /// The counts are guesses: see [`super::WaitingRun`].
     pub(super) is_guess: bool,
+    /// `body_bytes` is an estimate, as after a start.
+    pub(super) is_estimate: bool,
     /// The entries were asked for.
     pub(super) asked: bool,
 }
@@ -50,6 +52,13 @@ impl Chunk {
             Self::Resident(resident) => resident.entries.front().map(|entry| entry.seq),
             Self::Paged(paged) => Some(paged.run.first),
         }
+    }
+}
+
+impl Paged {
+    /// The part of its bytes that is an estimate.
+    pub(super) fn estimated_bytes(&self) -> u64 {
+        if self.is_estimate { self.body_bytes } else { 0 }
     }
 }
 
@@ -97,6 +106,13 @@ impl Resident {
             bytes: logged().map(|entry| u64::from(entry.record_bytes)).sum(),
         };
         let body_bytes = logged().map(Entry::body_bytes).sum();
-        Some(Paged { run, live_count: u64::from(run.count), body_bytes, is_guess: false, asked: false })
+        Some(Paged {
+            run,
+            live_count: u64::from(run.count),
+            body_bytes,
+            is_guess: false,
+            is_estimate: false,
+            asked: false,
+        })
     }
 }

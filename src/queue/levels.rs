@@ -32,6 +32,11 @@ impl Levels {
         self.base.bytes() + self.above.iter().map(Ready::bytes).sum::<u64>()
     }
 
+    /// Sum of the body lengths without what is only estimated.
+    pub(super) fn bytes_min(&self) -> u64 {
+        self.base.bytes_min() + self.above.iter().map(Ready::bytes_min).sum::<u64>()
+    }
+
     /// The priority of the next message; 0 if there is none.
     pub(super) fn top(&self) -> u8 {
         let occupied = self.above.iter().rposition(|level| !matches!(level.head(), Head::Empty));
@@ -213,7 +218,14 @@ mod tests {
             count: 10,
             bytes: 500,
         };
-        let paged = |run, live_count| Paged { run, live_count, body_bytes: 0, is_guess: true, asked: false };
+        let paged = |run, live_count| Paged {
+            run,
+            live_count,
+            body_bytes: 0,
+            is_guess: true,
+            is_estimate: true,
+            asked: false,
+        };
         levels.push_paged(paged(run(1, 0), 5));
         levels.push_paged(paged(run(2, 0), 5));
         levels.push_paged(paged(run(1, 3), 0));

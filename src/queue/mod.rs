@@ -2,18 +2,19 @@
 //! Pure: the vhost writes to the log, speaks to channels, and tells the queue how far the log got.
 //! Invariants: a seq waits or is held, never both; counts and bytes are exact after every call; a message that the log
 //! does not hold is always resident.
-//! Its places for features to come: [`QueueSettings`] (time to live, lengths, priorities, dead letters) and
-//! [`Entry::expire_unix_ms`].
+//! Time to live and lengths are enforced by the vhost, which alone knows the time and where dead letters go: see [`Leaver`].
 
 mod arguments;
 mod chunk;
 mod consumers;
 mod entry;
 mod equivalence;
+mod leaving;
 mod levels;
 mod ready;
 mod recovered;
 mod residency;
+mod returns;
 mod settings;
 mod unacked;
 
@@ -21,7 +22,9 @@ pub use arguments::{QUEUE_ARGUMENTS, QueueArgument, age_ms, asked_kind, with_kin
 pub use consumers::{Consumer, ConsumerSlot, ConsumerView, Serving};
 pub use entry::Entry;
 pub use equivalence::{Shown, check_equivalent, check_same, inequivalent};
+pub use leaving::{Death, Leaver, LeavesFrom};
 pub use recovered::{Ranges, Redelivered, WaitingRun};
+pub use returns::ReturnedRange;
 pub use settings::{
     DELIVERIES_UNLIMITED, DeadLetterStrategy, Overflow, QueueArguments, QueueKind, QueueSettings, QueueValues,
 };
@@ -33,10 +36,12 @@ use crate::message::Message;
 use crate::protocol::properties::Properties;
 use chunk::Paged;
 use consumers::Consumers;
-use ledgermq_storage::{Lsn, QueueId, Run, SegmentId, Seq, SettledSet, StoredEntry};
+use leaving::Leaving;
+use ledgermq_storage::{DeliveredRange, Lsn, QueueId, Run, SegmentId, Seq, SettledSet, StoredEntry};
 use levels::Levels;
 use ready::Head;
 use residency::Residency;
+use returns::Returns;
 use std::collections::BTreeSet;
 use std::sync::Arc;
 use unacked::Unacked;
@@ -50,6 +55,10 @@ pub struct Queue {
     /// The highest priority; 0 if all messages are equal.
     priority_max: u8,
     unacked: Unacked,
+    leaving: Leaving,
+    returns: Returns,
+    /// Held messages stay in memory while the budget allows: they may have to go elsewhere.
+    keeps_held: bool,
     consumers: Consumers,
     residency: Residency,
     /// Bodies were asked for; the answer is on its way.
@@ -94,6 +103,8 @@ pub struct Taken {
     pub redelivered: bool,
     /// Whether the log holds it, so that its end must be logged too.
     pub logged: bool,
+    /// How often it came back before, if the queue counts that.
+    pub return_count: u32,
 }
 
 /// Bodies to read back: position in the queue, position in the log, record length in bytes.
@@ -108,6 +119,9 @@ impl Queue {
             ready: Levels::default(),
             priority_max: 0,
             unacked: Unacked::default(),
+            leaving: Leaving::default(),
+            returns: Returns::default(),
+            keeps_held: false,
             consumers: Consumers::default(),
             residency: Residency::new(budget),
             reading: false,
@@ -130,7 +144,15 @@ impl Queue {
         let mut queue = Self { next_seq, settled, redelivered, ..Self::new(id, budget) };
         for WaitingRun { run, live_count, body_bytes, is_guess } in runs {
             if live_count > 0 || is_guess {
-                queue.ready.push_paged(Paged { run, live_count, body_bytes, is_guess, asked: false });
+                let is_estimate = true;
+                queue.ready.push_paged(Paged {
+                    run,
+                    live_count,
+                    body_bytes,
+                    is_guess,
+                    is_estimate,
+                    asked: false,
+                });
             }
         }
         queue
@@ -169,14 +191,53 @@ impl Queue {
         self.ready.bytes()
     }
 
-    /// Messages held.
-    pub fn unacked_count(&self) -> u64 {
-        self.unacked.len() as u64
+    /// The same as far as it is certain: after a start, what was not read yet is an estimate.
+    pub fn ready_bytes_min(&self) -> u64 {
+        self.ready.bytes_min()
     }
 
-    /// Body bytes held.
+    /// Messages held, and those given away that could not leave yet.
+    pub fn unacked_count(&self) -> u64 {
+        (self.unacked.len() + self.leaving.len()) as u64
+    }
+
+    /// Body bytes of these.
     pub fn unacked_bytes(&self) -> u64 {
-        self.unacked.bytes()
+        self.unacked.bytes() + self.leaving.bytes()
+    }
+
+    /// Whether held messages stay in memory while the budget allows.
+    pub fn keep_held(&mut self, keeps_held: bool) {
+        self.keeps_held = keeps_held;
+    }
+
+    /// Whether it counts how often messages come back, and how often is allowed.
+    pub fn count_returns(&mut self, is_counting: bool, limit: Option<u64>) {
+        self.returns.set(is_counting, limit);
+    }
+
+    /// How often messages had come back before the last start.
+    pub fn restore_returns(&mut self, ranges: &[DeliveredRange]) {
+        self.returns.restore(ranges);
+    }
+
+    /// What the log must be told of messages that came back.
+    pub fn take_returned(&mut self) -> Vec<ReturnedRange> {
+        if !self.returns.is_counting() {
+            return Vec::new();
+        }
+        let (ready, leaving) = (&mut self.ready, &mut self.leaving);
+        let logged: BTreeSet<_> = self
+            .returns
+            .changed()
+            .iter()
+            .copied()
+            .filter(|seq| {
+                let entry = ready.find_mut(*seq).or_else(|| leaving.find_mut(*seq));
+                entry.is_some_and(|entry| entry.is_logged())
+            })
+            .collect();
+        self.returns.take_changed(|seq| logged.contains(&seq))
     }
 
     /// Messages whose body is in memory.
@@ -228,9 +289,11 @@ impl Queue {
         Properties::new(&message.properties).priority().unwrap_or_default().min(self.priority_max)
     }
 
-    /// Adds a message behind all others of its priority, at [`Self::next_seq`]. `lsn` is [`Lsn::NONE`] if the log does not hold it.
-    pub fn enqueue(&mut self, message: &Arc<Message>, lsn: Lsn, record_bytes: u32) {
+    /// Adds a message behind all others of its priority, at [`Self::next_seq`]. `lsn` is [`Lsn::NONE`] if the log does
+    /// not hold it; `expire_unix_ms` is 0 if it does not expire.
+    pub fn enqueue(&mut self, message: &Arc<Message>, lsn: Lsn, record_bytes: u32, expire_unix_ms: u64) {
         let mut entry = Entry::new(self.next_seq, lsn, record_bytes, Arc::clone(message));
+        entry.expire_unix_ms = expire_unix_ms;
         if !entry.is_logged() || self.residency.admits(self.consumers.any_ready()) {
             self.residency.hold(message);
         } else {
@@ -265,13 +328,16 @@ impl Queue {
         let mut entry = self.ready.pop()?;
         let (seq, redelivered, logged) = (entry.seq, entry.is_redelivered(), entry.is_logged());
         // A held message that the log has is read back if it is ever put back; the others must stay.
-        let stays = owner.is_some() && !logged;
+        let stays = owner.is_some() && (!logged || self.keeps_held && self.residency.admits(false));
+        let return_count = self.returns.of(seq);
         let message = if stays { entry.message.clone() } else { self.residency.release(&mut entry) };
         assert!(message.is_some(), "a message is taken only when it is resident");
         if let Some(owner) = owner {
             self.unacked.insert(Held { entry, owner, priority });
+        } else {
+            self.returns.forget(seq);
         }
-        Some(Taken { seq, message: message?, redelivered, logged })
+        Some(Taken { seq, message: message?, redelivered, logged, return_count })
     }
 
     /// The next consumer in turn that can take a message as far as the queue knows.
@@ -326,12 +392,16 @@ impl Queue {
 
     /// Forgets a message that [`Self::settle`] gave.
     pub fn forget(&mut self, mut held: Held) {
+        self.returns.forget(held.entry.seq);
         self.residency.release(&mut held.entry);
     }
 
-    /// Puts a message that [`Self::settle`] gave back to its place.
+    /// Puts a message that [`Self::settle`] gave back to its place, or sends it away if it came back too often.
     pub fn put_back(&mut self, mut held: Held) {
         held.entry.mark_redelivered();
+        if self.returns.came_back(held.entry.seq) {
+            return self.leave(held, Death::DeliveryLimit);
+        }
         self.ready.put_back(held.priority, held.entry);
     }
 
@@ -361,12 +431,19 @@ impl Queue {
             self.residency.release(&mut entry);
         }
         self.reading = false;
+        let held: BTreeSet<_> = self.held().map(|entry| entry.seq).collect();
+        self.returns.keep(|seq| held.contains(&seq));
         count
     }
 
-    /// Positions of the logged messages that are held or damaged, ascending.
+    /// What is neither waiting nor gone.
+    fn held(&self) -> impl Iterator<Item = &Entry> {
+        self.unacked.iter().map(|held| &held.entry).chain(self.leaving.iter())
+    }
+
+    /// Positions of the logged messages that are held, given away or damaged, ascending.
     pub fn held_seqs(&self) -> Vec<Seq> {
-        let held = self.unacked.iter().filter(|held| held.entry.is_logged()).map(|held| held.entry.seq);
+        let held = self.held().filter(|entry| entry.is_logged()).map(|entry| entry.seq);
         let mut seqs: Vec<_> = held.chain(self.damaged.iter().copied()).collect();
         seqs.sort_unstable();
         seqs
@@ -378,6 +455,11 @@ impl Queue {
         let run = self.ready.ask_entries(HEAD_ENTRIES_MIN);
         if self.reading {
             return (run, None);
+        }
+        let leavers = self.wanted_leavers(marks);
+        if !leavers.is_empty() {
+            self.reading = true;
+            return (run, Some(leavers));
         }
         let mut wanted = WantedBodies::new();
         let (mut bytes, mut resident_count) = (0, 0);
@@ -408,7 +490,7 @@ impl Queue {
 
     /// A body was read.
     pub fn body_read(&mut self, seq: Seq, message: Arc<Message>) {
-        if let Some(entry) = self.ready.find_mut(seq)
+        if let Some(entry) = self.ready.find_mut(seq).or_else(|| self.leaving.find_mut(seq))
             && entry.message.is_none()
         {
             self.residency.hold(&message);
@@ -416,9 +498,11 @@ impl Queue {
         }
     }
 
-    /// The record of a message cannot be read: it is never delivered, and stays in the log. Answers whether it waited.
+    /// The record of a message cannot be read: it is never delivered, and stays in the log. Answers whether it was there.
     pub fn set_aside(&mut self, seq: Seq) -> bool {
-        let Some(mut entry) = self.ready.remove(seq) else { return false };
+        let Some(mut entry) = self.ready.remove(seq).or_else(|| self.leaving.remove(seq)) else {
+            return false;
+        };
         self.residency.release(&mut entry);
         self.damaged.insert(seq);
         self.damaged_count += 1;
@@ -455,12 +539,16 @@ impl Queue {
         }
     }
 
-    /// Stretches of logged messages that were delivered and not settled, for the next start, ascending.
-    pub fn delivered_ranges(&self) -> Vec<(Seq, Seq)> {
-        let held = self.unacked.iter().map(|held| &held.entry);
+    /// Stretches of logged messages that were delivered and not settled, and how often, for the next start. Later ones
+    /// correct earlier ones.
+    pub fn delivered_ranges(&self) -> Vec<ReturnedRange> {
         let waiting = self.ready.resident().filter(|entry| entry.is_redelivered());
-        let known = held.chain(waiting).filter(|entry| entry.is_logged()).map(|entry| (entry.seq, entry.seq));
-        Ranges::new(known.chain(self.redelivered.ranges_before(self.next_seq)).collect()).into_vec()
+        let known = self.held().chain(waiting).filter(|entry| entry.is_logged());
+        let known = known.map(|entry| (entry.seq, entry.seq));
+        let ranges = Ranges::new(known.chain(self.redelivered.ranges_before(self.next_seq)).collect());
+        let once = ranges.into_vec().into_iter().map(|(first, last)| (first, last, 1));
+        let held: BTreeSet<_> = self.unacked.iter().map(|held| held.entry.seq).collect();
+        once.chain(self.returns.all(held.into_iter())).collect()
     }
 }
 

@@ -23,6 +23,8 @@ pub(super) struct Ready {
     fresh: VecDeque<Chunk>,
     count: u64,
     bytes: u64,
+    /// The part of `bytes` that is an estimate.
+    estimated_bytes: u64,
 }
 
 /// What stands first.
@@ -47,6 +49,11 @@ impl Ready {
     /// Sum of the body lengths.
     pub(super) fn bytes(&self) -> u64 {
         self.bytes
+    }
+
+    /// Sum of the body lengths without what is only estimated.
+    pub(super) fn bytes_min(&self) -> u64 {
+        self.bytes - self.estimated_bytes
     }
 
     /// Adds a message behind all others.
@@ -81,6 +88,7 @@ impl Ready {
     pub(super) fn push_paged(&mut self, paged: Paged) {
         self.count += paged.live_count;
         self.bytes += paged.body_bytes;
+        self.estimated_bytes += paged.estimated_bytes();
         self.fresh.push_back(Chunk::Paged(paged));
     }
 
@@ -186,6 +194,7 @@ impl Ready {
         let body_bytes: u64 = entries.iter().map(Entry::body_bytes).sum();
         *place = Chunk::Resident(Resident { segment: Some(run.segment), entries });
         self.bytes = self.bytes - paged.body_bytes + body_bytes;
+        self.estimated_bytes -= paged.estimated_bytes();
         self.count = self.count - paged.live_count + found;
         self.drop_empty_head();
         if paged.is_guess { found.cast_signed() - paged.live_count.cast_signed() } else { 0 }
@@ -197,6 +206,7 @@ impl Ready {
         let Chunk::Paged(paged) = *place else { return 0 };
         *place = Chunk::Resident(Resident::default());
         self.bytes -= paged.body_bytes;
+        self.estimated_bytes -= paged.estimated_bytes();
         self.count -= paged.live_count;
         self.drop_empty_head();
         paged.live_count
@@ -400,7 +410,14 @@ mod tests {
         };
         for segment in 0..3 {
             let run = run(segment);
-            ready.push_paged(Paged { run, live_count: 3, body_bytes: 12, is_guess: true, asked: false });
+            ready.push_paged(Paged {
+                run,
+                live_count: 3,
+                body_bytes: 12,
+                is_guess: true,
+                is_estimate: true,
+                asked: false,
+            });
         }
         for (segment, found, after) in [(0, 5, 9), (1, 1, 9), (2, 3, 9)] {
             let run = ready.ask_entries(100).expect("paged");

@@ -93,6 +93,9 @@ pub struct QueueValues {
 /// A delivery limit of -1: larger than any other, so that the smaller of two is the one that limits.
 pub const DELIVERIES_UNLIMITED: u64 = u64::MAX;
 
+/// How often a message may come back to a quorum queue of which nobody says otherwise. Source: RabbitMQ 4.0.
+const QUORUM_DELIVERY_LIMIT: u64 = 20;
+
 /// The type a client asked for.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
 pub enum QueueKind {
@@ -214,6 +217,7 @@ impl QueueArguments {
             QueueKind::Stream => policy.length_bytes_max.or(own.length_bytes_max),
         };
         let delivery_limit = smaller(own.delivery_limit, policy.delivery_limit);
+        let default_limit = (self.kind == QueueKind::Quorum).then_some(QUORUM_DELIVERY_LIMIT);
         QueueSettings {
             kind: self.kind,
             message_ttl_ms: smaller(own.message_ttl_ms, policy.message_ttl_ms),
@@ -234,7 +238,7 @@ impl QueueArguments {
                 .dead_letter_strategy
                 .or(policy.dead_letter_strategy)
                 .unwrap_or_default(),
-            delivery_limit: delivery_limit.filter(|limit| *limit != DELIVERIES_UNLIMITED),
+            delivery_limit: delivery_limit.or(default_limit).filter(|limit| *limit != DELIVERIES_UNLIMITED),
             single_active_consumer: self.single_active_consumer,
             consumer_timeout_ms: smaller(own.consumer_timeout_ms, policy.consumer_timeout_ms),
             max_age_ms: policy.max_age_ms.or(own.max_age_ms),
@@ -251,6 +255,11 @@ impl QueueSettings {
     /// As [`QueueArguments::parse`].
     pub fn parse(arguments: &Table, described: &str) -> Result<Self, ChannelError> {
         Ok(QueueArguments::parse(arguments, described)?.under(&QueueValues::default()))
+    }
+
+    /// Whether returns of messages are counted and shown: quorum queues always do, others if they limit them.
+    pub fn counts_returns(&self) -> bool {
+        self.kind == QueueKind::Quorum || self.delivery_limit.is_some()
     }
 }
 

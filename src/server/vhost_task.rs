@@ -119,7 +119,7 @@ impl VhostTask {
         }
     }
 
-    /// Waits for mail (unless the log has no room), progress or the vhost's deadline.
+    /// Waits for progress, and, unless the log has no room, for mail or the vhost's deadline.
     async fn wait(&mut self, mail: &mut Vec<VhostMail>, has_room: bool) -> Wake {
         let now_ms = self.parts.clock.now_ms();
         let wait_ms = self.parts.vhost.next_deadline().map(|at_ms| at_ms.saturating_sub(now_ms));
@@ -134,6 +134,8 @@ impl VhostTask {
                 return Poll::Ready(Wake::Progress);
             }
             match deadline.as_mut().as_pin_mut() {
+                // What falls due may write to the log as well.
+                Some(_) if !has_room => Poll::Pending,
                 Some(deadline) => deadline.poll(cx).map(|()| Wake::Deadline),
                 None => Poll::Pending,
             }

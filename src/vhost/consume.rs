@@ -117,6 +117,7 @@ impl Vhost {
         {
             return Err(errors::get_beside_single_active(&QueueIn(&record.name, &self.config.name)));
         }
+        self.use_queue(queue);
         let ticket = self.channels.expect_get(slot);
         let Some(channel) = self.channels.slots.get_mut(slot) else { return Ok(()) };
         channel.queues.insert(queue);

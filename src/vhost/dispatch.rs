@@ -7,6 +7,7 @@ use super::channels::Until;
 use super::command::{ConnectionId, Deliver, Notice, Reply};
 use super::input::Effect;
 use super::log::LoggedSettle;
+use super::returns::with_return_count;
 use super::topology::QueueSlot;
 use super::{Context, Vhost};
 use crate::limits::{DELIVERIES_PER_TURN, OUTBOX_BYTES_MAX};
@@ -29,7 +30,7 @@ impl Vhost {
     pub(super) fn look_at(&mut self, slot: QueueSlot) {
         if let Some(record) = self.topology.queues.get_mut(slot)
             && !record.is_runnable
-            && record.has_demand()
+            && record.wants_a_look()
         {
             record.is_runnable = true;
             self.runnable.push_back(slot);
@@ -50,6 +51,10 @@ impl Vhost {
     pub(super) fn run_queue(&mut self, slot: QueueSlot, cx: &mut Context<'_>) {
         for _ in 0..DELIVERIES_PER_TURN {
             if self.step(slot, cx) == Step::Done {
+                if self.topology.queues.get(slot).is_some_and(|record| record.life.is_tended) {
+                    self.end_grace(slot);
+                    self.tend(slot, cx);
+                }
                 return;
             }
         }
@@ -61,6 +66,9 @@ impl Vhost {
         let Some(record) = self.topology.queues.get_mut(slot) else { return Step::Done };
         if !record.has_demand() {
             return Step::Done;
+        }
+        if record.life.is_tended && record.is_head_expired(&self.clock) {
+            return self.let_the_dead_go(slot, cx);
         }
         match record.queue.availability(marks) {
             Availability::Ready if record.gets.is_empty() => self.deliver_next(slot, cx),
@@ -79,6 +87,13 @@ impl Vhost {
         }
     }
 
+    /// The first message is not to be handed out any more.
+    fn let_the_dead_go(&mut self, slot: QueueSlot, cx: &mut Context<'_>) -> Step {
+        self.tend(slot, cx);
+        let still = self.topology.queues.get(slot).is_some_and(|record| record.is_head_expired(&self.clock));
+        if still { Step::Done } else { Step::Again }
+    }
+
     /// Answers the oldest basic.get with the first message, or says that there is none.
     fn answer_get(&mut self, slot: QueueSlot, cx: &mut Context<'_>) -> Step {
         let Some(record) = self.topology.queues.get_mut(slot) else { return Step::Done };
@@ -90,7 +105,8 @@ impl Vhost {
             let Some(taken) = record.queue.take(owner) else { return Step::Done };
             let queue = record.queue.id();
             let message_count = super::queues::short_count(record.queue.ready_count());
-            let Taken { seq, redelivered, logged, message } = taken;
+            let Taken { seq, redelivered, logged, message, return_count } = taken;
+            let message = with_return_count(message, return_count);
             self.count_delivery(get.channel, owner, (logged, queue, seq), cx);
             if self.traces {
                 self.trace_delivery(get.channel, &message, slot, redelivered);
@@ -118,9 +134,10 @@ impl Vhost {
         }
         let (channel_slot, no_ack, tag) = (consumer.channel, consumer.no_ack, Arc::clone(&consumer.tag));
         let owner = (!no_ack).then_some(Owner { channel: channel_slot, consumer: Some(consumer_slot) });
-        let Some(Taken { seq, message, redelivered, logged }) = record.queue.take(owner) else {
+        let Some(Taken { seq, message, redelivered, logged, return_count }) = record.queue.take(owner) else {
             return Step::Done;
         };
+        let message = with_return_count(message, return_count);
         record.queue.consumer_took(consumer_slot);
         connection.outbox_bytes += message.resident_bytes();
         let queue = record.queue.id();
@@ -156,7 +173,7 @@ impl Vhost {
     }
 
     /// Asks for what must be read before the queue can go on.
-    fn read(&mut self, slot: QueueSlot, cx: &mut Context<'_>) {
+    pub(super) fn read(&mut self, slot: QueueSlot, cx: &mut Context<'_>) {
         let marks = self.watermarks();
         let Some(record) = self.topology.queues.get_mut(slot) else { return };
         let queue = record.queue.id();
@@ -224,7 +241,11 @@ impl Vhost {
         let Some(slot) = self.topology.queue_numbered(queue) else { return };
         let Some(record) = self.topology.queues.get_mut(slot) else { return };
         match entries {
-            Ok(entries) => record.queue.entries_read(run, &entries),
+            Ok(entries) => {
+                // A start does not know which messages expire before it has read their entries.
+                record.life.is_tended |= entries.iter().any(|entry| entry.expire_unix_ms != 0);
+                record.queue.entries_read(run, &entries);
+            }
             Err(problem) => {
                 let count = record.queue.entries_damaged(run);
                 if count > 0 {

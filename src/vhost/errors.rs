@@ -145,6 +145,11 @@ pub(super) fn not_transactional() -> ChannelError {
     refused(ChannelCode::PreconditionFailed, "channel is not transactional")
 }
 
+/// A queue refused a publish of a transaction. RabbitMQ has stored the others then; here none is.
+pub(super) fn partial_commit() -> ChannelError {
+    refused(ChannelCode::PreconditionFailed, "partial tx completion")
+}
+
 /// Ours: nobody else bounds a transaction.
 pub(super) fn transaction_too_large() -> ChannelError {
     refused(

@@ -15,20 +15,26 @@ pub mod report;
 mod bindings;
 mod channels;
 mod consume;
+mod dead_letter;
+mod deaths;
 mod direct_reply;
 mod dispatch;
 mod errors;
 mod exchanges;
 mod inspect;
+mod lease;
 mod lifecycle;
+mod lifetime;
 mod names;
 mod policies;
 mod publish;
 mod queues;
 mod restore;
+mod returns;
 mod routing;
 mod settle;
 mod slab;
+mod timers;
 mod topology;
 mod trace;
 mod transaction;
@@ -43,11 +49,13 @@ use command::{Command, Envelope, MethodId, Notice, Reply};
 use direct_reply::ReplyConsumers;
 use input::{AdminCommand, AdminReply, Effect, Effects, Input, LogProgress};
 use ledgermq_storage::{Lsn, Slot};
+use lifetime::Clock;
 use log::Log;
 use names::Names;
 use report::VhostTotals;
 use std::collections::VecDeque;
 use std::sync::Arc;
+use timers::Timers;
 use topology::{QueueSlot, Topology};
 
 /// The time, as the driver reads it once per batch of inputs.
@@ -112,6 +120,14 @@ pub struct Vhost {
     replies: ReplyConsumers,
     /// Copies of all messages go to the trace exchange.
     traces: bool,
+    clock: Clock,
+    timers: Timers,
+    /// Queues that refuse publishes when they are full.
+    refusing_count: usize,
+    /// Messages that may still leave unconsumed during this input, bytes.
+    leaving_bytes_left: usize,
+    /// The last record by which a message left unconsumed.
+    buried: Lsn,
     /// Kept from publish to publish to spare allocations.
     slots: Vec<Slot>,
 }
@@ -140,6 +156,11 @@ impl Vhost {
             totals: VhostTotals::default(),
             replies: ReplyConsumers::default(),
             traces: false,
+            clock: Clock::default(),
+            timers: Timers::default(),
+            refusing_count: 0,
+            leaving_bytes_left: 0,
+            buried: Lsn::NONE,
             slots: Vec::new(),
         }
     }
@@ -155,9 +176,10 @@ impl Vhost {
     }
 
     /// Takes one input: appends to `log` what must survive, adds to `effects` what must be told or done. `now` is for
-    /// what expires; nothing does yet.
-    pub fn apply(&mut self, input: Input, _now: Now, log: &mut dyn Log, effects: &mut Effects) {
+    /// what expires.
+    pub fn apply(&mut self, input: Input, now: Now, log: &mut dyn Log, effects: &mut Effects) {
         let cx = &mut Context { log, effects };
+        self.begin_input(now, cx);
         match input {
             Input::Commands(envelopes) => {
                 for envelope in envelopes {
@@ -187,9 +209,9 @@ impl Vhost {
         self.totals.confirmed_count += self.channels.release_due(&self.progress, cx.effects);
     }
 
-    /// The next monotonic ms at which [`Input::Tick`] is wanted, if any. Nothing expires yet, so none is.
+    /// The next monotonic ms at which [`Input::Tick`] is wanted, if any. Any other input does as well.
     pub fn next_deadline(&self) -> Option<u64> {
-        None
+        self.timers.next()
     }
 
     fn command(&mut self, Envelope { channel, method, command }: Envelope, cx: &mut Context<'_>) {

@@ -8,7 +8,7 @@ impl Vhost {
     /// be brought into line, e.g. messages that are too old or too many now. Called once for each queue whose settings
     /// differ, after they were replaced; not for a queue that is being declared.
     #[expect(dead_code, reason = "settings change only by policies, which are to come")]
-    pub(super) fn settings_changed(&mut self, slot: QueueSlot, _cx: &mut Context<'_>) {
-        self.look_at(slot);
+    pub(super) fn settings_changed(&mut self, slot: QueueSlot, cx: &mut Context<'_>) {
+        self.apply_settings(slot, cx);
     }
 }

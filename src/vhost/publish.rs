@@ -3,7 +3,7 @@
 
 use super::channels::Until;
 use super::errors::{self, ExchangeIn};
-use super::log::{LogRefused, LoggedPublish};
+use super::log::{LogRefused, LoggedPublish, Stored};
 use super::routing::NoSuchWay;
 use super::topology::QueueSlot;
 use super::{Context, Vhost};
@@ -74,9 +74,17 @@ impl Vhost {
         cx: &mut Context<'_>,
     ) {
         let Publish { message, publish_seq, mandatory, wants_reply: _ } = publish;
+        let mut is_refused = false;
         let stored = if queues.is_empty() {
             self.return_unroutable(slot, message, mandatory, cx);
             Ok(Lsn::NONE)
+        } else if self.refusing_count > 0 {
+            let (takers, refusers) = self.takers_of(&message, queues.to_vec());
+            is_refused = !refusers.is_empty();
+            let stored = self.store(&message, &takers, cx);
+            let refused = refusers.into_iter().map(|refuser| (Arc::clone(&message), refuser));
+            self.refuse_letters(refused.collect(), cx);
+            stored
         } else {
             self.store(&message, queues, cx)
         };
@@ -86,13 +94,15 @@ impl Vhost {
         {
             channel.published = lsn;
         }
+        // A queue without room refuses for all of them, as a log without room does.
+        let stored = if is_refused { Err(()) } else { stored.map_err(drop) };
         match (stored, publish_seq) {
             (Ok(lsn), Some(publish_seq)) => self.channels.confirm(slot, publish_seq, lsn),
-            (Err(_), Some(publish_seq)) => {
+            (Err(()), Some(publish_seq)) => {
                 self.totals.refused_count += 1;
                 self.channels.refuse(slot, publish_seq);
             }
-            (Err(_), None) => self.totals.refused_count += 1,
+            (Err(()), None) => self.totals.refused_count += 1,
             (Ok(_), None) => {}
         }
     }
@@ -104,49 +114,70 @@ impl Vhost {
         queues: &[QueueSlot],
         cx: &mut Context<'_>,
     ) -> Result<Lsn, LogRefused> {
-        self.slots.clear();
-        if message.persistent {
-            for &slot in queues {
-                if let Some(record) = self.topology.queues.get(slot)
-                    && record.durable
-                {
-                    self.slots.push(Slot {
-                        queue: record.queue.id(),
-                        seq: record.queue.next_seq(),
-                        priority: record.queue.priority_of(message),
-                        expire_unix_ms: 0,
-                    });
-                }
-            }
+        self.fill_slots(message, queues);
+        let stored = if self.slots.is_empty() {
+            Stored::default()
+        } else {
+            cx.log.publish(LoggedPublish { message, slots: &self.slots })?
+        };
+        if self.enqueue(message, queues, stored.lsn, stored.record_bytes) {
+            queues.iter().for_each(|&slot| self.tend_if_needed(slot, cx));
         }
-        if self.slots.is_empty() {
-            self.enqueue(message, queues, Lsn::NONE, 0);
-            return Ok(Lsn::NONE);
-        }
-        let stored = cx.log.publish(LoggedPublish { message, slots: &self.slots })?;
-        self.enqueue(message, queues, stored.lsn, stored.record_bytes);
         Ok(stored.lsn)
     }
 
-    /// Puts a message into queues; only durable ones have it in the log.
+    /// Fills `slots` with the places of a message in the queues that log it.
+    pub(super) fn fill_slots(&mut self, message: &Message, queues: &[QueueSlot]) {
+        self.slots.clear();
+        if !message.persistent {
+            return;
+        }
+        let own_ms = message.expiration_ms();
+        for &slot in queues {
+            if let Some(record) = self.topology.queues.get(slot)
+                && record.durable
+            {
+                self.slots.push(Slot {
+                    queue: record.queue.id(),
+                    seq: record.queue.next_seq(),
+                    priority: record.queue.priority_of(message),
+                    expire_unix_ms: record.expire_at(own_ms, &self.clock),
+                });
+            }
+        }
+    }
+
+    /// Puts a message into queues; only durable ones have it in the log. Answers whether one of them is to be tended.
     pub(super) fn enqueue(
         &mut self,
         message: &Arc<Message>,
         queues: &[QueueSlot],
         lsn: Lsn,
         record_bytes: u32,
-    ) {
+    ) -> bool {
+        let own_ms = message.expiration_ms();
+        let mut is_tended = false;
         for &slot in queues {
             let Some(record) = self.topology.queues.get_mut(slot) else { continue };
-            if record.durable {
-                record.queue.enqueue(message, lsn, record_bytes);
-            } else {
-                record.queue.enqueue(message, Lsn::NONE, 0);
+            let expire_unix_ms = record.expire_at(own_ms, &self.clock);
+            if record.life.is_tended || expire_unix_ms != 0 {
+                record.message_came(record.queue.next_seq(), expire_unix_ms);
+                is_tended = true;
             }
+            let (lsn, record_bytes) = if record.durable { (lsn, record_bytes) } else { (Lsn::NONE, 0) };
+            record.queue.enqueue(message, lsn, record_bytes, expire_unix_ms);
             if !record.is_waiting && !record.is_runnable && record.has_demand() {
                 record.is_runnable = true;
                 self.runnable.push_back(slot);
             }
+        }
+        is_tended
+    }
+
+    /// Lets go at once of what a new message pushes out: whoever asks next must not see it.
+    pub(super) fn tend_if_needed(&mut self, slot: QueueSlot, cx: &mut Context<'_>) {
+        if self.topology.queues.get(slot).is_some_and(|record| record.life.is_tended) {
+            self.tend(slot, cx);
         }
     }
 

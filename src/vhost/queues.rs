@@ -66,12 +66,13 @@ impl Vhost {
             return Err(errors::reserved_name("queue", &name));
         }
         let queue = match self.topology.queue_named(&name) {
-            Some(queue) if asked.passive => {
-                self.check_open_to(slot, queue)?;
-                queue
-            }
             Some(queue) => {
-                self.check_declared_again(slot, queue, &asked)?;
+                if asked.passive {
+                    self.check_open_to(slot, queue)?;
+                } else {
+                    self.check_declared_again(slot, queue, &asked)?;
+                }
+                self.use_queue_by_declaring(queue);
                 queue
             }
             None if asked.passive => return Err(self.no_queue(&name)),
@@ -175,6 +176,7 @@ impl Vhost {
 
     /// Removes a queue with all it holds. Its consumers end with it and are still to be told.
     fn take_queue(&mut self, slot: QueueSlot, cx: &mut Context<'_>) -> Gone {
+        self.end_life(slot, cx);
         let mut changes = Vec::new();
         let Some(mut record) = self.topology.remove_queue(slot, &mut changes) else { return Gone::default() };
         if record.durable {
@@ -210,6 +212,7 @@ impl Vhost {
 
     /// Removes a queue that was to go with its last consumer, if that just went.
     pub(super) fn remove_if_unused(&mut self, slot: QueueSlot, cx: &mut Context<'_>) {
+        self.use_queue(slot);
         let unused = self
             .topology
             .queues
@@ -217,6 +220,8 @@ impl Vhost {
             .is_some_and(|record| record.auto_delete && record.queue.consumer_count() == 0);
         if unused {
             self.remove_queue(slot, cx);
+        } else {
+            self.look_at(slot);
         }
     }
 
@@ -328,6 +333,8 @@ impl Vhost {
             connection.exclusive_queues.insert(queue);
         }
         self.define(definition.as_slice(), cx);
+        self.apply_settings(queue, cx);
+        self.use_queue(queue);
         Ok(queue)
     }
 }

@@ -44,6 +44,14 @@ pub struct VhostTotals {
     pub acked_count: u64,
     /// Messages put back by clients or for them.
     pub requeued_count: u64,
+    /// Messages rejected without requeue by clients of queues with dead letters.
+    pub rejected_count: u64,
+    /// Messages whose time to live was over.
+    pub expired_count: u64,
+    /// Messages that a length limit pushed out or dead-lettered.
+    pub overflowed_count: u64,
+    /// Messages that came back too often.
+    pub undeliverable_count: u64,
     /// Messages whose record could not be read and that were set aside.
     pub damaged_count: u64,
 }

@@ -65,8 +65,8 @@ impl Vhost {
     /// Tells the log what was delivered and not settled.
     pub(super) fn note_delivered(&mut self, cx: &mut Context<'_>) {
         for record in self.topology.queues.values_mut().filter(|record| record.durable) {
-            for (first, last) in record.queue.delivered_ranges() {
-                cx.log.delivered(record.queue.id(), first, last, 1);
+            for (first, last, count) in record.queue.delivered_ranges() {
+                cx.log.delivered(record.queue.id(), first, last, count);
             }
         }
         cx.log.flush();
@@ -136,11 +136,13 @@ impl Vhost {
 fn restored(messages: RecoveredQueue, clean: bool, budget: Budget) -> Queue {
     let RecoveredQueue { id, next_seq, live, runs, settled, delivered, .. } = messages;
     let redelivered = if clean {
-        let ranges = delivered.into_iter().map(|range| (range.first, range.last)).collect();
+        let ranges = delivered.iter().map(|range| (range.first, range.last)).collect();
         Redelivered::Ranges(Ranges::new(ranges))
     } else {
         Redelivered::Before(next_seq)
     };
     let runs = WaitingRun::counted(&runs, &settled, live);
-    Queue::restore(id, budget, next_seq, runs, settled, redelivered)
+    let mut queue = Queue::restore(id, budget, next_seq, runs, settled, redelivered);
+    queue.restore_returns(&delivered);
+    queue
 }

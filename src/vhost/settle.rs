@@ -1,9 +1,9 @@
 //! basic.ack, basic.nack, basic.reject and basic.recover: deliveries end or go back, and credit returns.
-//! Dead-lettering will take its messages from [`Outcome::Discard`] here.
+//! What is rejected for good, or comes back too often, leaves its queue through [`super::dead_letter`].
 
 use super::log::LoggedSettle;
 use super::{Context, Vhost};
-use crate::queue::ChannelSlot;
+use crate::queue::{ChannelSlot, Death};
 use crate::vhost::command::{Outcome, Reply};
 use ledgermq_storage::{Lsn, QueueId, Seq, SettleReason};
 
@@ -23,10 +23,31 @@ impl Vhost {
                 settled = cx.log.settle(LoggedSettle { queue, seq, reason });
             }
         }
+        if outcome != Outcome::Ack {
+            settled = settled.max(self.let_rejected_go(deliveries, cx));
+        }
         if let Some(channel) = self.channels.slots.get_mut(slot) {
             channel.settled = channel.settled.max(settled);
         }
         self.wake_if_asleep(slot);
+    }
+
+    /// Lets go of what these deliveries were, if that is what became of them. Answers the record that says so.
+    pub(super) fn let_rejected_go(&mut self, deliveries: &[(QueueId, Seq)], cx: &mut Context<'_>) -> Lsn {
+        self.buried = Lsn::NONE;
+        let mut last = None;
+        for &(queue, _) in deliveries {
+            if last == Some(queue) {
+                continue;
+            }
+            last = Some(queue);
+            if let Some(slot) = self.topology.queue_numbered(queue)
+                && self.topology.queues.get(slot).is_some_and(|record| record.queue.next_leaver().is_some())
+            {
+                self.tend(slot, cx);
+            }
+        }
+        self.buried
     }
 
     /// Settles a delivery in its queue. Answers whether its end must be logged.
@@ -51,6 +72,10 @@ impl Vhost {
                 record.queue.forget(held);
                 logged
             }
+            Outcome::Discard if record.settings.dead_letter_exchange.is_some() => {
+                record.queue.leave(held, Death::Rejected);
+                false
+            }
             Outcome::Discard => {
                 record.queue.forget(held);
                 logged
@@ -61,7 +86,9 @@ impl Vhost {
                 false
             }
         };
-        if !record.is_runnable && record.queue.ready_count() > 0 && record.has_demand() {
+        if !record.is_runnable
+            && (record.life.is_tended || record.queue.ready_count() > 0 && record.has_demand())
+        {
             record.is_runnable = true;
             self.runnable.push_back(queue_slot);
         }

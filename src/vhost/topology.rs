@@ -5,6 +5,7 @@
 
 use super::command::ConnectionId;
 use super::consume::PendingGet;
+use super::lifetime::Life;
 use super::slab::{Slab, slab_key};
 use crate::definitions::{
     BindingDefinition, Definition, DefinitionChange, DestinationKind, ExchangeDefinition, QueueDefinition,
@@ -60,6 +61,7 @@ pub(super) struct QueueRecord {
     pub(super) is_waiting: bool,
     /// The walk that last reached it.
     pub(super) reached_in: u64,
+    pub(super) life: Life,
 }
 
 /// An exchange with its bindings.
@@ -128,6 +130,7 @@ impl QueueRecord {
             is_runnable: false,
             is_waiting: false,
             reached_in: 0,
+            life: Life::default(),
         }
     }
 
@@ -143,6 +146,11 @@ impl QueueRecord {
     /// Whether this connection may do more with it than publish.
     pub(super) fn is_open_to(&self, connection: ConnectionId) -> bool {
         self.owner.is_none_or(|owner| owner == connection)
+    }
+
+    /// Whether something is to be done when something happened to it.
+    pub(super) fn wants_a_look(&self) -> bool {
+        self.life.is_tended || self.has_demand()
     }
 
     /// Whether somebody waits for its messages.

@@ -4,7 +4,7 @@
 use super::errors;
 use super::log::{LogRefused, LoggedPublish, LoggedSettle, Stored};
 use super::settle::reason;
-use super::topology::QueueSlot;
+use super::topology::{QueueRecord, QueueSlot};
 use super::{Context, Vhost};
 use crate::limits::TRANSACTION_BYTES_MAX;
 use crate::message::Message;
@@ -12,6 +12,7 @@ use crate::protocol::reply::ChannelError;
 use crate::queue::ChannelSlot;
 use crate::vhost::command::{Outcome, Publish, Reply};
 use ledgermq_storage::{Lsn, QueueId, Seq, Slot};
+use std::collections::HashMap;
 use std::ops::Range;
 use std::sync::Arc;
 
@@ -100,6 +101,7 @@ impl Vhost {
         cx: &mut Context<'_>,
     ) -> Result<(), ChannelError> {
         let transaction = self.take_transaction(slot)?;
+        self.check_room(&transaction)?;
         let mut slots = Vec::new();
         let placed: Vec<_> = transaction
             .kept
@@ -127,12 +129,16 @@ impl Vhost {
             let Stored { lsn, record_bytes } =
                 if placed.slots.is_empty() { Stored::default() } else { stored.next().unwrap_or_default() };
             self.enqueue(&kept.message, &placed.queues, lsn, record_bytes);
+            placed.queues.iter().for_each(|&queue| self.tend_if_needed(queue, cx));
         }
         for (outcome, deliveries) in settles {
             for &(queue, seq) in deliveries {
                 self.settle_one(slot, *outcome, queue, seq);
             }
         }
+        // A rejection that makes a dead letter is a record of its own, which the answer waits for as well.
+        let rejected = settles.iter().filter(|(outcome, _)| *outcome != Outcome::Ack);
+        let lsn = rejected.fold(lsn, |lsn, (_, deliveries)| lsn.max(self.let_rejected_go(deliveries, cx)));
         self.wake_if_asleep(slot);
         if let Some(channel) = self.channels.slots.get_mut(slot) {
             channel.published = channel.published.max(lsn);
@@ -147,17 +153,40 @@ impl Vhost {
         transaction.map(std::mem::take).ok_or_else(errors::not_transactional)
     }
 
+    /// A queue that would refuse one of the publishes for want of room refuses them all.
+    fn check_room(&mut self, transaction: &Transaction) -> Result<(), ChannelError> {
+        if self.refusing_count == 0 {
+            return Ok(());
+        }
+        let mut coming: HashMap<QueueId, (u64, u64)> = HashMap::new();
+        for kept in &transaction.kept {
+            for &id in transaction.queues.get(kept.queues.clone()).unwrap_or_default() {
+                let Some(slot) = self.topology.queue_numbered(id) else { continue };
+                let Some(record) = self.topology.queues.get(slot) else { continue };
+                let (count, bytes) = coming.entry(id).or_default();
+                if record.refuses(&kept.message, (*count, *bytes)) {
+                    return Err(errors::partial_commit());
+                }
+                *count += 1;
+                *bytes += kept.message.body.len() as u64;
+            }
+        }
+        Ok(())
+    }
+
     /// Draws the places of a message in those of its queues that still exist.
     fn place(&mut self, message: &Arc<Message>, ids: &[QueueId], slots: &mut Vec<Slot>) -> Placed {
         let start = slots.len();
         let queues: Vec<_> = ids.iter().filter_map(|&id| self.topology.queue_numbered(id)).collect();
+        let own_ms = message.expiration_ms();
         for &queue in &queues {
             let Some(record) = self.topology.queues.get_mut(queue) else { continue };
             // Every message takes a seq, logged or not.
             let seq = record.queue.draw_seq();
             if message.persistent && record.durable {
                 let priority = record.queue.priority_of(message);
-                slots.push(Slot { queue: record.queue.id(), seq, priority, expire_unix_ms: 0 });
+                let expire_unix_ms = record.expire_at(own_ms, &self.clock);
+                slots.push(Slot { queue: record.queue.id(), seq, priority, expire_unix_ms });
             }
         }
         Placed { queues, slots: start..slots.len() }
@@ -170,6 +199,10 @@ impl Vhost {
             let Some(reason) = reason(*outcome) else { continue };
             for &(queue, seq) in deliveries {
                 let record = self.topology.queue_numbered(queue).and_then(|at| self.topology.queues.get(at));
+                let dies = |record: &&QueueRecord| {
+                    *outcome == Outcome::Discard && record.settings.dead_letter_exchange.is_some()
+                };
+                let record = record.filter(|record| !dies(record));
                 if record.is_some_and(|record| record.queue.is_held_and_logged(seq, slot)) {
                     ends.push(LoggedSettle { queue, seq, reason });
                 }

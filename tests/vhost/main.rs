@@ -5,10 +5,13 @@
 
 mod backlog;
 mod consumers;
+mod dead_letters;
 mod definitions;
 mod deliveries;
 mod direct_reply;
 mod durability;
+mod expiry;
+mod limits;
 mod memory_log;
 mod model;
 mod priorities;

@@ -101,6 +101,11 @@ impl MemoryLog {
         self.entries.len() - self.durable_count()
     }
 
+    /// Places of messages that are not settled.
+    pub(crate) fn live_count(&self) -> usize {
+        self.replay().queues.iter().map(|queue| queue.live as usize).sum()
+    }
+
     fn durable_count(&self) -> usize {
         self.entries.partition_point(|entry| entry.lsn < self.progress.durable)
     }
@@ -306,7 +311,7 @@ fn entries_in(entries: &[Entry], queue: QueueId) -> BTreeMap<Seq, (u8, StoredEnt
                 lsn: at.lsn,
                 record_bytes: at.record_bytes,
                 body_bytes,
-                expire_unix_ms: 0,
+                expire_unix_ms: slot.expire_unix_ms,
             };
             let before = found.insert(slot.seq, (slot.priority, stored));
             assert!(before.is_none(), "a seq is used once");

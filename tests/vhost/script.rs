@@ -8,6 +8,9 @@
 //! 1.1 < publish . q hello persistent #1  to exchange `.` (the default one), key q, body hello, publish seq 1
 //! log sync                               everything is durable; `log sync N` N records more; `log write` written only
 //! 1.1 > confirm 1
+//! clock 500                              half a second passes; what falls due meanwhile is done
+//! jump -3600000                          the wall clock alone moves
+//! 1.1 > get-ok hello 0 [expired q 2]     a dead letter shows its deaths: reason, queue, count; newest first
 //! ```
 
 use super::memory_log::MemoryLog;
@@ -16,7 +19,7 @@ use ledgermq::budget::Budget;
 use ledgermq::definitions::Definition;
 use ledgermq::message::Message;
 use ledgermq::protocol::properties::{Properties, PropertyList};
-use ledgermq::protocol::table::Table;
+use ledgermq::protocol::table::{Fields, Table};
 use ledgermq::protocol::value::Value;
 use ledgermq::vhost::command::{
     ChannelKey, Command, ConnectionId, DIRECT_REPLY_TO, Envelope, MethodId, Notice, Outcome, Publish,
@@ -39,6 +42,7 @@ pub(crate) struct Talk {
     pub(crate) vhost: Vhost,
     pub(crate) log: MemoryLog,
     pub(crate) config: VhostConfig,
+    now: Now,
     effects: Effects,
     /// Steered by the script instead of synced after every command.
     log_is_held: bool,
@@ -81,6 +85,7 @@ impl Talk {
             vhost: Vhost::new(config.clone()),
             log: MemoryLog::new(segment_bytes),
             config,
+            now: Now { monotonic_ms: 0, unix_ms: START_UNIX_MS },
             effects: Effects::default(),
             log_is_held: false,
             reads_are_held: false,
@@ -144,6 +149,21 @@ impl Talk {
     fn steer(&mut self, line: &str) {
         let words: Vec<_> = line.split_whitespace().collect();
         match words.as_slice() {
+            ["clock", ms] => {
+                let ms: u64 = ms.parse().unwrap();
+                self.now.monotonic_ms += ms;
+                self.now.unix_ms += ms;
+                self.tick();
+            }
+            ["jump", ms] => {
+                self.now.unix_ms = self.now.unix_ms.checked_add_signed(ms.parse().unwrap()).unwrap();
+                self.tick();
+            }
+            ["due", "never"] => assert_eq!(self.vhost.next_deadline(), None, "{line}"),
+            ["due", ms] => {
+                let at_ms = self.vhost.next_deadline().expect("something falls due");
+                assert_eq!((at_ms - self.now.monotonic_ms).to_string(), *ms, "{line}");
+            }
             ["log", "hold"] => self.log_is_held = true,
             ["log", "auto"] => self.log_is_held = false,
             ["log", "sync"] => self.sync(usize::MAX),
@@ -214,6 +234,16 @@ impl Talk {
         }
     }
 
+    /// The driver's part: a tick whenever one is due.
+    fn tick(&mut self) {
+        while self.vhost.next_deadline().is_some_and(|at_ms| at_ms <= self.now.monotonic_ms) {
+            self.apply(Input::Tick);
+            if !self.log_is_held {
+                self.sync(usize::MAX);
+            }
+        }
+    }
+
     fn counts(&self, name: &str) -> String {
         let report = self.vhost.report();
         let queue = report.queues.iter().find(|queue| queue.name == name).expect("the queue exists");
@@ -233,6 +263,8 @@ impl Talk {
             replayed.definitions.iter().map(|(key, value)| Definition::decode(key, value).unwrap());
         self.vhost =
             Vhost::restore(self.config.clone(), definitions, replayed.queues, replayed.clean).unwrap();
+        // The monotonic clock begins anew with the process.
+        self.now.monotonic_ms = 0;
         self.attached.clear();
         self.channels.clear();
         self.reads.clear();
@@ -271,7 +303,7 @@ impl Talk {
     }
 
     fn apply(&mut self, input: Input) {
-        self.vhost.apply(input, Now::default(), &mut self.log, &mut self.effects);
+        self.vhost.apply(input, self.now, &mut self.log, &mut self.effects);
         let effects = std::mem::take(&mut self.effects);
         for addressed in effects.notices {
             let key = addressed.channel;
@@ -302,6 +334,9 @@ impl Talk {
         }
     }
 }
+
+/// The wall clock at the beginning of a conversation.
+const START_UNIX_MS: u64 = 1_700_000_000_000;
 
 impl MemoryLog {
     /// Does what a read asks for.
@@ -443,7 +478,8 @@ impl Client {
             Notice::Deliver(delivery) => {
                 self.deliveries.push((delivery.queue, delivery.seq));
                 let redelivered = if delivery.redelivered { " redelivered" } else { "" };
-                format!("deliver {} {}{redelivered}", delivery.tag, body(&delivery.message))
+                let added = added(&delivery.message);
+                format!("deliver {} {}{redelivered}{added}", delivery.tag, body(&delivery.message))
             }
             Notice::Confirmed(seqs) => format!("confirm{}", list(&seqs)),
             Notice::Refused(seqs) => format!("refuse{}", list(&seqs)),
@@ -477,7 +513,8 @@ impl Client {
             Reply::GetOk { queue, seq, redelivered, message_count, message, .. } => {
                 self.deliveries.push((queue, seq));
                 let redelivered = if redelivered { " redelivered" } else { "" };
-                format!("get-ok {} {message_count}{redelivered}", body(&message))
+                let added = added(&message);
+                format!("get-ok {} {message_count}{redelivered}{added}", body(&message))
             }
             Reply::GetEmpty => "get-empty".into(),
             Reply::Recovered => "recover-ok".into(),
@@ -508,6 +545,23 @@ fn body(message: &Message) -> String {
     if text.len() > 20 { format!("{}...{}", &text[..4], text.len()) } else { text.into_owned() }
 }
 
+/// What the broker added to the headers of a message.
+fn added(message: &Message) -> String {
+    let headers = Properties::new(&message.properties).headers();
+    let deaths = match headers.get("x-death") {
+        Some(Value::Array(deaths)) => deaths.iter().filter_map(|death| death.as_table()).map(death).collect(),
+        _ => Vec::new(),
+    };
+    let deaths = if deaths.is_empty() { String::new() } else { format!(" [{}]", deaths.join(", ")) };
+    let count = headers.get("x-delivery-count").and_then(|count| count.as_i64());
+    deaths + &count.map_or_else(String::new, |count| format!(" x-delivery-count={count}"))
+}
+
+fn death(death: Fields<'_>) -> String {
+    let text = |name| death.get(name).and_then(|value| value.as_str()).unwrap();
+    format!("{} {} {}", text("reason"), text("queue"), death.get("count").unwrap().as_i64().unwrap())
+}
+
 /// `x-name=5`, `x-name=text`, `x-name=true`.
 fn arguments(words: &[&str]) -> Table {
     let pairs: Vec<_> = words.iter().filter_map(|word| word.split_once('=')).collect();
@@ -536,7 +590,8 @@ fn array<'a>(name: &str, texts: impl Iterator<Item = &'a str>) -> Vec<u8> {
     [&[u8::try_from(name.len()).unwrap()], name.as_bytes(), b"A", &length, &values].concat()
 }
 
-/// `#5` is the publish seq; `priority=5` the message's; `for-reply` asks for direct replies; `h-name=value` a header, `CC=a,b` and `BCC=a` are further
+/// `#5` is the publish seq; `priority=5` the message's; `expires=100` its expiration; `for-reply` asks for direct replies;
+/// `h-name=value` a header, `CC=a,b` and `BCC=a` are further
 /// keys; a body `x*1000` is a thousand times x.
 fn publish(exchange: &str, key: &str, body: &str, words: &[&str]) -> Publish {
     let headers: Vec<_> =
@@ -551,8 +606,10 @@ fn publish(exchange: &str, key: &str, body: &str, words: &[&str]) -> Publish {
     let wants_reply = words.contains(&"for-reply");
     let priority = words.iter().find_map(|word| word.strip_prefix("priority=")?.parse().ok());
     let reply_to = wants_reply.then_some(DIRECT_REPLY_TO);
+    let expiration = words.iter().find_map(|word| word.strip_prefix("expires="));
+    let headers = Some(headers);
     let properties =
-        PropertyList { headers: Some(headers), reply_to, priority, ..PropertyList::default() }.encode();
+        PropertyList { headers, reply_to, priority, expiration, ..PropertyList::default() }.encode();
     let properties = Properties::new(&properties).admit().unwrap().unwrap_or(properties);
     let body = match body.split_once('*') {
         Some((text, count)) => text.repeat(count.parse().unwrap()),
