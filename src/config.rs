@@ -14,6 +14,7 @@ pub use layers::ConfigError;
 pub(crate) use spelling::nearest;
 
 use crate::limits;
+use crate::queue::QueueKind;
 use crate::vhost::DeliverMode;
 use ledgermq_storage::limits as storage_limits;
 use std::ffi::OsString;
@@ -61,6 +62,10 @@ pub struct Config {
 
     /// Largest frame, bytes.
     pub frame_bytes_max: u32,
+    /// Connections of all vhosts; `None` = as many as fit.
+    pub connections_max: Option<u64>,
+    /// The type of queues that name none.
+    pub default_queue_kind: QueueKind,
     /// Channels of a connection.
     pub channels_max: u16,
     /// Heartbeat interval offered, seconds; 0 = none.
@@ -95,6 +100,8 @@ impl Default for Config {
             body_memory_bytes: limits::BODY_MEMORY_BYTES,
             deliver: DeliverMode::AfterDurable,
             frame_bytes_max: limits::FRAME_BYTES_MAX,
+            connections_max: None,
+            default_queue_kind: QueueKind::Classic,
             channels_max: limits::CHANNELS_MAX,
             heartbeat_s: limits::HEARTBEAT_S,
             handshake_ms: limits::HANDSHAKE_MS,

@@ -3,6 +3,10 @@
 //! replaces the value. The kinds' numbers and the values' layouts are on disk: they are added to, never changed.
 //! Knows the bytes; what the definitions mean is the vhost's and the accounts' business.
 
+mod policy;
+
+pub use policy::{ApplyTo, LimitScope, LimitsDefinition, PolicyDefinition, VhostMetadataDefinition};
+
 use crate::protocol::table::Table;
 use ledgermq_storage::encoding;
 use ledgermq_storage::limits::DEFINITION_VALUE_BYTES_MAX;
@@ -26,6 +30,14 @@ pub enum DefinitionKind {
     Queue = 5,
     /// A binding, in the group of its source's vhost.
     Binding = 6,
+    /// A policy, in its vhost's group.
+    Policy = 16,
+    /// A policy of operators, in its vhost's group.
+    OperatorPolicy = 17,
+    /// Limits of a vhost or a user, in the global group.
+    Limits = 18,
+    /// What people say about a vhost, in the global group.
+    VhostMetadata = 19,
 }
 
 /// A vhost.
@@ -131,6 +143,14 @@ pub enum Definition {
     Queue(QueueDefinition),
     /// A binding.
     Binding(BindingDefinition),
+    /// A policy.
+    Policy(PolicyDefinition),
+    /// A policy of operators.
+    OperatorPolicy(PolicyDefinition),
+    /// Limits of a vhost or a user.
+    Limits(LimitsDefinition),
+    /// What people say about a vhost.
+    VhostMetadata(VhostMetadataDefinition),
 }
 
 /// A change to persist: sets (`Some`) or removes a definition, as the WAL takes it.
@@ -161,6 +181,10 @@ impl DefinitionKind {
             4 => Some(Self::Exchange),
             5 => Some(Self::Queue),
             6 => Some(Self::Binding),
+            16 => Some(Self::Policy),
+            17 => Some(Self::OperatorPolicy),
+            18 => Some(Self::Limits),
+            19 => Some(Self::VhostMetadata),
             _ => None,
         }
     }
@@ -197,6 +221,12 @@ impl Definition {
                 binding.binding_key.as_bytes(),
                 &argument_identity(&binding.arguments),
             ]),
+            Self::Policy(policy) => DefinitionKind::Policy.key(&[policy.name.as_bytes()]),
+            Self::OperatorPolicy(policy) => DefinitionKind::OperatorPolicy.key(&[policy.name.as_bytes()]),
+            Self::Limits(limits) => {
+                DefinitionKind::Limits.key(&[&[limits.scope as u8], limits.name.as_bytes()])
+            }
+            Self::VhostMetadata(metadata) => DefinitionKind::VhostMetadata.key(&[metadata.vhost.as_bytes()]),
         }
     }
 
@@ -223,6 +253,9 @@ impl Definition {
                 binding_key,
                 arguments,
             }) => encoding::encode(&(source, *destination_kind as u8, destination, binding_key, arguments)),
+            Self::Policy(policy) | Self::OperatorPolicy(policy) => policy.encode(),
+            Self::Limits(limits) => limits.encode(),
+            Self::VhostMetadata(metadata) => metadata.encode(),
         };
         let mut value = vec![VERSION];
         value.extend(fields);
@@ -296,6 +329,10 @@ impl Definition {
                     arguments,
                 })
             }
+            DefinitionKind::Policy => Self::Policy(PolicyDefinition::decode(fields)?),
+            DefinitionKind::OperatorPolicy => Self::OperatorPolicy(PolicyDefinition::decode(fields)?),
+            DefinitionKind::Limits => Self::Limits(LimitsDefinition::decode(fields)?),
+            DefinitionKind::VhostMetadata => Self::VhostMetadata(VhostMetadataDefinition::decode(fields)?),
         })
     }
 }
@@ -387,6 +424,30 @@ mod tests {
         })
     }
 
+    fn policy() -> PolicyDefinition {
+        PolicyDefinition {
+            name: "p".into(),
+            pattern: "^q".into(),
+            apply_to: ApplyTo::QuorumQueues,
+            priority: -1,
+            definition: "{\"expires\":1}".into(),
+        }
+    }
+
+    fn limits() -> Definition {
+        let limits = vec![("max-channels".into(), 7)];
+        Definition::Limits(LimitsDefinition { scope: LimitScope::User, name: "u".into(), limits })
+    }
+
+    fn metadata() -> Definition {
+        Definition::VhostMetadata(VhostMetadataDefinition {
+            vhost: "/".into(),
+            description: "d".into(),
+            tags: vec!["t".into()],
+            default_queue_type: "quorum".into(),
+        })
+    }
+
     fn check_golden(definition: &Definition, kind: u8, name: &[u8], value: &[u8]) {
         let key = definition.key();
         assert_eq!((key.kind, &*key.name), (kind, name), "{definition:?}");
@@ -432,6 +493,21 @@ mod tests {
             6,
             b"\x01\0e\x01\0\0\x01\0q\x03\0k.*\x05\0\0\x01at\x01",
             b"\x01\x01\0\0\0\0\0\0\0e\0\x01\0\0\0\0\0\0\0q\x03\0\0\0\0\0\0\0k.*\x04\0\0\0\0\0\0\0\x01at\x01",
+        );
+        let policy_bytes = b"\x01\x01\0\0\0\0\0\0\0p\x02\0\0\0\0\0\0\0^q\x04\xff\xff\xff\xff\xff\xff\xff\xff\x0d\0\0\0\0\0\0\0{\"expires\":1}";
+        check_golden(&Definition::Policy(policy()), 16, b"p", policy_bytes);
+        check_golden(&Definition::OperatorPolicy(policy()), 17, b"p", policy_bytes);
+        check_golden(
+            &limits(),
+            18,
+            b"\x01\0\x01\x01\0u",
+            b"\x01\x01\x01\0\0\0\0\0\0\0u\x01\0\0\0\0\0\0\0\x0c\0\0\0\0\0\0\0max-channels\x07\0\0\0\0\0\0\0",
+        );
+        check_golden(
+            &metadata(),
+            19,
+            b"/",
+            b"\x01\x01\0\0\0\0\0\0\0/\x01\0\0\0\0\0\0\0d\x01\0\0\0\0\0\0\0\x01\0\0\0\0\0\0\0t\x06\0\0\0\0\0\0\0quorum",
         );
     }
 
@@ -481,7 +557,7 @@ mod tests {
     proptest! {
         #[test]
         fn damaged_bytes_never_panic(
-            kind in 0u8..8,
+            kind in 0u8..24,
             name in prop::collection::vec(any::<u8>(), 0..20),
             mut value in prop::collection::vec(any::<u8>(), 0..60),
         ) {

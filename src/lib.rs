@@ -8,6 +8,7 @@ pub mod clock;
 pub mod config;
 pub mod connection;
 pub mod definitions;
+mod erlang_term;
 pub mod exchange;
 pub mod limits;
 pub mod management;

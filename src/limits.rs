@@ -76,6 +76,8 @@ pub const CONTROL_LINE_BYTES_MAX: usize = 64 * 1024;
 pub const MEMORY_HIGH_PERCENT: u64 = 50;
 /// Resident memory, percent of what the process may take; below: they may go on.
 pub const MEMORY_CLEAR_PERCENT: u64 = 45;
+/// Policies of a vhost, and as many of its operators; more: refused.
+pub const POLICIES_MAX: usize = 1000;
 /// Messages a queue hands out before the next queue is looked at.
 pub const DELIVERIES_PER_TURN: usize = 128;
 /// Messages an exchange of type `x-recent-history` keeps, bytes; above: the oldest give way, and a larger one is not kept.

@@ -12,6 +12,7 @@ const FLOORS: &[(&str, u8)] = &[
     ("limits", 0),
     ("clock", 0),
     ("budget", 0),
+    ("erlang_term", 0),
     ("protocol", 1),
     ("message", 2),
     ("auth", 2),

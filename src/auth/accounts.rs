@@ -2,9 +2,12 @@
 //! directory's business, which also persists the changes that come out of here before it answers.
 //! Invariant: a permission belongs to a user that exists.
 
+use super::limits::Limits;
 use super::password::{self, SALT_BYTES};
 use super::pattern::Pattern;
-use crate::definitions::{Definition, DefinitionChange, PermissionDefinition, UserDefinition};
+use crate::definitions::{
+    Definition, DefinitionChange, LimitScope, LimitsDefinition, PermissionDefinition, UserDefinition,
+};
 use std::collections::{BTreeMap, HashMap};
 use std::fmt;
 
@@ -44,6 +47,7 @@ pub struct Accounts {
 struct User {
     password_hash: String,
     tags: Vec<String>,
+    limits: Limits,
     /// By vhost.
     permissions: BTreeMap<String, Permission>,
 }
@@ -169,9 +173,17 @@ impl Accounts {
                 let restored = User {
                     password_hash: user.password_hash.clone(),
                     tags: user.tags.clone(),
+                    limits: Limits::default(),
                     permissions: BTreeMap::new(),
                 };
                 self.users.insert(user.name.clone(), restored);
+            }
+        }
+        for definition in definitions.clone() {
+            if let Definition::Limits(LimitsDefinition { scope: LimitScope::User, name, limits }) = definition
+                && let Some(user) = self.users.get_mut(name)
+            {
+                user.limits = Limits::new(limits.clone());
             }
         }
         let mut unusable = Vec::new();
@@ -243,7 +255,8 @@ impl Accounts {
             return Err(AccountsError::UserExists(name.to_owned()));
         }
         let password_hash = hash(password, salt)?;
-        let user = User { password_hash, tags: Vec::new(), permissions: BTreeMap::new() };
+        let limits = Limits::default();
+        let user = User { password_hash, tags: Vec::new(), limits, permissions: BTreeMap::new() };
         let change = user.definition(name).set();
         self.users.insert(name.to_owned(), user);
         Ok(vec![change])
@@ -253,6 +266,9 @@ impl Accounts {
     pub fn delete_user(&mut self, name: &str) -> Result<Vec<DefinitionChange>, AccountsError> {
         let user = self.users.remove(name).ok_or_else(|| no_such_user(name))?;
         let mut changes = vec![user.definition(name).removed()];
+        if !user.limits.is_empty() {
+            changes.push(limits_of(name, &user.limits).removed());
+        }
         changes.extend(
             user.permissions.iter().map(|(vhost, permission)| permission.definition(name, vhost).removed()),
         );
@@ -281,6 +297,33 @@ impl Accounts {
         tags.iter().try_for_each(|tag| check_name(tag))?;
         user.tags = tags;
         Ok(vec![user.definition(name).set()])
+    }
+
+    /// Changes what a user may have.
+    pub fn change_limits(
+        &mut self,
+        name: &str,
+        change: impl FnOnce(&mut Limits),
+    ) -> Result<Vec<DefinitionChange>, AccountsError> {
+        let user = self.users.get_mut(name).ok_or_else(|| no_such_user(name))?;
+        let before = user.limits.clone();
+        change(&mut user.limits);
+        let definition = limits_of(name, &user.limits);
+        Ok(match (before == user.limits, user.limits.is_empty()) {
+            (true, _) => Vec::new(),
+            (false, true) => vec![definition.removed()],
+            (false, false) => vec![definition.set()],
+        })
+    }
+
+    /// What a user may have; nothing is said of one that does not exist.
+    pub fn limits(&self, user: &str) -> Option<&Limits> {
+        self.users.get(user).map(|user| &user.limits)
+    }
+
+    /// One limit of a user.
+    pub fn limit(&self, user: &str, limit: &str) -> Option<u64> {
+        self.limits(user)?.get(limit)
     }
 
     /// Sets what a user may do in a vhost. The caller has made sure that the vhost exists.
@@ -378,6 +421,11 @@ impl Permission {
         let PermissionView { user, vhost, configure, write, read } = self.view(user, vhost);
         Definition::Permission(PermissionDefinition { user, vhost, configure, write, read })
     }
+}
+
+fn limits_of(user: &str, limits: &Limits) -> Definition {
+    let limits = limits.as_slice().to_vec();
+    Definition::Limits(LimitsDefinition { scope: LimitScope::User, name: user.to_owned(), limits })
 }
 
 fn hash(password: &str, salt: Salt) -> Result<String, AccountsError> {

@@ -1,11 +1,16 @@
 //! Users, passwords and permissions. Pure: randomness is handed in, changes are handed out to be persisted.
 
 mod accounts;
+mod limits;
 mod password;
 mod pattern;
 mod secret;
+mod tally;
 
 pub use accounts::{
     Access, Accounts, AccountsError, LoginRefused, PermissionView, Salt, UserView, check_name,
 };
+pub use limits::{Limits, MAX_CHANNELS, MAX_CONNECTIONS, MAX_QUEUES};
+pub(crate) use pattern::Pattern;
 pub use secret::Secret;
+pub use tally::{Counted, Tally};

@@ -1,7 +1,8 @@
-//! A permission's pattern: which names of queues and exchanges it allows. Searched for anywhere in the name, as
-//! RabbitMQ does, so `^` and `$` say what they say; the empty pattern allows only the empty name.
-//! Matching takes time linear in the name whatever the pattern; what would need backtracking (look-around,
-//! back-references) is refused when the permission is set.
+//! A pattern for names: of a permission, which names it allows; of a policy, which objects it governs. Searched for
+//! anywhere in the name, as RabbitMQ does, so `^` and `$` say what they say.
+//! Matching takes time linear in the name whatever the pattern; what would need backtracking is refused when the pattern
+//! is set. One use of look-ahead is so common that it is understood all the same: `^(?!amq\.)…`, names that do not begin
+//! so, which is two searches.
 
 use regex::{Regex, RegexBuilder};
 
@@ -10,7 +11,7 @@ const COMPILED_BYTES_MAX: usize = 1024 * 1024;
 
 /// A compiled pattern.
 #[derive(Clone, Debug)]
-pub(super) struct Pattern {
+pub(crate) struct Pattern {
     source: String,
     matcher: Matcher,
 }
@@ -21,37 +22,110 @@ enum Matcher {
     Everything,
     EmptyName,
     Search(Regex),
+    /// Begins with none of the first, and matches the second.
+    Unlike(Vec<Regex>, Regex),
 }
 
 impl Pattern {
+    /// A permission's pattern; the empty one allows only the empty name.
+    ///
     /// # Errors
     /// A sentence for a person: the pattern cannot be understood, or would grow too large.
     pub(super) fn new(source: &str) -> Result<Self, String> {
+        match source {
+            "" => Ok(Self { source: String::new(), matcher: Matcher::EmptyName }),
+            source => Self::anywhere(source),
+        }
+    }
+
+    /// A policy's pattern; the empty one is found in every name.
+    ///
+    /// # Errors
+    /// As [`Pattern::new`].
+    pub(crate) fn anywhere(source: &str) -> Result<Self, String> {
         let matcher = match source {
-            ".*" => Matcher::Everything,
-            "" | "^$" => Matcher::EmptyName,
-            source => Matcher::Search(
-                RegexBuilder::new(source)
-                    .size_limit(COMPILED_BYTES_MAX)
-                    .build()
-                    .map_err(|error| one_line(&error.to_string()))?,
-            ),
+            "" | ".*" => Matcher::Everything,
+            "^$" => Matcher::EmptyName,
+            source => match exceptions(source) {
+                Some((exceptions, rest)) => {
+                    let exceptions =
+                        exceptions.iter().map(|source| compile(source)).collect::<Result<_, _>>()?;
+                    Matcher::Unlike(exceptions, compile(&rest)?)
+                }
+                None => Matcher::Search(compile(source)?),
+            },
         };
         Ok(Self { source: source.to_owned(), matcher })
     }
 
     /// The pattern as it was written.
-    pub(super) fn source(&self) -> &str {
+    pub(crate) fn source(&self) -> &str {
         &self.source
     }
 
-    pub(super) fn allows(&self, name: &str) -> bool {
+    /// Whether it is found in the name.
+    pub(crate) fn allows(&self, name: &str) -> bool {
         match &self.matcher {
             Matcher::Everything => true,
             Matcher::EmptyName => name.is_empty(),
             Matcher::Search(regex) => regex.is_match(name),
+            Matcher::Unlike(exceptions, regex) => {
+                !exceptions.iter().any(|exception| exception.is_match(name)) && regex.is_match(name)
+            }
         }
     }
+}
+
+fn compile(source: &str) -> Result<Regex, String> {
+    RegexBuilder::new(source)
+        .size_limit(COMPILED_BYTES_MAX)
+        .build()
+        .map_err(|error| one_line(&error.to_string()))
+}
+
+/// Takes `^(?!a)(?!b)c` apart into `^(?:a)`, `^(?:b)` and `^c`; `None` if it is no such pattern. One with an alternative at
+/// its top is none: there the exceptions hold for the first alternative only.
+fn exceptions(source: &str) -> Option<(Vec<String>, String)> {
+    let mut rest = source.strip_prefix('^')?;
+    let mut exceptions = Vec::new();
+    while let Some(behind) = rest.strip_prefix("(?!") {
+        let end = closing(behind)?;
+        exceptions.push(format!("^(?:{})", behind.get(..end)?));
+        rest = behind.get(end + 1..)?;
+    }
+    (!exceptions.is_empty() && !has_alternative(rest)).then(|| (exceptions, format!("^{rest}")))
+}
+
+/// Where the group ends that this is the inside of.
+fn closing(inside: &str) -> Option<usize> {
+    walk(inside, |letter, depth| letter == ')' && depth == 0)
+}
+
+fn has_alternative(pattern: &str) -> bool {
+    walk(pattern, |letter, depth| letter == '|' && depth == 0).is_some()
+}
+
+/// The first place, outside of escapes and classes, where `is_it` holds of a letter and the depth of groups around it.
+fn walk(pattern: &str, is_it: impl Fn(char, usize) -> bool) -> Option<usize> {
+    let (mut depth, mut in_class, mut escaped) = (0_usize, false, false);
+    for (at, letter) in pattern.char_indices() {
+        if escaped {
+            escaped = false;
+            continue;
+        }
+        if !in_class && is_it(letter, depth) {
+            return Some(at);
+        }
+        match letter {
+            '\\' => escaped = true,
+            '[' => in_class = true,
+            ']' => in_class = false,
+            '(' if !in_class => depth += 1,
+            ')' if !in_class => depth = depth.saturating_sub(1),
+            _ => {}
+        }
+    }
+    None
 }
 
 /// The last line of the parser's drawing, which names the fault.
@@ -82,6 +156,17 @@ mod tests {
             ("ORDERS", "orders", false),
             ("(?i)ORDERS", "orders", true),
             ("[[:alpha:]]+-\\d", "queue-7", true),
+            ("^(?!amq\\.).*", "orders", true),
+            ("^(?!amq\\.).*", "amq.gen-abc", false),
+            ("^(?!amq\\.).*", "", true),
+            ("^(?!amq\\.)orders$", "orders", true),
+            ("^(?!amq\\.)orders$", "my-orders", false),
+            ("^(?!(amq|sys)\\.)(?!tmp)(a|t)", "a", true),
+            ("^(?!(amq|sys)\\.)(?!tmp)(a|t)", "tmp", false),
+            ("^(?!(amq|sys)\\.)(?!tmp)(a|t)", "amq.direct", false),
+            ("^(?![)|]x).", ")x", false),
+            ("^(?![)|]x).", ")y", true),
+            ("^(?!\\)).", ")", false),
         ] {
             let allowed = Pattern::new(pattern).unwrap().allows(name);
             assert_eq!(allowed, expected, "{pattern:?} on {name:?}");
@@ -89,8 +174,29 @@ mod tests {
     }
 
     #[test]
+    fn the_empty_pattern_of_a_policy_is_found_everywhere() {
+        for (pattern, name, expected) in
+            [("", "a", true), ("^$", "a", false), ("^$", "", true), ("a", "cat", true)]
+        {
+            assert_eq!(Pattern::anywhere(pattern).unwrap().allows(name), expected, "{pattern:?} on {name:?}");
+        }
+    }
+
+    #[test]
     fn what_cannot_be_matched_in_linear_time_is_refused() {
-        for pattern in ["(", "a{1,2", "(?!amq)", "(a)\\1", "[z-a]", "\\p{Foo}", "(((a{100}){100}){100})"] {
+        for pattern in [
+            "(",
+            "a{1,2",
+            "(?!amq)",
+            "^(?!a",
+            "^(?!a)b|c",
+            "^(?!(?!a)).",
+            "^a(?!b)",
+            "(a)\\1",
+            "[z-a]",
+            "\\p{Foo}",
+            "(((a{100}){100}){100})",
+        ] {
             let refused = Pattern::new(pattern).unwrap_err();
             assert!(!refused.contains('\n') && !refused.is_empty(), "{pattern:?}: {refused:?}");
         }

@@ -61,6 +61,111 @@ pub enum ControlRequest {
     AddVhost {
         /// Name.
         vhost: String,
+        /// What is said of it.
+        #[serde(flatten)]
+        metadata: VhostMetadata,
+    },
+    /// Changes what is said of a vhost.
+    UpdateVhostMetadata {
+        /// Name.
+        vhost: String,
+        /// What changes.
+        #[serde(flatten)]
+        metadata: VhostMetadata,
+    },
+    /// Sets a policy.
+    SetPolicy {
+        /// Vhost.
+        vhost: String,
+        /// One of the operators'.
+        operator: bool,
+        /// Name.
+        name: String,
+        /// Searched for in names.
+        pattern: String,
+        /// JSON object.
+        definition: String,
+        /// The highest that matches governs.
+        priority: i64,
+        /// `all`, `queues`, `exchanges`, `classic_queues`, `quorum_queues` or `streams`.
+        apply_to: String,
+    },
+    /// Removes a policy.
+    ClearPolicy {
+        /// Vhost.
+        vhost: String,
+        /// One of the operators'.
+        operator: bool,
+        /// Name.
+        name: String,
+    },
+    /// Lists policies: see [`super::rows::policy_row`].
+    ListPolicies {
+        /// Vhost.
+        vhost: String,
+        /// Those of the operators.
+        operator: bool,
+    },
+    /// Replaces a vhost's limits.
+    SetVhostLimits {
+        /// Vhost.
+        vhost: String,
+        /// JSON object.
+        definition: String,
+    },
+    /// Removes a vhost's limits.
+    ClearVhostLimits {
+        /// Vhost.
+        vhost: String,
+    },
+    /// Shows a vhost's limits, a text, or those of all, rows `vhost`, `limits`.
+    ListVhostLimits {
+        /// Vhost.
+        vhost: Option<String>,
+    },
+    /// Adds to a user's limits.
+    SetUserLimits {
+        /// Name.
+        user: String,
+        /// JSON object.
+        definition: String,
+    },
+    /// Removes a limit of a user.
+    ClearUserLimits {
+        /// Name.
+        user: String,
+        /// The limit, or `all`.
+        limit: String,
+    },
+    /// Shows a user's limits, a text, or those of all, rows `user`, `limits`.
+    ListUserLimits {
+        /// Name.
+        user: Option<String>,
+    },
+    /// Sets a parameter.
+    SetParameter {
+        /// Vhost.
+        vhost: String,
+        /// Component.
+        component: String,
+        /// Name.
+        name: String,
+        /// JSON.
+        value: String,
+    },
+    /// Removes a parameter.
+    ClearParameter {
+        /// Vhost.
+        vhost: String,
+        /// Component.
+        component: String,
+        /// Name.
+        name: String,
+    },
+    /// Lists parameters: rows `component`, `name`, `value`.
+    ListParameters {
+        /// Vhost.
+        vhost: String,
     },
     /// Deletes a vhost with all it holds.
     DeleteVhost {
@@ -156,6 +261,20 @@ pub enum ControlRequest {
     Stop,
 }
 
+/// What operators say of a vhost; `None` = nothing new.
+#[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
+pub struct VhostMetadata {
+    /// For people.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub description: Option<String>,
+    /// For people.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub tags: Option<Vec<String>>,
+    /// The type of queues that name none.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub default_queue_type: Option<String>,
+}
+
 /// One line of a listing: column names to values. It holds every column there is; the client picks.
 pub type Row = Map<String, Value>;
 
@@ -169,6 +288,11 @@ pub enum ControlResponse {
     Rows {
         /// Its lines.
         rows: Vec<Row>,
+    },
+    /// A line to print; empty = none.
+    Text {
+        /// The line.
+        text: String,
     },
     /// A queue is gone or empty.
     Removed {
@@ -190,6 +314,8 @@ pub enum ControlResponse {
 pub enum RefusalReason {
     /// The request means nothing, or has a value that is not allowed.
     Usage,
+    /// What was asked cannot be, in the broker's words.
+    Invalid,
     /// No such vhost.
     NoSuchVhost,
     /// No such user.

@@ -4,7 +4,7 @@
 use super::control::Row;
 use crate::connection::ConnectionReport;
 use crate::vhost::report::{
-    BindingReport, ChannelReport, ConsumerReport, ExchangeReport, QueueReport, VhostReport,
+    BindingReport, ChannelReport, ConsumerReport, ExchangeReport, PolicyReport, QueueReport, VhostReport,
 };
 use serde::{Deserialize, Serialize};
 use serde_json::{Value, json};
@@ -20,6 +20,8 @@ pub const QUEUE_COLUMNS: &[&str] = &[
     "owner_pid",
     "arguments",
     "policy",
+    "operator_policy",
+    "effective_policy_definition",
     "messages",
     "messages_ready",
     "messages_unacknowledged",
@@ -95,15 +97,58 @@ pub const CONNECTION_COLUMNS: &[&str] = &[
     "client_properties",
 ];
 /// Columns of [`vhost_row`].
-pub const VHOST_COLUMNS: &[&str] = &["name", "tracing", "messages", "connections"];
+pub const VHOST_COLUMNS: &[&str] = &[
+    "name",
+    "description",
+    "tags",
+    "default_queue_type",
+    "tracing",
+    "cluster_state",
+    "messages",
+    "connections",
+];
+/// Columns of [`policy_row`].
+pub const POLICY_COLUMNS: &[&str] = &["vhost", "name", "pattern", "apply-to", "definition", "priority"];
+
+/// What operators said of a vhost.
+#[derive(Clone, Copy, Debug)]
+pub struct VhostDescription<'a> {
+    /// For people.
+    pub description: &'a str,
+    /// For people.
+    pub tags: &'a [String],
+    /// The type of queues that name none.
+    pub default_queue_type: &'static str,
+}
+
+/// A row of these columns.
+pub fn named<const N: usize>(columns: [(&str, Value); N]) -> Row {
+    row(columns)
+}
+
+/// A policy's row.
+pub fn policy_row(vhost: &str, policy: &PolicyReport) -> Row {
+    row([
+        ("vhost", json!(vhost)),
+        ("name", json!(policy.name)),
+        ("pattern", json!(policy.pattern)),
+        ("apply-to", json!(policy.apply_to)),
+        ("definition", json!(policy.definition)),
+        ("priority", json!(policy.priority)),
+    ])
+}
 
 /// A vhost's row.
-pub fn vhost_row(report: &VhostReport, connection_count: u64) -> Row {
+pub fn vhost_row(report: &VhostReport, connection_count: u64, about: &VhostDescription<'_>) -> Row {
     let queues = report.queues.iter();
     let message_count: u64 = queues.map(|queue| queue.messages_ready + queue.messages_unacknowledged).sum();
     row([
         ("name", json!(report.name)),
+        ("description", json!(about.description)),
+        ("tags", json!(about.tags)),
+        ("default_queue_type", json!(about.default_queue_type)),
         ("tracing", json!(report.tracing)),
+        ("cluster_state", json!("running")),
         ("messages", json!(message_count)),
         ("connections", json!(connection_count)),
     ])
@@ -122,6 +167,8 @@ pub fn queue_row(vhost: &str, queue: &QueueReport, owner_name: Option<&str>) -> 
         ("owner_pid", json!(owner_name.unwrap_or_default())),
         ("arguments", arguments(&queue.arguments)),
         ("policy", json!(queue.policy)),
+        ("operator_policy", json!(queue.operator_policy)),
+        ("effective_policy_definition", Value::Object(queue.effective_policy.iter().cloned().collect())),
         ("messages", json!(messages)),
         ("messages_ready", json!(queue.messages_ready)),
         ("messages_unacknowledged", json!(queue.messages_unacknowledged)),
@@ -302,7 +349,9 @@ mod tests {
 
     #[test]
     fn rows_have_the_columns_that_may_be_asked_for() {
-        check(&vhost_row(&VhostReport::default(), 0), VHOST_COLUMNS);
+        let about = VhostDescription { description: "", tags: &[], default_queue_type: "classic" };
+        check(&vhost_row(&VhostReport::default(), 0, &about), VHOST_COLUMNS);
+        check(&policy_row("/", &PolicyReport::default()), POLICY_COLUMNS);
         check(&queue_row("/", &QueueReport::default(), None), QUEUE_COLUMNS);
         check(&exchange_row("/", &ExchangeReport::default()), EXCHANGE_COLUMNS);
         check(&binding_row("/", &BindingReport::default()), BINDING_COLUMNS);

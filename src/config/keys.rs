@@ -4,6 +4,7 @@
 use super::value::{address, bytes, label, number, show_bytes};
 use super::{Config, LogFormat};
 use crate::limits;
+use crate::queue::QueueKind;
 use crate::vhost::DeliverMode;
 use ledgermq_storage::limits::{PAGE_BYTES, SEGMENT_BYTES_MAX, SEGMENT_BYTES_MIN};
 use std::fmt::Write;
@@ -29,7 +30,7 @@ const MIB: u64 = 1 << 20;
 const GIB: u64 = 1 << 30;
 
 /// All keys, in the order of the documentation.
-pub static KEYS: [Key; 21] = [
+pub static KEYS: [Key; 23] = [
     Key {
         name: "data_dir",
         allowed: "a directory; it is made if it is not there",
@@ -169,6 +170,27 @@ pub static KEYS: [Key; 21] = [
         help: "Channels that one connection may open (channel_max)",
         set: |config, text| number(text, 1..=65_535).map(|count| config.channels_max = count as u16),
         show: |config| config.channels_max.to_string(),
+    },
+    Key {
+        name: "connections_max",
+        allowed: "0 or more, or off",
+        help: "Connections that clients may have open together (RabbitMQ: connection_max); more are refused with 530",
+        set: |config, text| {
+            config.connections_max = if text == "off" { None } else { Some(number(text, 0..=u64::MAX)?) };
+            Some(())
+        },
+        show: |config| config.connections_max.map_or_else(|| "off".to_owned(), |count| count.to_string()),
+    },
+    Key {
+        name: "default_queue_type",
+        allowed: "classic or quorum",
+        help: "The type of durable queues whose declaration names none, in vhosts that say nothing else",
+        set: |config, text| {
+            let kind = QueueKind::from_name(text).filter(|kind| *kind != QueueKind::Stream)?;
+            config.default_queue_kind = kind;
+            Some(())
+        },
+        show: |config| config.default_queue_kind.to_string(),
     },
     Key {
         name: "heartbeat_s",

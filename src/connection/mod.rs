@@ -23,7 +23,7 @@ pub use config::{ConnectionConfig, Peer};
 pub use effects::{ConnectionEffects, Login, Request};
 pub use report::{ChannelReport, ConnectionReport};
 
-use crate::auth::Accounts;
+use crate::auth::{Accounts, Tally};
 use crate::limits::FRAME_BYTES_BEFORE_TUNE;
 use crate::protocol::reply::{ConnectionCode, ConnectionError};
 use crate::protocol::server_properties::ClientCapabilities;
@@ -46,6 +46,8 @@ pub struct Connection {
     frame_bytes_max: u32,
     heartbeat: Heartbeat,
     stage: Stage,
+    /// Where the user's channels are counted, those of other connections too.
+    user_channels: Tally,
     /// The text of connection.blocked while an alarm is on.
     alarm: Option<String>,
     /// While bytes are being handled: where their commands begin in the effects.
@@ -112,6 +114,7 @@ impl Connection {
             frame_bytes_max: FRAME_BYTES_BEFORE_TUNE,
             heartbeat: Heartbeat::new(now_ms),
             stage: Stage::Handshake { step: Handshake::AwaitHeader, deadline_ms },
+            user_channels: Tally::default(),
             alarm: None,
             read_from: None,
         }
@@ -188,6 +191,11 @@ impl Connection {
     /// `CONNECTION_FORCED - broker forced connection closure with reason '{reason}'`.
     pub fn shutdown(&mut self, reason: &str, now_ms: u64, out: &mut ConnectionEffects) {
         let text = format!("broker forced connection closure with reason '{reason}'");
+        self.force_close(&text, now_ms, out);
+    }
+
+    /// Closes the connection from our side: connection.close with 320 and this sentence.
+    pub fn force_close(&mut self, text: &str, now_ms: u64, out: &mut ConnectionEffects) {
         let error = ConnectionError::new(ConnectionCode::ConnectionForced, text);
         match &self.stage {
             Stage::Running(_) => {
@@ -212,6 +220,12 @@ impl Connection {
             self.fail(&error, cause, now_ms, out);
         }
         self.note_sent(outbound_before, now_ms, out);
+    }
+
+    /// Its channels are to be counted there, together with others of its user. Said before
+    /// [`Self::vhost_opened`]; else they are counted alone.
+    pub fn count_channels_in(&mut self, tally: Tally) {
+        self.user_channels = tally;
     }
 
     /// Its id.

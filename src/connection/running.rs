@@ -7,7 +7,7 @@
 use super::alarm::Parked;
 use super::handshake::Tuned;
 use super::{Client, Connection, ConnectionEffects, Fatal};
-use crate::auth::Accounts;
+use crate::auth::{Accounts, Counted, MAX_CHANNELS, Tally};
 use crate::channel::{Actor, Channel, Context, Life, Output, TagMaker};
 use crate::protocol::client_method::ClientMethod;
 use crate::protocol::frame::ChannelId;
@@ -22,6 +22,9 @@ use std::sync::Arc;
 pub(super) struct Running {
     connection: ConnectionId,
     pub(super) channels: HashMap<u16, Channel, RandomState>,
+    user_channels: Tally,
+    /// One for each of `channels`.
+    counted: HashMap<u16, Counted, RandomState>,
     /// Lives begun so far, of all numbers together: no two are alike.
     lives: u32,
     shared: Shared,
@@ -69,6 +72,8 @@ impl Running {
         Self {
             connection: connection.id,
             channels: HashMap::default(),
+            user_channels: connection.user_channels.clone(),
+            counted: HashMap::default(),
             lives: 0,
             shared: Shared {
                 actor: Actor { user, vhost },
@@ -95,6 +100,7 @@ impl Running {
         if let Some(channel) = self.channels.get_mut(&number) {
             if channel.method(method, &mut cx)? == Life::Over {
                 self.channels.remove(&number);
+                self.counted.remove(&number);
             }
             return Ok(());
         }
@@ -110,6 +116,16 @@ impl Running {
             );
             return Err((ConnectionError::new(ConnectionCode::NotAllowed, text), method.id()));
         }
+        let limit = self.shared.accounts.limit(&self.shared.actor.user, MAX_CHANNELS);
+        let counted = self.user_channels.take(limit).map_err(|limit| {
+            let text = format!(
+                "number of channels opened for user '{}' has reached the maximum allowed user limit of ({limit})",
+                self.shared.actor.user
+            );
+            (ConnectionError::new(ConnectionCode::NotAllowed, text), method.id())
+        })?;
+        self.counted.insert(number, counted);
+        let mut cx = self.shared.context(client, frame_bytes_max, out);
         let key = ChannelKey { connection: self.connection, number, life: self.lives };
         self.lives = self.lives.wrapping_add(1);
         self.channels.insert(number, Channel::open(key, id, &mut cx));
@@ -157,6 +173,7 @@ impl Running {
         };
         if channel.notice(notice, &mut self.shared.context(client, frame_bytes_max, out))? == Life::Over {
             self.channels.remove(&key.number);
+            self.counted.remove(&key.number);
         }
         Ok(())
     }
@@ -170,6 +187,10 @@ impl Running {
         out: &mut ConnectionEffects,
     ) -> Result<(), Fatal> {
         let Actor { user, vhost, .. } = &self.shared.actor;
+        if !accounts.exists(user) {
+            let text = format!("user '{user}' is deleted");
+            return Err((ConnectionError::new(ConnectionCode::ConnectionForced, text), MethodId::default()));
+        }
         if !accounts.has_access(user, vhost) {
             let text = format!("access to vhost '{vhost}' revoked for user '{user}'");
             return Err((ConnectionError::new(ConnectionCode::ConnectionForced, text), MethodId::default()));

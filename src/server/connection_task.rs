@@ -168,6 +168,7 @@ impl ConnectionTask {
                 self.unread.again(|bytes| machine.receive(bytes, now_ms, effects));
             }
             ConnectionMail::Accounts(accounts) => machine.accounts_changed(accounts, now_ms, effects),
+            ConnectionMail::Force(text) => machine.force_close(&text, now_ms, effects),
             ConnectionMail::Close(reason) => machine.shutdown(&reason, now_ms, effects),
             ConnectionMail::Drop => self.end = End::Now,
             ConnectionMail::Report(answer) => {
@@ -270,9 +271,11 @@ impl ConnectionTask {
             }
             Request::OpenVhost { vhost, user } => {
                 let name = rows::connection_name(&self.machine.report()).into();
-                let result = self.broker.directory.open_vhost(&vhost, &user).map(|opened| {
+                let connections_max = self.broker.config.connections_max;
+                let opened = self.broker.directory.open_vhost(self.inbox.id, &vhost, &user, connections_max);
+                let result = opened.map(|(opened, channels)| {
+                    self.machine.count_channels_in(channels);
                     let identity = Identity { name, user };
-                    self.broker.connections.note_vhost(self.inbox.id, vhost);
                     opened.send(VhostMail::Attach(Arc::clone(&self.inbox), identity));
                     self.vhost = Some(opened);
                 });

@@ -1,6 +1,7 @@
-//! The connections there are: how each is reached, and which vhost it opened. Owns their ids.
+//! The connections there are: how each is reached, which vhost it opened, and as whom. Owns their ids and counts them.
 
 use super::mail::{ConnectionInbox, ConnectionMail};
+use crate::auth::Tally;
 use crate::connection::ConnectionReport;
 use crate::vhost::command::ConnectionId;
 use std::collections::HashMap;
@@ -11,59 +12,122 @@ use tokio::sync::{mpsc::UnboundedReceiver, oneshot, watch};
 /// See the file's head.
 #[derive(Debug)]
 pub(super) struct Connections {
-    open: Mutex<HashMap<ConnectionId, Entry>>,
+    registry: Mutex<Registry>,
     next_id: AtomicU64,
     count: watch::Sender<usize>,
+}
+
+#[derive(Debug, Default)]
+struct Registry {
+    open: HashMap<ConnectionId, Entry>,
+    /// Connections that opened a vhost.
+    admitted: u64,
+    by_vhost: HashMap<Arc<str>, u64>,
+    by_user: HashMap<Arc<str>, UserShare>,
 }
 
 #[derive(Debug)]
 struct Entry {
     inbox: Arc<ConnectionInbox>,
-    vhost: Option<Arc<str>>,
+    opened: Option<Opened>,
+}
+
+#[derive(Debug)]
+struct Opened {
+    vhost: Arc<str>,
+    user: Arc<str>,
+}
+
+#[derive(Debug, Default)]
+struct UserShare {
+    connections: u64,
+    channels: Tally,
+}
+
+/// How many connections opened a vhost so far.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(super) struct Counts {
+    /// All.
+    pub(super) node: u64,
+    /// The one that is asked for.
+    pub(super) vhost: u64,
+    /// As this user.
+    pub(super) user: u64,
 }
 
 impl Connections {
     /// None yet.
     pub(super) fn new() -> Self {
-        Self { open: Mutex::default(), next_id: AtomicU64::new(1), count: watch::Sender::new(0) }
+        Self { registry: Mutex::default(), next_id: AtomicU64::new(1), count: watch::Sender::new(0) }
     }
 
     /// Adds a connection. From now on it gets what is told to all.
     pub(super) fn register(&self) -> (Arc<ConnectionInbox>, UnboundedReceiver<ConnectionMail>) {
         let id = ConnectionId(self.next_id.fetch_add(1, Ordering::Relaxed));
         let (inbox, incoming) = ConnectionInbox::new(id);
-        let mut open = self.lock();
-        open.insert(id, Entry { inbox: Arc::clone(&inbox), vhost: None });
-        self.count.send_replace(open.len());
+        let mut registry = self.lock();
+        registry.open.insert(id, Entry { inbox: Arc::clone(&inbox), opened: None });
+        self.count.send_replace(registry.open.len());
         (inbox, incoming)
     }
 
     /// It is gone.
     pub(super) fn unregister(&self, id: ConnectionId) {
-        let mut open = self.lock();
-        open.remove(&id);
-        self.count.send_replace(open.len());
+        let mut registry = self.lock();
+        if let Some(Entry { opened: Some(opened), .. }) = registry.open.remove(&id) {
+            registry.forget(&opened);
+        }
+        self.count.send_replace(registry.open.len());
     }
 
-    /// It opened a vhost.
-    pub(super) fn note_vhost(&self, id: ConnectionId, vhost: Arc<str>) {
-        if let Some(entry) = self.lock().get_mut(&id) {
-            entry.vhost = Some(vhost);
+    /// Lets a connection open `vhost` as `user` if `may` agrees, which is told how many did so before; no other is
+    /// let in meanwhile. Answers what `may` did, and where the channels of the user are counted.
+    pub(super) fn admit<T, E>(
+        &self,
+        id: ConnectionId,
+        vhost: &Arc<str>,
+        user: &Arc<str>,
+        may: impl FnOnce(Counts) -> Result<T, E>,
+    ) -> Result<(T, Tally), E> {
+        let mut registry = self.lock();
+        let counts = Counts {
+            node: registry.admitted,
+            vhost: registry.by_vhost.get(vhost).copied().unwrap_or_default(),
+            user: registry.by_user.get(user).map(|share| share.connections).unwrap_or_default(),
+        };
+        let allowed = may(counts)?;
+        let channels = registry.by_user.entry(Arc::clone(user)).or_default().channels.clone();
+        if let Some(entry) = registry.open.get_mut(&id) {
+            let opened = Opened { vhost: Arc::clone(vhost), user: Arc::clone(user) };
+            if let Some(before) = entry.opened.replace(opened) {
+                registry.forget(&before);
+            }
+            registry.admitted += 1;
+            *registry.by_vhost.entry(Arc::clone(vhost)).or_default() += 1;
+            registry.by_user.entry(Arc::clone(user)).or_default().connections += 1;
         }
+        Ok((allowed, channels))
     }
 
     /// Tells all connections.
     pub(super) fn tell_all(&self, mail: impl Fn() -> ConnectionMail) {
-        for entry in self.lock().values() {
+        for entry in self.lock().open.values() {
             entry.inbox.send(mail());
         }
     }
 
     /// Tells those that opened `vhost`.
     pub(super) fn tell_vhost(&self, vhost: &str, mail: impl Fn() -> ConnectionMail) {
-        for entry in self.lock().values().filter(|entry| entry.vhost.as_deref() == Some(vhost)) {
+        let registry = self.lock();
+        let there = |entry: &&Entry| entry.opened.as_ref().is_some_and(|opened| *opened.vhost == *vhost);
+        for entry in registry.open.values().filter(there) {
             entry.inbox.send(mail());
         }
+    }
+
+    /// How many opened `vhost`.
+    pub(super) fn count_in(&self, vhost: &str) -> u64 {
+        self.lock().by_vhost.get(vhost).copied().unwrap_or_default()
     }
 
     /// How many there are.
@@ -94,12 +158,62 @@ impl Connections {
     }
 
     fn tell_each(&self, mut tell: impl FnMut(&ConnectionInbox)) {
-        for entry in self.lock().values() {
+        for entry in self.lock().open.values() {
             tell(&entry.inbox);
         }
     }
 
-    fn lock(&self) -> MutexGuard<'_, HashMap<ConnectionId, Entry>> {
-        self.open.lock().unwrap_or_else(PoisonError::into_inner)
+    fn lock(&self) -> MutexGuard<'_, Registry> {
+        self.registry.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+}
+
+impl Registry {
+    fn forget(&mut self, opened: &Opened) {
+        self.admitted -= 1;
+        if let Some(count) = self.by_vhost.get_mut(&opened.vhost) {
+            *count -= 1;
+            if *count == 0 {
+                self.by_vhost.remove(&opened.vhost);
+            }
+        }
+        if let Some(share) = self.by_user.get_mut(&opened.user) {
+            share.connections -= 1;
+            if share.connections == 0 {
+                self.by_user.remove(&opened.user);
+            }
+        }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn connections_are_counted_by_vhost_and_user() {
+        let connections = Connections::new();
+        let (vhost, user): (Arc<str>, Arc<str>) = ("v".into(), "u".into());
+        let admit = |id, expected| {
+            let admitted = connections.admit(id, &vhost, &user, |counts| {
+                assert_eq!((counts.node, counts.vhost, counts.user), expected);
+                Ok::<_, ()>(())
+            });
+            admitted.unwrap().1
+        };
+        let (one, _mail) = connections.register();
+        let (two, _mail) = connections.register();
+        let channels = admit(one.id, (0, 0, 0));
+        let taken = channels.take(None).unwrap();
+        assert_eq!(admit(two.id, (1, 1, 1)).count(), 1, "they count together");
+        assert_eq!(connections.admit(two.id, &"w".into(), &user, |_| Err::<(), _>("no")).unwrap_err(), "no");
+        connections.unregister(one.id);
+        let (three, _mail) = connections.register();
+        admit(three.id, (1, 1, 1));
+        connections.unregister(two.id);
+        connections.unregister(three.id);
+        let (four, _mail) = connections.register();
+        admit(four.id, (0, 0, 0));
+        drop(taken);
     }
 }

@@ -7,10 +7,10 @@
 use super::connections::Connections;
 use super::mail::{ConnectionMail, VhostInbox, VhostMail};
 use super::nursery::Nursery;
+use super::vhost_about::VhostAbout;
 use crate::auth::{Accounts, AccountsError, check_name};
 use crate::connection::Login;
 use crate::definitions::{Definition, DefinitionChange, VhostDefinition};
-use crate::protocol::reply::{ConnectionCode, ConnectionError};
 use crate::vhost::input::{AdminCommand, AdminReply};
 use crate::vhost::report::VhostReport;
 use ledgermq_storage::{GroupId, Lsn};
@@ -23,7 +23,7 @@ use tracing::info;
 #[derive(Debug)]
 pub(super) struct Directory {
     nursery: Nursery,
-    connections: Arc<Connections>,
+    pub(super) connections: Arc<Connections>,
     accounts: Mutex<Arc<Accounts>>,
     vhosts: Mutex<BTreeMap<Arc<str>, OpenVhost>>,
 }
@@ -35,6 +35,8 @@ pub(super) struct OpenVhost {
     pub(super) inbox: VhostInbox,
     /// Group of its records.
     pub(super) group: GroupId,
+    /// What operators said of it.
+    pub(super) about: VhostAbout,
 }
 
 impl Directory {
@@ -61,21 +63,20 @@ impl Directory {
         }
     }
 
-    /// A vhost for a connection of `user`. Texts are what RabbitMQ's clients know.
-    pub(super) fn open_vhost(&self, vhost: &str, user: &str) -> Result<VhostInbox, ConnectionError> {
-        let refused = |text| ConnectionError::new(ConnectionCode::NotAllowed, text);
-        let Some(inbox) = self.vhost(vhost) else {
-            return Err(refused(format!("vhost {vhost} not found")));
-        };
-        if !self.accounts().has_access(user, vhost) {
-            return Err(refused(format!("access to vhost '{vhost}' refused for user '{user}'")));
-        }
-        Ok(inbox)
-    }
-
     /// Where a vhost is reached.
     pub(super) fn vhost(&self, vhost: &str) -> Option<VhostInbox> {
         lock(&self.vhosts).get(vhost).map(|open| open.inbox.clone())
+    }
+
+    /// A vhost that runs.
+    pub(super) fn open(&self, vhost: &str) -> Option<OpenVhost> {
+        lock(&self.vhosts).get(vhost).cloned()
+    }
+
+    /// What operators said of each vhost, by name.
+    pub(super) fn about_vhosts(&self) -> Vec<(Arc<str>, VhostAbout)> {
+        let vhosts = lock(&self.vhosts);
+        vhosts.iter().map(|(name, open)| (Arc::clone(name), open.about.clone())).collect()
     }
 
     /// All vhosts, by name.
@@ -128,7 +129,7 @@ impl Directory {
     }
 
     /// Adds a vhost; nothing happens if it is there. Returns once it is durable.
-    pub(super) async fn add_vhost(&self, name: &str) -> Result<(), AccountsError> {
+    pub(super) async fn add_vhost(&self, name: &str, about: VhostAbout) -> Result<(), AccountsError> {
         check_name(name)?;
         let lsn = {
             let mut vhosts = lock(&self.vhosts);
@@ -137,14 +138,45 @@ impl Directory {
             }
             let group = self.nursery.wal().next_group_id();
             let definition = Definition::Vhost(VhostDefinition { name: name.to_owned(), group });
-            let lsn = self.nursery.wal().define(GroupId::GLOBAL, &[definition.set()]);
+            let mut changes = vec![definition.set()];
+            changes.extend(about.definitions(name).iter().map(Definition::set));
+            let lsn = self.nursery.wal().define(GroupId::GLOBAL, &changes);
             let name: Arc<str> = Arc::from(name);
-            let inbox = self.nursery.start_empty(&name, group);
-            vhosts.insert(name, OpenVhost { inbox, group });
+            let inbox = self.nursery.start_empty(&name, group, &about);
+            vhosts.insert(name, OpenVhost { inbox, group, about });
             lsn
         };
         self.nursery.durable(lsn).await;
         info!(vhost = %name.escape_debug(), "vhost added");
+        Ok(())
+    }
+
+    /// Changes what is said of a vhost, and tells it; returns once that is durable.
+    pub(super) async fn change_vhost<E>(
+        &self,
+        name: &str,
+        change: impl FnOnce(&mut VhostAbout) -> Result<(), E>,
+    ) -> Result<(), E>
+    where
+        E: From<AccountsError>,
+    {
+        let (lsn, inbox) = {
+            let mut vhosts = lock(&self.vhosts);
+            let open = vhosts.get_mut(name).ok_or_else(|| AccountsError::NoSuchVhost(name.to_owned()))?;
+            let before = open.about.clone();
+            let mut about = before.clone();
+            change(&mut about)?;
+            let changes = about.changes_since(&before, name);
+            if changes.is_empty() {
+                return Ok(());
+            }
+            let lsn = self.nursery.wal().define(GroupId::GLOBAL, &changes);
+            open.about = about;
+            // In the order of the changes, because it is done under the lock.
+            (lsn, open.inbox.tell(AdminCommand::Configure(self.nursery.settings(&open.about))))
+        };
+        let _ = inbox.await;
+        self.nursery.durable(lsn).await;
         Ok(())
     }
 
@@ -157,10 +189,11 @@ impl Directory {
         let lsn = self.change_accounts_with(|accounts| {
             let mut changes = accounts.forget_vhost(name);
             changes.push(definition.removed());
+            changes.extend(removed.about.definitions(name).iter().map(Definition::removed));
             Ok(changes)
         })?;
         let reason: Arc<str> = format!("vhost '{name}' is deleted").into();
-        self.connections.tell_vhost(name, || ConnectionMail::Close(Arc::clone(&reason)));
+        self.connections.tell_vhost(name, || ConnectionMail::Force(Arc::clone(&reason)));
         if let Some(AdminReply::Report(report)) = removed.inbox.ask(AdminCommand::Report).await {
             for queue in report.queues {
                 let name = queue.name.into();

@@ -27,8 +27,10 @@ pub(super) enum ConnectionMail {
     Alarm(Option<Arc<str>>),
     /// Users or permissions changed.
     Accounts(Arc<Accounts>),
-    /// Close with 320 and this reason.
+    /// Close with 320 because of the broker, for this reason.
     Close(Arc<str>),
+    /// Close with 320 and this sentence.
+    Force(Arc<str>),
     /// Patience is over: drop the socket.
     Drop,
     /// An operator wants to see it.
@@ -124,9 +126,14 @@ impl VhostInbox {
 
     /// Asks the vhost and waits for its answer; `None` if the vhost is gone.
     pub(super) async fn ask(&self, command: AdminCommand) -> Option<AdminReply> {
+        self.tell(command).await.ok()
+    }
+
+    /// Asks the vhost; its answer may be waited for.
+    pub(super) fn tell(&self, command: AdminCommand) -> oneshot::Receiver<AdminReply> {
         let (sender, receiver) = oneshot::channel();
         self.send(VhostMail::Admin(command, sender));
-        receiver.await.ok()
+        receiver
     }
 }
 

@@ -7,6 +7,7 @@
 //!             alarms, directory (accounts, vhosts), control_socket
 //! ```
 
+mod admission;
 mod alarms;
 mod broker;
 mod connection_task;
@@ -15,6 +16,7 @@ mod control_socket;
 mod data_dir;
 mod directory;
 mod error;
+mod govern;
 mod listener;
 mod mail;
 mod nursery;
@@ -24,6 +26,7 @@ mod read_buffer;
 mod reads;
 mod restore;
 mod run;
+mod vhost_about;
 mod vhost_task;
 mod wal_log;
 

@@ -3,11 +3,13 @@
 
 use super::mail::VhostInbox;
 use super::random_u64;
+use super::vhost_about::VhostAbout;
 use super::vhost_task::{self, VhostParts};
 use super::wal_log::WalLog;
 use crate::budget::Budget;
 use crate::clock::Clock;
-use crate::vhost::{DeliverMode, Vhost, VhostConfig};
+use crate::queue::QueueKind;
+use crate::vhost::{DeliverMode, Vhost, VhostConfig, VhostSettings};
 use ledgermq_storage::{GroupId, Lsn, Progress, Reader, Wal};
 use std::sync::Arc;
 use tokio::sync::watch;
@@ -21,6 +23,8 @@ pub(super) struct Nursery {
     pub(super) progress: watch::Receiver<Progress>,
     pub(super) deliver: DeliverMode,
     pub(super) budget: Budget,
+    /// The type of queues that name none, in vhosts that say nothing of it.
+    pub(super) default_queue_kind: QueueKind,
 }
 
 impl Nursery {
@@ -51,13 +55,25 @@ impl Nursery {
         VhostConfig { name: Arc::clone(name), deliver: self.deliver, budget: self.budget.clone(), names_seed }
     }
 
+    /// What a vhost must know of what is said of it.
+    pub(super) fn settings(&self, about: &VhostAbout) -> VhostSettings {
+        about.settings(self.default_queue_kind)
+    }
+
     /// A vhost that never was before.
-    pub(super) fn start_empty(&self, name: &Arc<str>, group: GroupId) -> VhostInbox {
-        self.start(name, group, Vhost::new(self.config(name)))
+    pub(super) fn start_empty(&self, name: &Arc<str>, group: GroupId, about: &VhostAbout) -> VhostInbox {
+        self.start(name, group, Vhost::new(self.config(name)), about)
     }
 
     /// Puts a vhost to work.
-    pub(super) fn start(&self, name: &Arc<str>, group: GroupId, vhost: Vhost) -> VhostInbox {
+    pub(super) fn start(
+        &self,
+        name: &Arc<str>,
+        group: GroupId,
+        mut vhost: Vhost,
+        about: &VhostAbout,
+    ) -> VhostInbox {
+        vhost.configure(self.settings(about));
         vhost_task::start(VhostParts {
             vhost,
             wal: self.wal.clone(),

@@ -2,6 +2,7 @@
 //! Knows the requests and answers of `cli::control`, not how they travel.
 
 use super::broker::{Broker, Stage};
+use super::govern::{self, Refused};
 use crate::auth::AccountsError;
 use crate::auth::Salt;
 use crate::cli::control::{ControlRequest, ControlResponse, RefusalReason, Row};
@@ -22,14 +23,12 @@ pub(super) async fn carry_out(broker: &Broker, request: ControlRequest) -> Contr
         | ControlRequest::ChangePassword { .. }
         | ControlRequest::AuthenticateUser { .. }
         | ControlRequest::SetUserTags { .. }
-        | ControlRequest::AddVhost { .. }
         | ControlRequest::DeleteVhost { .. }
         | ControlRequest::SetPermissions { .. }
         | ControlRequest::ClearPermissions { .. } => {
             change(broker, request).await.unwrap_or_else(|error| refused(&error))
         }
         ControlRequest::Trace { vhost, on } => ask(broker, &vhost, AdminCommand::Trace(on)).await,
-        ControlRequest::ListVhosts => list_vhosts(broker).await,
         ControlRequest::ListUsers
         | ControlRequest::ListPermissions { .. }
         | ControlRequest::ListUserPermissions { .. } => {
@@ -59,6 +58,12 @@ pub(super) async fn carry_out(broker: &Broker, request: ControlRequest) -> Contr
             // The transport stops the broker once the answer is on its way.
             ControlResponse::Done
         }
+        governing => match govern::carry_out(broker, governing).await {
+            Some(Ok(response)) => response,
+            Some(Err(Refused::Accounts(error))) => refused(&error),
+            Some(Err(Refused::Invalid(why))) => ControlResponse::refused(RefusalReason::Invalid, why),
+            None => ControlResponse::refused(RefusalReason::Usage, "a request nobody carries out"),
+        },
     }
 }
 
@@ -85,7 +90,6 @@ async fn change(broker: &Broker, request: ControlRequest) -> Result<ControlRespo
         ControlRequest::SetUserTags { user, tags } => {
             directory.change_accounts(|accounts| accounts.set_tags(&user, tags)).await?;
         }
-        ControlRequest::AddVhost { vhost } => directory.add_vhost(&vhost).await?,
         ControlRequest::DeleteVhost { vhost } => directory.delete_vhost(&vhost).await?,
         ControlRequest::SetPermissions { vhost, user, configure, write, read } => {
             existing(broker, &vhost)?;
@@ -124,16 +128,6 @@ fn list_accounts(broker: &Broker, request: ControlRequest) -> Result<ControlResp
         other => return Ok(unexpected(&other)),
     };
     Ok(ControlResponse::Rows { rows })
-}
-
-async fn list_vhosts(broker: &Broker) -> ControlResponse {
-    let connections = broker.connections.reports().await;
-    let mut listed = Vec::new();
-    for report in broker.directory.reports().await {
-        let here = connections.iter().filter(|known| known.vhost.as_deref() == Some(&*report.name));
-        listed.push(rows::vhost_row(&report, here.count() as u64));
-    }
-    ControlResponse::Rows { rows: listed }
 }
 
 fn permission_row(of: (&str, &str), configure: &str, write: &str, read: &str) -> Row {

@@ -5,6 +5,7 @@ use super::directory::OpenVhost;
 use super::error::ServeError;
 use super::nursery::Nursery;
 use super::random_u64;
+use super::vhost_about::VhostAbout;
 use crate::auth::{Accounts, Salt};
 use crate::definitions::{Definition, VhostDefinition};
 use crate::vhost::Vhost;
@@ -47,16 +48,17 @@ pub(super) async fn restore(
     }
     let mut vhosts = BTreeMap::new();
     let mut queue_count = 0;
-    for definition in global {
+    for definition in &global {
         let Definition::Vhost(VhostDefinition { name, group }) = definition else { continue };
-        let name: Arc<str> = name.into();
+        let (about, group) = (VhostAbout::restore(name, &global), *group);
+        let name: Arc<str> = name.as_str().into();
         let held = groups.remove(&group).unwrap_or_default();
         let definitions = decode(&held.definitions)?;
         queue_count += definitions.iter().filter(|held| matches!(held, Definition::Queue(_))).count();
         let vhost = Vhost::restore(nursery.config(&name), definitions, held.queues, clean)
             .map_err(|error| ServeError::Corrupt(format!("vhost '{name}': {error}")))?;
-        let inbox = nursery.start(&name, group, vhost);
-        vhosts.insert(name, OpenVhost { inbox, group });
+        let inbox = nursery.start(&name, group, vhost, &about);
+        vhosts.insert(name, OpenVhost { inbox, group, about });
     }
     for (group, held) in groups {
         drop_group(nursery, group, held);

@@ -156,6 +156,7 @@ async fn assemble(
         progress: progress.clone(),
         deliver: config.deliver,
         budget: budget.clone(),
+        default_queue_kind: config.default_queue_kind,
     };
     let restored = restore(&nursery, recovered, config.loopback_users.clone()).await?;
     let connections = Arc::new(Connections::new());

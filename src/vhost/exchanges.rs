@@ -112,6 +112,7 @@ impl Vhost {
         let Asked { durable, auto_delete, internal, arguments, .. } = asked;
         let exchange = Exchange { name: Arc::clone(name), kind, durable, auto_delete, internal, arguments };
         let slot = self.topology.add_exchange(exchange)?;
+        self.govern_exchange(slot);
         if durable && let Some(record) = self.topology.exchanges.get(slot) {
             let change = record.definition().set();
             self.define(&[change], cx);

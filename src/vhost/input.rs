@@ -2,6 +2,8 @@
 //! Pure data: no tokio, no clock. The driver passes `now` along.
 
 use super::command::{Addressed, ConnectionId, Envelope};
+use super::{PolicyLayer, VhostSettings};
+use crate::definitions::PolicyDefinition;
 use crate::message::Message;
 use ledgermq_storage::{Lsn, QueueId, Run, SegmentId, Seq, StoredEntry};
 use std::sync::Arc;
@@ -96,6 +98,12 @@ pub enum AdminCommand {
         /// Refuse while it holds messages.
         if_empty: bool,
     },
+    /// Sets a policy: answered by [`AdminReply::Done`] once it is durable, and in force.
+    SetPolicy(PolicyLayer, PolicyDefinition),
+    /// Removes the policy of this name, as above.
+    ClearPolicy(PolicyLayer, Arc<str>),
+    /// Takes over settings that are kept elsewhere.
+    Configure(VhostSettings),
 }
 
 /// What a vhost answers an operator.
@@ -103,10 +111,10 @@ pub enum AdminCommand {
 pub enum AdminReply {
     /// A view of the vhost.
     Report(Box<super::report::VhostReport>),
-    /// It is done.
-    Done,
     /// Messages removed.
     Removed(u64),
+    /// It is done.
+    Done,
     /// It did not work; a sentence for a person.
     Refused(String),
 }

@@ -6,7 +6,7 @@ use super::input::{AdminId, AdminReply, Effect};
 use super::queues::OnlyIf;
 use super::report::{BindingReport, ChannelReport, ConsumerReport, ExchangeReport, QueueReport, VhostReport};
 use super::topology::QueueRecord;
-use super::{Context, Vhost};
+use super::{Context, PolicyLayer, Vhost};
 use crate::definitions::DestinationKind;
 use crate::protocol::table::Table;
 use crate::queue::{ConsumerView, Shown};
@@ -60,6 +60,8 @@ impl Vhost {
             consumers: self.consumer_reports(),
             channels: self.channel_reports(),
             totals: self.totals,
+            policies: self.policy_reports(PolicyLayer::User),
+            operator_policies: self.policy_reports(PolicyLayer::Operator),
         }
     }
 
@@ -75,7 +77,7 @@ impl Vhost {
             auto_delete: record.exchange.auto_delete,
             internal: record.exchange.internal,
             arguments: texts(&record.exchange.arguments),
-            policy: String::new(),
+            policy: record.governing.user_name(),
         });
         sorted(reports, |one| &one.name)
     }
@@ -181,7 +183,9 @@ fn queue_report(record: &QueueRecord) -> QueueReport {
         messages_damaged: queue.damaged_count(),
         consumers: queue.consumer_count() as u64,
         state: "running",
-        policy: String::new(),
+        policy: record.governing.user_name(),
+        operator_policy: record.governing.operator_name(),
+        effective_policy: record.governing.settings().into_iter().collect(),
     }
 }
 

@@ -27,6 +27,8 @@ mod lifecycle;
 mod lifetime;
 mod names;
 mod policies;
+mod policy;
+mod policy_keys;
 mod publish;
 mod queues;
 mod restore;
@@ -39,6 +41,8 @@ mod topology;
 mod trace;
 mod transaction;
 
+pub use policy::PolicyLayer;
+pub use policy_keys::{POLICY_KEYS, PolicyKey};
 pub use restore::RestoreError;
 
 use crate::budget::Budget;
@@ -52,6 +56,7 @@ use ledgermq_storage::{Lsn, Slot};
 use lifetime::Clock;
 use log::Log;
 use names::Names;
+use policy::Policies;
 use report::VhostTotals;
 use std::collections::VecDeque;
 use std::sync::Arc;
@@ -104,6 +109,7 @@ pub struct VhostSettings {
 pub struct Vhost {
     config: VhostConfig,
     settings: VhostSettings,
+    policies: Policies,
     topology: Topology,
     channels: Channels,
     progress: LogProgress,
@@ -147,6 +153,7 @@ impl Vhost {
             names,
             config,
             settings: VhostSettings::default(),
+            policies: Policies::default(),
             channels: Channels::default(),
             progress: LogProgress::default(),
             defined: Lsn::NONE,
@@ -201,6 +208,16 @@ impl Vhost {
             Input::Admin(id, AdminCommand::PurgeQueue(name)) => self.answer_purge(id, &name, cx),
             Input::Admin(id, AdminCommand::DeleteQueue { name, if_unused, if_empty }) => {
                 self.answer_delete(id, &name, if_unused, if_empty, cx);
+            }
+            Input::Admin(id, AdminCommand::SetPolicy(layer, policy)) => {
+                self.answer_set_policy(id, layer, &policy, cx);
+            }
+            Input::Admin(id, AdminCommand::ClearPolicy(layer, name)) => {
+                self.answer_clear_policy(id, layer, &name, cx);
+            }
+            Input::Admin(id, AdminCommand::Configure(settings)) => {
+                self.configure(settings);
+                cx.effects.effects.push(Effect::Answer(id, AdminReply::Done));
             }
             Input::Tick => {}
             Input::Shutdown => return self.note_delivered(cx),

@@ -325,6 +325,7 @@ impl Vhost {
         if asked.exclusive {
             record.owner = connection.map(|(_, id)| id);
         }
+        self.govern_queue(&mut record);
         let definition = record.durable.then(|| record.definition().set());
         let queue = self.topology.insert_queue(record);
         if asked.exclusive

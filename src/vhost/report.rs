@@ -15,6 +15,10 @@ pub struct VhostReport {
     pub queues: Vec<QueueReport>,
     /// Its exchanges, the predeclared ones too.
     pub exchanges: Vec<ExchangeReport>,
+    /// Its policies, the lowest priority first.
+    pub policies: Vec<PolicyReport>,
+    /// The policies of operators, the lowest priority first.
+    pub operator_policies: Vec<PolicyReport>,
     /// Its bindings; the implicit ones of the default exchange first.
     pub bindings: Vec<BindingReport>,
     /// Its consumers.
@@ -89,8 +93,12 @@ pub struct QueueReport {
     pub consumers: u64,
     /// `running`.
     pub state: &'static str,
-    /// Policy in force; empty as long as there are none.
+    /// The policy that governs it; empty if none does.
     pub policy: String,
+    /// The same of operators.
+    pub operator_policy: String,
+    /// What both say together, by key.
+    pub effective_policy: Vec<(String, serde_json::Value)>,
 }
 
 /// An exchange as operators see it.
@@ -108,8 +116,23 @@ pub struct ExchangeReport {
     pub internal: bool,
     /// Declared arguments as texts.
     pub arguments: Vec<(String, String)>,
-    /// Policy in force; empty as long as there are none.
+    /// The policy that governs it; empty if none does.
     pub policy: String,
+}
+
+/// A policy as operators see it.
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
+pub struct PolicyReport {
+    /// Name.
+    pub name: String,
+    /// What names are searched for.
+    pub pattern: String,
+    /// `all`, `queues`, …
+    pub apply_to: &'static str,
+    /// What it says: a JSON object, its keys in order.
+    pub definition: String,
+    /// The highest one that matches governs.
+    pub priority: i64,
 }
 
 /// A binding as operators see it.

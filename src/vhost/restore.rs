@@ -2,7 +2,7 @@
 //! queue. At a clean stop it notes what was delivered, so that the next start can say so.
 
 use super::topology::{QueueRecord, Target};
-use super::{Context, Vhost, VhostConfig};
+use super::{Context, PolicyLayer, Vhost, VhostConfig};
 use crate::budget::Budget;
 use crate::definitions::{
     BindingDefinition, Definition, DestinationKind, ExchangeDefinition, QueueDefinition,
@@ -46,7 +46,13 @@ impl Vhost {
         let mut messages: HashMap<QueueId, RecoveredQueue> =
             queues.into_iter().map(|queue| (queue.id, queue)).collect();
         let mut bindings = Vec::new();
-        for definition in definitions {
+        // What a policy says is in force from the first moment of what it governs.
+        let (policies, others): (Vec<_>, Vec<_>) = definitions.into_iter().partition(|definition| {
+            matches!(definition, Definition::Policy(_) | Definition::OperatorPolicy(_))
+        });
+        policies.into_iter().try_for_each(|policy| vhost.restore_policy_definition(policy))?;
+        vhost.govern_exchanges();
+        for definition in others {
             match definition {
                 Definition::Exchange(exchange) => vhost.restore_exchange(exchange)?,
                 Definition::Queue(queue) => {
@@ -54,8 +60,14 @@ impl Vhost {
                     vhost.restore_queue(queue, messages, clean)?;
                 }
                 Definition::Binding(binding) => bindings.push(binding),
-                // What stands above vhosts is restored elsewhere.
-                Definition::Vhost(_) | Definition::User(_) | Definition::Permission(_) => {}
+                // What stands above vhosts is restored elsewhere; policies were first.
+                Definition::Vhost(_)
+                | Definition::User(_)
+                | Definition::Permission(_)
+                | Definition::Limits(_)
+                | Definition::VhostMetadata(_)
+                | Definition::Policy(_)
+                | Definition::OperatorPolicy(_) => {}
             }
         }
         bindings.into_iter().try_for_each(|binding| vhost.restore_binding(binding))?;
@@ -72,6 +84,16 @@ impl Vhost {
         cx.log.flush();
     }
 
+    fn restore_policy_definition(&mut self, definition: Definition) -> Result<(), RestoreError> {
+        let (layer, policy) = match definition {
+            Definition::Policy(policy) => (PolicyLayer::User, policy),
+            Definition::OperatorPolicy(policy) => (PolicyLayer::Operator, policy),
+            _ => return Ok(()),
+        };
+        self.restore_policy(layer, &policy)
+            .map_err(|why| self.problem(&format!("policy '{}'", policy.name), why.trim().replace('\n', " ")))
+    }
+
     fn restore_exchange(&mut self, definition: ExchangeDefinition) -> Result<(), RestoreError> {
         let described = format!("exchange '{}'", definition.name);
         let kind = ExchangeKind::from_name(&definition.kind)
@@ -79,8 +101,9 @@ impl Vhost {
         let arguments = self.table(&described, &definition.arguments)?;
         let ExchangeDefinition { name, auto_delete, internal, .. } = definition;
         let exchange = Exchange { name: name.into(), kind, durable: true, auto_delete, internal, arguments };
-        let added = self.topology.add_exchange(exchange);
-        added.map(drop).map_err(|error| self.problem(&described, error))
+        let slot = self.topology.add_exchange(exchange).map_err(|error| self.problem(&described, error))?;
+        self.govern_exchange(slot);
+        Ok(())
     }
 
     fn restore_queue(
@@ -101,6 +124,7 @@ impl Vhost {
         let mut record = QueueRecord::new(definition.name.into(), queue, arguments, declared);
         record.durable = true;
         record.auto_delete = definition.auto_delete;
+        self.govern_queue(&mut record);
         self.topology.insert_queue(record);
         Ok(())
     }

@@ -73,6 +73,12 @@ impl<K: SlabKey, T> Slab<K, T> {
         numbered.filter_map(|(index, value)| Some((K::new(index as u32), value.as_ref()?)))
     }
 
+    /// The values with their keys, to be changed.
+    pub(super) fn iter_mut(&mut self) -> impl Iterator<Item = (K, &mut T)> {
+        let numbered = self.values.iter_mut().enumerate();
+        numbered.filter_map(|(index, value)| Some((K::new(index as u32), value.as_mut()?)))
+    }
+
     pub(super) fn values_mut(&mut self) -> impl Iterator<Item = &mut T> {
         self.values.iter_mut().flatten()
     }

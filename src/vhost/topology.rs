@@ -6,6 +6,7 @@
 use super::command::ConnectionId;
 use super::consume::PendingGet;
 use super::lifetime::Life;
+use super::policy::Governing;
 use super::slab::{Slab, slab_key};
 use crate::definitions::{
     BindingDefinition, Definition, DefinitionChange, DestinationKind, ExchangeDefinition, QueueDefinition,
@@ -47,11 +48,11 @@ pub(super) struct QueueRecord {
     pub(super) owner: Option<ConnectionId>,
     pub(super) arguments: Table,
     /// The arguments, parsed.
-    #[expect(dead_code, reason = "read when policies come and go")]
     pub(super) declared: QueueArguments,
     /// What is in force: the arguments, and what policies say beside them. Behaviours read it here; whoever changes it
     /// calls [`super::Vhost::settings_changed`].
     pub(super) settings: QueueSettings,
+    pub(super) governing: Governing,
     pub(super) queue: Queue,
     /// Calls of basic.get that wait for the disk, oldest first. They come before consumers.
     pub(super) gets: VecDeque<PendingGet>,
@@ -70,6 +71,7 @@ pub(super) struct ExchangeRecord {
     pub(super) exchange: Exchange,
     /// Where messages go that no binding takes: what the arguments say, or else a policy.
     pub(super) alternate_exchange: Option<Arc<str>>,
+    pub(super) governing: Governing,
     pub(super) routes: Routes<Target>,
     /// The last messages, if it keeps any.
     pub(super) history: Option<History>,
@@ -125,6 +127,7 @@ impl QueueRecord {
             arguments,
             declared,
             settings,
+            governing: Governing::default(),
             queue,
             gets: VecDeque::new(),
             is_runnable: false,
@@ -173,7 +176,7 @@ impl ExchangeRecord {
 }
 
 /// The alternate exchange that the arguments of exchange.declare name.
-pub(super) fn alternate_exchange(arguments: &Table) -> Option<Arc<str>> {
+pub(super) fn declared_alternate(arguments: &Table) -> Option<Arc<str>> {
     Some(arguments.get(ALTERNATE_EXCHANGE)?.as_str()?.into())
 }
 
@@ -259,8 +262,10 @@ impl Topology {
         history: Option<History>,
     ) -> ExchangeSlot {
         let name = Arc::clone(&exchange.name);
-        let alternate_exchange = alternate_exchange(&exchange.arguments);
-        let record = ExchangeRecord { exchange, alternate_exchange, routes, history, reached_in: 0 };
+        let alternate_exchange = declared_alternate(&exchange.arguments);
+        let governing = Governing::default();
+        let record =
+            ExchangeRecord { exchange, alternate_exchange, governing, routes, history, reached_in: 0 };
         let slot = self.exchanges.insert(record);
         self.exchange_names.insert(name, slot);
         self.generation += 1;

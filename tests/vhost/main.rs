@@ -14,6 +14,7 @@ mod expiry;
 mod limits;
 mod memory_log;
 mod model;
+mod policies;
 mod priorities;
 mod publishing;
 mod routing;

@@ -16,17 +16,18 @@
 use super::memory_log::MemoryLog;
 use bytes::Bytes;
 use ledgermq::budget::Budget;
-use ledgermq::definitions::Definition;
+use ledgermq::definitions::{ApplyTo, Definition, PolicyDefinition};
 use ledgermq::message::Message;
 use ledgermq::protocol::properties::{Properties, PropertyList};
 use ledgermq::protocol::table::{Fields, Table};
 use ledgermq::protocol::value::Value;
+use ledgermq::queue::QueueKind;
 use ledgermq::vhost::command::{
     ChannelKey, Command, ConnectionId, DIRECT_REPLY_TO, Envelope, MethodId, Notice, Outcome, Publish,
     PublishSeq, Reply,
 };
 use ledgermq::vhost::input::{AdminCommand, AdminId, AdminReply, Effect, Effects, Identity, Input};
-use ledgermq::vhost::{DeliverMode, Now, Vhost, VhostConfig};
+use ledgermq::vhost::{DeliverMode, Now, PolicyLayer, Vhost, VhostConfig, VhostSettings};
 use ledgermq_storage::{QueueId, Seq};
 use std::collections::{BTreeMap, BTreeSet, VecDeque};
 use std::sync::Arc;
@@ -110,6 +111,13 @@ impl Talk {
     pub(crate) fn tell(&mut self, line: &str) {
         self.line(line);
         self.channels.values_mut().for_each(|client| client.heard.clear());
+    }
+
+    /// What an order is refused with, line ends and all.
+    pub(crate) fn refusal(&mut self, line: &str) -> String {
+        self.steer(line);
+        let said = self.driver.pop_front().expect("an answer");
+        said.strip_prefix("refused ").expect("a refusal").to_owned()
     }
 
     /// Publishes numbered persistent messages to a queue.
@@ -212,6 +220,8 @@ impl Talk {
                 let command = AdminCommand::DeleteQueue { name: (*queue).into(), if_unused, if_empty };
                 self.apply(Input::Admin(AdminId(1), command));
             }
+            ["admin", "govern", order @ ..] => self.govern(order, line),
+            ["governed", queue, rest @ ..] => assert_eq!(self.governed(queue), rest.join(" "), "{line}"),
             ["stop"] => {
                 self.apply(Input::Shutdown);
                 self.log.restart(true);
@@ -242,6 +252,56 @@ impl Talk {
                 self.sync(usize::MAX);
             }
         }
+    }
+
+    /// Orders about many objects at once.
+    fn govern(&mut self, words: &[&str], line: &str) {
+        match words {
+            [command @ ("set-policy" | "set-operator-policy"), name, pattern, definition, rest @ ..] => {
+                let option = |option: &str| rest.iter().find_map(|word| word.strip_prefix(option));
+                let policy = PolicyDefinition {
+                    name: (*name).into(),
+                    pattern: (*pattern).into(),
+                    apply_to: option("apply-to=")
+                        .map_or(ApplyTo::All, |name| ApplyTo::from_name(name).unwrap()),
+                    priority: option("priority=").map_or(0, |number| number.parse().unwrap()),
+                    definition: (*definition).into(),
+                };
+                self.order(AdminCommand::SetPolicy(layer(command), policy));
+            }
+            [command @ ("clear-policy" | "clear-operator-policy"), name] => {
+                self.order(AdminCommand::ClearPolicy(layer(command), (*name).into()));
+            }
+            ["default-type", kind] => {
+                let default_queue_kind = QueueKind::from_name(kind).unwrap();
+                self.order(AdminCommand::Configure(VhostSettings {
+                    default_queue_kind,
+                    ..VhostSettings::default()
+                }));
+            }
+            ["max-queues", count] => {
+                let queues_max = Some(count.parse().unwrap());
+                self.order(AdminCommand::Configure(VhostSettings { queues_max, ..VhostSettings::default() }));
+            }
+            _ => panic!("no such line: {line}"),
+        }
+    }
+
+    /// An order that is answered once it is durable.
+    fn order(&mut self, command: AdminCommand) {
+        self.apply(Input::Admin(AdminId(1), command));
+        if !self.log_is_held {
+            self.sync(usize::MAX);
+        }
+    }
+
+    /// The policies of a queue, and what they say together.
+    fn governed(&self, name: &str) -> String {
+        let report = self.vhost.report();
+        let queue = report.queues.iter().find(|queue| queue.name == name).expect("the queue exists");
+        let said: Vec<_> =
+            queue.effective_policy.iter().map(|(key, value)| format!("{key}={value}")).collect();
+        format!("user={} operator={} {}", queue.policy, queue.operator_policy, said.join(" ")).trim().into()
     }
 
     fn counts(&self, name: &str) -> String {
@@ -524,6 +584,10 @@ impl Client {
             Reply::ConfirmSelected => "confirm.select-ok".into(),
         }
     }
+}
+
+fn layer(command: &str) -> PolicyLayer {
+    if command.contains("operator") { PolicyLayer::Operator } else { PolicyLayer::User }
 }
 
 fn told(effect: Effect) -> String {

@@ -1,7 +1,7 @@
 //! rabbitmqctl's grammar: options stand anywhere, before or after the command; `--` ends them. A password never
 //! appears in what is said about wrong arguments.
 
-use super::commands::{COMMANDS, Command, Shape};
+use super::commands::{Command, Shape};
 use super::format::Formatter;
 use crate::config::{DATA_DIR, nearest};
 use std::fmt::Write;
@@ -28,13 +28,27 @@ pub(super) struct Options {
     pub(super) if_empty: bool,
     /// Delete only while it has no consumers.
     pub(super) if_unused: bool,
+    /// Of several policies, the highest governs.
+    pub(super) priority: i64,
+    /// What a policy is for.
+    pub(super) apply_to: String,
+    /// User of the command.
+    pub(super) user: String,
+    /// Of all vhosts or users.
+    pub(super) global: bool,
+    /// Of a vhost, for people.
+    pub(super) description: Option<String>,
+    /// Of a vhost, separated by commas.
+    pub(super) tags: Option<String>,
+    /// Of a vhost.
+    pub(super) default_queue_type: Option<String>,
 }
 
 /// What was asked.
 #[derive(Debug)]
 pub(super) enum Invocation {
     /// Run a command.
-    Run(&'static Command, Vec<String>, Options),
+    Run(&'static Command, Vec<String>, Box<Options>),
     /// Print this help.
     Help(String),
 }
@@ -61,6 +75,13 @@ pub(super) fn parse(
         timeout: TIMEOUT,
         if_empty: false,
         if_unused: false,
+        priority: 0,
+        apply_to: "all".to_owned(),
+        user: "guest".to_owned(),
+        global: false,
+        description: None,
+        tags: None,
+        default_queue_type: None,
     };
     let mut timeout = None;
     let mut words = Vec::new();
@@ -92,6 +113,13 @@ pub(super) fn parse(
             "-n" | "--node" => choose_node(&value()?, hostname, &mut options)?,
             "-e" | "--if-empty" => options.if_empty = true,
             "-u" | "--if-unused" => options.if_unused = true,
+            "--priority" => options.priority = parse_priority(&value()?)?,
+            "--apply-to" => options.apply_to = value()?,
+            "--user" => options.user = value()?,
+            "--global" => options.global = true,
+            "--description" => options.description = Some(value()?),
+            "--tags" => options.tags = Some(value()?),
+            "--default-queue-type" => options.default_queue_type = Some(value()?),
             "-?" | "--help" => help = true,
             // Every queue is local and online, and there are no node names to be long or short.
             "-l" | "--longnames" | "--online" | "--offline" | "--local" => {}
@@ -114,7 +142,7 @@ pub(super) fn parse(
     check(command, &words)?;
     let patience = if command.name == "await_startup" { STARTUP_TIMEOUT } else { TIMEOUT };
     options.timeout = timeout.unwrap_or(patience);
-    Ok(Invocation::Run(command, words, options))
+    Ok(Invocation::Run(command, words, Box::new(options)))
 }
 
 fn parse_timeout(text: &str) -> Result<Duration, String> {
@@ -124,6 +152,12 @@ fn parse_timeout(text: &str) -> Result<Duration, String> {
             Err(format!("Error: --timeout {text} is not a number of seconds from 1 to {}", u32::MAX))
         }
     }
+}
+
+fn parse_priority(text: &str) -> Result<i64, String> {
+    let wrong =
+        |_| format!("Error (argument validation): Invalid options for this command:\n--priority : {text}");
+    text.parse().map_err(wrong)
 }
 
 fn parse_formatter(name: &str) -> Result<Formatter, String> {
@@ -181,7 +215,7 @@ fn check(command: &Command, words: &[String]) -> Result<(), String> {
 }
 
 fn unknown(name: &str) -> String {
-    let hint = nearest(name, COMMANDS.iter().map(|command| command.name))
+    let hint = nearest(name, Command::all().map(|command| command.name))
         .map(|known| format!("Did you mean '{known}'?\n"))
         .unwrap_or_default();
     format!("\nCommand '{name}' not found. {hint}\n{}", overview())
@@ -204,7 +238,7 @@ fn usage_of(name: &str) -> Result<String, String> {
 fn overview() -> String {
     let mut text =
         "Usage\n\nledgermq ctl [OPTIONS] <command> [<arguments>]\n\nAvailable commands:\n\n".to_owned();
-    for command in &COMMANDS {
+    for command in Command::all() {
         let _ = writeln!(text, "   {:<24}{}", command.name, command.help);
     }
     text + OPTIONS
@@ -221,6 +255,8 @@ Options, accepted anywhere:
    -q, --quiet             Nothing but the result
    -s, --silent            The same, and no column names
    -t, --timeout <seconds> How long to wait for the broker
+   --priority <number>     Of a policy, default 0; the highest one that matches governs
+   --apply-to <objects>    Of a policy: all (default), queues, exchanges, classic_queues, quorum_queues, streams
    --                      What follows is no option
 ";
 
@@ -231,7 +267,7 @@ mod tests {
     fn run(line: &str) -> Result<(&'static str, Vec<String>, Options), String> {
         let arguments: Vec<String> = line.split_whitespace().map(ToOwned::to_owned).collect();
         match parse(&arguments, None, "vm.example.org")? {
-            Invocation::Run(command, words, options) => Ok((command.name, words, options)),
+            Invocation::Run(command, words, options) => Ok((command.name, words, *options)),
             Invocation::Help(text) => Err(format!("help: {text}")),
         }
     }
@@ -272,6 +308,17 @@ mod tests {
             options.vhost = "v".into();
         });
         check("set_user_tags u", "set_user_tags", &["u"], |_| {});
+        check(
+            "set_policy --priority -5 p ^q {} --apply-to queues",
+            "set_policy",
+            &["p", "^q", "{}"],
+            |options| {
+                (options.priority, options.apply_to) = (-5, "queues".into());
+            },
+        );
+        check("list_user_limits --user u --global", "list_user_limits", &[], |options| {
+            (options.user, options.global) = ("u".into(), true);
+        });
     }
 
     #[test]
@@ -287,6 +334,14 @@ mod tests {
             ("list_queues foo name", "Error (argument validation): Info key(s) foo are not supported"),
             ("list_users --bogus", "Error (argument validation): Invalid options for this command:\n--bogus"),
             ("list_users -p", "Error: -p needs a value"),
+            (
+                "set_policy --priority x p ^q {}",
+                "Error (argument validation): Invalid options for this command:\n--priority : x",
+            ),
+            (
+                "set_policy p ^q",
+                "Error (argument validation): not enough arguments.\nArguments given:\n\tset_policy p ^q\n\nUsage",
+            ),
             ("list_users -t 0", "Error: --timeout 0 is not a number of seconds"),
             ("list_users --formatter erlang", "Error: --formatter erlang is unknown; allowed: table, json"),
             ("-n rabbit@elsewhere status", "Error: --node rabbit@elsewhere is another machine"),
@@ -319,7 +374,7 @@ mod tests {
     #[test]
     fn every_command_becomes_a_request() {
         let options = run("list_users").unwrap().2;
-        for command in COMMANDS.iter().filter(|command| command.name != "version") {
+        for command in Command::all().filter(|command| command.name != "version") {
             assert!(command.request(&[], &options).is_some(), "{}", command.name);
         }
     }

@@ -2,6 +2,7 @@
 //! Names, order of arguments and texts are those of rabbitmqctl 3.10.
 
 use super::arguments::Options;
+use super::governing;
 use crate::auth::Secret;
 use crate::cli::control::ControlRequest;
 use crate::cli::rows;
@@ -41,7 +42,12 @@ pub(super) enum Shape {
     Listing(&'static [&'static str]),
 }
 
-const fn plain(name: &'static str, usage: &'static str, count: usize, help: &'static str) -> Command {
+pub(super) const fn plain(
+    name: &'static str,
+    usage: &'static str,
+    count: usize,
+    help: &'static str,
+) -> Command {
     Command { name, usage, help, least: count, most: count, shape: Shape::Plain }
 }
 
@@ -59,7 +65,7 @@ const fn listing(
     Command { name, usage: "[<column>, ...]", help, least: 0, most: usize::MAX, shape }
 }
 
-const fn fixed(
+pub(super) const fn fixed(
     name: &'static str,
     usage: &'static str,
     count: usize,
@@ -69,8 +75,8 @@ const fn fixed(
     Command { name, usage, help, least: count, most: count, shape: Shape::Listing(columns) }
 }
 
-/// All commands, in the order of the help.
-pub(super) static COMMANDS: [Command; 27] = [
+/// Commands, in the order of the help; those of [`governing`] follow.
+static COMMANDS: [Command; 27] = [
     plain("status", "", 0, "Shows the state of the broker"),
     plain("stop", "", 0, "Stops the broker"),
     plain("await_startup", "", 0, "Waits until the broker accepts clients"),
@@ -87,7 +93,12 @@ pub(super) static COMMANDS: [Command; 27] = [
         most: usize::MAX,
         shape: Shape::Plain,
     },
-    plain("add_vhost", "<vhost>", 1, "Creates a vhost"),
+    plain(
+        "add_vhost",
+        "<vhost> [--description <description>] [--tags <tag,...>] [--default-queue-type <type>]",
+        1,
+        "Creates a vhost",
+    ),
     plain("delete_vhost", "<vhost>", 1, "Deletes a vhost with all it holds"),
     listing("list_vhosts", rows::VHOST_COLUMNS, &["name"], "Lists vhosts"),
     plain(
@@ -158,9 +169,14 @@ pub(super) static COMMANDS: [Command; 27] = [
 ];
 
 impl Command {
+    /// All commands, in the order of the help.
+    pub(super) fn all() -> impl Iterator<Item = &'static Self> {
+        COMMANDS.iter().chain(&governing::COMMANDS)
+    }
+
     /// The command of this name.
     pub(super) fn find(name: &str) -> Option<&'static Self> {
-        COMMANDS.iter().find(|command| command.name == name)
+        Self::all().find(|command| command.name == name)
     }
 
     /// The columns of its listing, if it is one: those asked for, or the default ones.
@@ -220,7 +236,7 @@ impl Command {
                 format!("Deleting queue '{first}' on vhost '{vhost}' {conditions}...")
             }
             "stop" => format!("Stopping the broker at {} ...", options.data_dir.display()),
-            _ => String::new(),
+            name => governing::banner(name, arguments, options).unwrap_or_default(),
         }
     }
 
@@ -258,7 +274,9 @@ impl Command {
                 user: argument(0),
                 tags: arguments.get(1..).unwrap_or_default().to_vec(),
             },
-            "add_vhost" => ControlRequest::AddVhost { vhost: argument(0) },
+            "add_vhost" => {
+                ControlRequest::AddVhost { vhost: argument(0), metadata: governing::metadata(options) }
+            }
             "delete_vhost" => ControlRequest::DeleteVhost { vhost: argument(0) },
             "list_vhosts" => ControlRequest::ListVhosts,
             "set_permissions" => ControlRequest::SetPermissions {
@@ -286,7 +304,7 @@ impl Command {
                 if_unused: options.if_unused,
                 if_empty: options.if_empty,
             },
-            _ => return None,
+            name => return governing::request(name, arguments, options),
         })
     }
 }

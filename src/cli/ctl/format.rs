@@ -36,6 +36,14 @@ impl Formatter {
         }
     }
 
+    /// A line that is no row.
+    pub(super) fn line(self, text: &str) -> String {
+        match self {
+            Self::Json => Value::Object(Row::from_iter([("message".to_owned(), text.into())])).to_string(),
+            Self::Table | Self::Csv | Self::PrettyTable => text.to_owned(),
+        }
+    }
+
     /// The rows, these columns of them.
     pub(super) fn rows(self, columns: &[&str], rows: &[Row], headings: bool) -> String {
         match self {
@@ -188,6 +196,12 @@ mod tests {
             "[\n{\"messages\":1,\"name\":\"zz_q\",\"none\":null}\n,{\"messages\":20,\"name\":\"é\\n\\\"\",\"none\":null}\n]\n"
         );
         assert_eq!(Formatter::Json.rows(&["name"], &[], true), "[\n]\n");
+    }
+
+    #[test]
+    fn a_line_is_a_message_for_machines() {
+        assert_eq!(Formatter::Table.line("{\"a\":1}"), "{\"a\":1}");
+        assert_eq!(Formatter::Json.line("{\"a\":1}"), "{\"message\":\"{\\\"a\\\":1}\"}");
     }
 
     #[test]

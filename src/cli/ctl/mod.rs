@@ -4,6 +4,7 @@
 mod arguments;
 mod commands;
 mod format;
+mod governing;
 mod password;
 mod socket;
 mod status;
@@ -108,6 +109,10 @@ fn show(
     match response {
         ControlResponse::Done => farewell(command, None, options, quiet),
         ControlResponse::Removed { message_count } => farewell(command, Some(message_count), options, quiet),
+        ControlResponse::Text { text } => {
+            say_line(&options.formatter.line(&text));
+            Exit::Success
+        }
         ControlResponse::Rows { rows } => {
             match command.columns(words) {
                 Some(columns) => say(&options.formatter.rows(&columns, &rows, options.headings)),
@@ -133,7 +138,7 @@ fn exit_of(command: &Command, reason: RefusalReason) -> Exit {
         RefusalReason::NoSuchVhost | RefusalReason::AccessRefused => Exit::Data,
         RefusalReason::NoSuchUser => Exit::NoUser,
         RefusalReason::NoSuchQueue | RefusalReason::Conflict if command.name == "delete_queue" => Exit::Usage,
-        RefusalReason::NoSuchQueue | RefusalReason::Unavailable => Exit::Unavailable,
+        RefusalReason::NoSuchQueue | RefusalReason::Unavailable | RefusalReason::Invalid => Exit::Unavailable,
         RefusalReason::Conflict => Exit::Software,
     }
 }

@@ -217,7 +217,11 @@ impl Names {
                     Definition::User(_)
                     | Definition::Permission(_)
                     | Definition::Exchange(_)
-                    | Definition::Binding(_),
+                    | Definition::Binding(_)
+                    | Definition::Policy(_)
+                    | Definition::OperatorPolicy(_)
+                    | Definition::Limits(_)
+                    | Definition::VhostMetadata(_),
                 )
                 | Err(_) => {}
             }
