@@ -42,6 +42,8 @@ pub const CHECKPOINT_BYTES: u64 = 256 * 1024 * 1024;
 pub const CHECKPOINT_MS: u64 = 5_000;
 /// Default for WAL bytes between two exports of the index.
 pub const EXPORT_BYTES: u64 = 256 * 1024 * 1024;
+/// Size of an export, bytes, up to which one is made for every segment that it lets go.
+pub const CHEAP_EXPORT_BYTES: usize = 1024 * 1024;
 /// Default for the time between two exports when there is something to save, ms.
 pub const EXPORT_MS: u64 = 300_000;
 /// Longest pause of the keeper between two looks at what is due, ms.

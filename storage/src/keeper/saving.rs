@@ -7,7 +7,7 @@ use crate::helper::Job;
 use crate::ids::{Lsn, SegmentId};
 use crate::index::SealedSegment;
 use crate::index::sled_rows::{Base, RowsError};
-use crate::limits::{EXPORTS_KEPT, RETRY_MS};
+use crate::limits::{CHEAP_EXPORT_BYTES, EXPORTS_KEPT, RETRY_MS};
 use std::io;
 use tracing::{debug, warn};
 
@@ -18,6 +18,8 @@ pub(super) struct Schedule {
     pub(super) saved: Lsn,
     /// Bytes of records since then.
     pub(super) log_bytes: u64,
+    /// How much was written to save it, bytes.
+    file_bytes: usize,
     /// When it was saved or tried last.
     last_ms: Option<u64>,
     /// After a failure: not before.
@@ -100,9 +102,15 @@ impl Keeper {
     pub(super) fn export_if_due(&mut self, now_ms: u64) {
         let applied = self.index.applied();
         let (bytes_max, ms_max) = (self.options.export_bytes, self.options.export_ms);
+        let segment_bytes = u64::from(self.options.segment_bytes);
+        let is_cheap = self.export.file_bytes <= CHEAP_EXPORT_BYTES;
         let due = self.export.is_due(now_ms, applied, bytes_max, ms_max)
             || (self.ports.space_is_low()
                 && self.export.is_due(now_ms, applied, bytes_max, URGENT_MS)
+                && self.an_export_would_free())
+            // A segment that is used again soon is still in memory, and a new one need not be filled with zeros.
+            || (is_cheap
+                && self.export.is_due(now_ms, applied, bytes_max.min(segment_bytes), u64::MAX)
                 && self.an_export_would_free());
         if due {
             self.start_export(now_ms);
@@ -126,6 +134,7 @@ impl Keeper {
         self.index.compress();
         let applied = self.index.applied();
         let bytes = export::encode(&self.index, &self.identity.uuid);
+        self.export.file_bytes = bytes.len();
         if self.helper.submit(Job::Export { applied, bytes }).is_ok() {
             self.export.start(now_ms);
         }
