@@ -7,7 +7,7 @@ use crate::helper::Job;
 use crate::ids::{Lsn, SegmentId};
 use crate::index::SealedSegment;
 use crate::index::sled_rows::{Base, RowsError};
-use crate::limits::{CHEAP_EXPORT_BYTES, EXPORTS_KEPT, RETRY_MS};
+use crate::limits::{CHEAP_EXPORT_BYTES, DRAINING_MS, DRAINING_SHARE, EXPORTS_KEPT, RETRY_MS};
 use std::io;
 use tracing::{debug, warn};
 
@@ -29,6 +29,14 @@ pub(super) struct Schedule {
 
 /// Shortest time between two exports that are made to free segments, ms.
 const URGENT_MS: u64 = 1000;
+
+/// Of an index file.
+enum Use {
+    Sure,
+    None,
+    /// To be seen soon.
+    Unknown,
+}
 
 impl Schedule {
     pub(super) fn after(saved: Lsn) -> Schedule {
@@ -55,6 +63,15 @@ impl Schedule {
 impl Keeper {
     pub(super) fn hand_over_index_files(&mut self, now_ms: u64) {
         while now_ms >= self.index_files_at_ms && self.helper.has_room() {
+            let Some(sealed) = self.unindexed.front() else { return };
+            match self.use_of_index_file(sealed.segment, now_ms) {
+                Use::Sure => {}
+                Use::None => {
+                    self.unindexed.pop_front();
+                    continue;
+                }
+                Use::Unknown => return,
+            }
             let Some(sealed) = self.unindexed.pop_front() else { return };
             let segment = sealed.segment;
             match self.helper.submit(Job::WriteIndex(sealed)) {
@@ -67,6 +84,24 @@ impl Keeper {
                 }
             }
         }
+    }
+
+    /// Whether somebody will read from the index file of a full segment: not if consumers keep up, for then nothing lives
+    /// there a moment later. (Should it be asked for after all, it is made from the segment.)
+    fn use_of_index_file(&mut self, segment: SegmentId, now_ms: u64) -> Use {
+        let state = self.index.segment(segment).copied().unwrap_or_default();
+        if state.live_slots == 0 {
+            return Use::None;
+        }
+        if state.live_slots * DRAINING_SHARE >= state.slots {
+            return Use::Sure;
+        }
+        let since_ms = match self.draining {
+            Some((draining, since_ms)) if draining == segment => since_ms,
+            Some(_) | None => now_ms,
+        };
+        self.draining = Some((segment, since_ms));
+        if now_ms < since_ms.saturating_add(DRAINING_MS) { Use::Unknown } else { Use::Sure }
     }
 
     pub(super) fn indexed(&mut self, segment: SegmentId) {
