@@ -1,0 +1,10 @@
+"""streadway/amqp (Debian's package), the Go client before amqp091-go: all its tests."""
+
+SECONDS_MAX = 180
+PASSED_MIN = 99
+PACKAGE, IMPORT = "golang-github-streadway-amqp-dev", "github.com/streadway/amqp"
+
+
+def run(kit):
+    kit.debian("golang-go", PACKAGE)
+    return kit.debian_go(IMPORT, ["-tags", "integration"], {"AMQP_URL": kit.broker.url("")})
