@@ -38,6 +38,8 @@ pub enum DefinitionKind {
     Limits = 18,
     /// What people say about a vhost, in the global group.
     VhostMetadata = 19,
+    /// Which keys a user may publish and bind with at a topic exchange, in the global group.
+    TopicPermission = 20,
 }
 
 /// A vhost.
@@ -72,6 +74,21 @@ pub struct PermissionDefinition {
     /// Publish, bind to.
     pub write: String,
     /// Consume, bind from.
+    pub read: String,
+}
+
+/// Which keys a user may publish and bind with at a topic exchange: patterns that keys are searched for.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct TopicPermissionDefinition {
+    /// User.
+    pub user: String,
+    /// Vhost.
+    pub vhost: String,
+    /// Exchange.
+    pub exchange: String,
+    /// Publish.
+    pub write: String,
+    /// Bind.
     pub read: String,
 }
 
@@ -137,6 +154,8 @@ pub enum Definition {
     User(UserDefinition),
     /// What a user may do in a vhost.
     Permission(PermissionDefinition),
+    /// What a user may do at a topic exchange.
+    TopicPermission(TopicPermissionDefinition),
     /// An exchange.
     Exchange(ExchangeDefinition),
     /// A queue.
@@ -185,6 +204,7 @@ impl DefinitionKind {
             17 => Some(Self::OperatorPolicy),
             18 => Some(Self::Limits),
             19 => Some(Self::VhostMetadata),
+            20 => Some(Self::TopicPermission),
             _ => None,
         }
     }
@@ -212,6 +232,11 @@ impl Definition {
             Self::Permission(permission) => {
                 DefinitionKind::Permission.key(&[permission.user.as_bytes(), permission.vhost.as_bytes()])
             }
+            Self::TopicPermission(permission) => DefinitionKind::TopicPermission.key(&[
+                permission.user.as_bytes(),
+                permission.vhost.as_bytes(),
+                permission.exchange.as_bytes(),
+            ]),
             Self::Exchange(exchange) => DefinitionKind::Exchange.key(&[exchange.name.as_bytes()]),
             Self::Queue(queue) => DefinitionKind::Queue.key(&[queue.name.as_bytes()]),
             Self::Binding(binding) => DefinitionKind::Binding.key(&[
@@ -239,6 +264,9 @@ impl Definition {
             }
             Self::Permission(PermissionDefinition { user, vhost, configure, write, read }) => {
                 encoding::encode(&(user, vhost, configure, write, read))
+            }
+            Self::TopicPermission(TopicPermissionDefinition { user, vhost, exchange, write, read }) => {
+                encoding::encode(&(user, vhost, exchange, write, read))
             }
             Self::Exchange(ExchangeDefinition { name, kind, auto_delete, internal, arguments }) => {
                 encoding::encode(&(name, kind, auto_delete, internal, arguments))
@@ -305,6 +333,10 @@ impl Definition {
             DefinitionKind::Permission => {
                 let (user, vhost, configure, write, read) = decode(fields)?;
                 Self::Permission(PermissionDefinition { user, vhost, configure, write, read })
+            }
+            DefinitionKind::TopicPermission => {
+                let (user, vhost, exchange, write, read) = decode(fields)?;
+                Self::TopicPermission(TopicPermissionDefinition { user, vhost, exchange, write, read })
             }
             DefinitionKind::Exchange => {
                 let (name, kind, auto_delete, internal, arguments) = decode(fields)?;
@@ -394,6 +426,16 @@ mod tests {
         })
     }
 
+    fn topic_permission() -> Definition {
+        Definition::TopicPermission(TopicPermissionDefinition {
+            user: "u".into(),
+            vhost: "/".into(),
+            exchange: "e".into(),
+            write: "^w".into(),
+            read: String::new(),
+        })
+    }
+
     fn exchange() -> Definition {
         Definition::Exchange(ExchangeDefinition {
             name: "e".into(),
@@ -475,6 +517,12 @@ mod tests {
             3,
             b"\x01\0u\x01\0/",
             b"\x01\x01\0\0\0\0\0\0\0u\x01\0\0\0\0\0\0\0/\0\0\0\0\0\0\0\0\x02\0\0\0\0\0\0\0^w\x02\0\0\0\0\0\0\0.*",
+        );
+        check_golden(
+            &topic_permission(),
+            20,
+            b"\x01\0u\x01\0/\x01\0e",
+            b"\x01\x01\0\0\0\0\0\0\0u\x01\0\0\0\0\0\0\0/\x01\0\0\0\0\0\0\0e\x02\0\0\0\0\0\0\0^w\0\0\0\0\0\0\0\0",
         );
         check_golden(
             &exchange(),

@@ -7,6 +7,7 @@
 //! connect bob user=bob properties={…}             another user, or a client that says something else of itself
 //! accept carol                                    a client that has not said anything yet
 //! user bob configure=^$ write=.* read=.*          makes a user (password = name) or changes its permissions
+//! topic bob exchange=e write=.* read=.*           restricts the keys a user may use at a topic exchange
 //! alice 1 > queue.declare queue=q                 a client sends a method on a channel (properties={…} body=… for content)
 //! alice > raw 414d5150                            a client sends bytes
 //! alice 1 < queue.declare-ok queue="q" …          what it is told, written by the runner
@@ -24,7 +25,7 @@
 mod support;
 
 use ledgermq::auth::Accounts;
-use ledgermq::definitions::PermissionDefinition;
+use ledgermq::definitions::{PermissionDefinition, TopicPermissionDefinition};
 use std::fmt::Write;
 use std::path::{Path, PathBuf};
 use support::broker::Broker;
@@ -51,7 +52,7 @@ fn stories_go_as_they_are_told() {
 fn stories_go_the_same_elsewhere() {
     let address = std::env::var("LEDGERMQ_STORIES_AGAINST").expect("LEDGERMQ_STORIES_AGAINST=host:port");
     for (_, name, story) in stories() {
-        let ours_alone = ["disk ", "alarm ", "user "];
+        let ours_alone = ["disk ", "alarm ", "user ", "topic "];
         if story.lines().any(|line| ours_alone.iter().any(|word| line.starts_with(word))) {
             continue;
         }
@@ -210,6 +211,19 @@ fn step(broker: &mut impl Listener, line: &str, words: &[&str], clients: &mut Ve
                 read: pattern(read),
             };
             ours(broker).change_accounts(|accounts| permit(accounts, user, permission));
+        }
+        ["topic", user, exchange, write, read] => {
+            let said = |word: &str| word.split_once('=').expect("name=value").1.to_owned();
+            let permission = TopicPermissionDefinition {
+                user: user.to_owned(),
+                vhost: "/".to_owned(),
+                exchange: said(exchange),
+                write: said(write),
+                read: said(read),
+            };
+            ours(broker).change_accounts(|accounts| {
+                accounts.set_topic_permissions(permission).expect("topic permissions");
+            });
         }
         [client, "breaks"] => broker.break_socket(client),
         ["disk", "stops"] => ours(broker).disk_stopped = true,

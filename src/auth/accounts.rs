@@ -5,6 +5,7 @@
 use super::limits::Limits;
 use super::password::{self, SALT_BYTES};
 use super::pattern::Pattern;
+use super::topic_permissions::TopicPermissions;
 use crate::definitions::{
     Definition, DefinitionChange, LimitScope, LimitsDefinition, PermissionDefinition, UserDefinition,
 };
@@ -39,17 +40,18 @@ impl Access {
 /// Users and their permissions.
 #[derive(Clone, Debug, Default)]
 pub struct Accounts {
-    users: HashMap<String, User>,
+    pub(super) users: HashMap<String, User>,
     loopback_users: Vec<String>,
 }
 
 #[derive(Clone, Debug)]
-struct User {
+pub(super) struct User {
     password_hash: String,
     tags: Vec<String>,
     limits: Limits,
     /// By vhost.
     permissions: BTreeMap<String, Permission>,
+    pub(super) topics: TopicPermissions,
 }
 
 #[derive(Clone, Debug)]
@@ -175,6 +177,7 @@ impl Accounts {
                     tags: user.tags.clone(),
                     limits: Limits::default(),
                     permissions: BTreeMap::new(),
+                    topics: TopicPermissions::default(),
                 };
                 self.users.insert(user.name.clone(), restored);
             }
@@ -194,6 +197,14 @@ impl Accounts {
                 unusable.push(format!(
                     "permission of user '{}' in vhost '{}': {error}",
                     permission.user, permission.vhost
+                ));
+            }
+            if let Definition::TopicPermission(permission) = definition
+                && let Err(error) = self.set_topic_permissions(permission.clone())
+            {
+                unusable.push(format!(
+                    "topic permission of user '{}' on exchange '{}' in vhost '{}': {error}",
+                    permission.user, permission.exchange, permission.vhost
                 ));
             }
         }
@@ -255,8 +266,8 @@ impl Accounts {
             return Err(AccountsError::UserExists(name.to_owned()));
         }
         let password_hash = hash(password, salt)?;
-        let limits = Limits::default();
-        let user = User { password_hash, tags: Vec::new(), limits, permissions: BTreeMap::new() };
+        let (tags, limits, permissions, topics) = Default::default();
+        let user = User { password_hash, tags, limits, permissions, topics };
         let change = user.definition(name).set();
         self.users.insert(name.to_owned(), user);
         Ok(vec![change])
@@ -272,6 +283,7 @@ impl Accounts {
         changes.extend(
             user.permissions.iter().map(|(vhost, permission)| permission.definition(name, vhost).removed()),
         );
+        changes.extend(user.topics.removed(name, |_, _| true));
         Ok(changes)
     }
 
@@ -363,6 +375,7 @@ impl Accounts {
             if let Some(permission) = user.permissions.remove(vhost) {
                 changes.push(permission.definition(name, vhost).removed());
             }
+            changes.extend(user.topics.remove(name, |known, _| known == vhost));
         }
         changes
     }
@@ -444,7 +457,7 @@ pub fn check_name(name: &str) -> Result<(), AccountsError> {
     if fits && !name.chars().any(char::is_control) { Ok(()) } else { Err(AccountsError::InvalidName) }
 }
 
-fn no_such_user(name: &str) -> AccountsError {
+pub(super) fn no_such_user(name: &str) -> AccountsError {
     AccountsError::NoSuchUser(name.to_owned())
 }
 

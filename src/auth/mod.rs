@@ -6,6 +6,7 @@ mod password;
 mod pattern;
 mod secret;
 mod tally;
+mod topic_permissions;
 
 pub use accounts::{
     Access, Accounts, AccountsError, LoginRefused, PermissionView, Salt, UserView, check_name,

@@ -58,6 +58,35 @@ impl Pattern {
         Ok(Self { source: source.to_owned(), matcher })
     }
 
+    /// A pattern in which `{username}` and `{vhost}` stand for these names, taken literally.
+    ///
+    /// # Errors
+    /// As [`Self::new`].
+    pub(super) fn expanded(source: &str, username: &str, vhost: &str) -> Result<Self, String> {
+        let names = [
+            ("{username}", username),
+            ("{vhost}", vhost),
+            // Known to MQTT alone: with AMQP it stands for itself.
+            ("{client_id}", "{client_id}"),
+        ];
+        let mut expanded = String::new();
+        let mut rest = source;
+        while let Some(at) = rest.find('{') {
+            let (before, from) = rest.split_at(at);
+            expanded.push_str(before);
+            let found = names.iter().find_map(|(name, value)| Some((from.strip_prefix(name)?, value)));
+            if let Some((behind, value)) = found {
+                expanded.push_str(&regex::escape(value));
+                rest = behind;
+            } else {
+                expanded.push('{');
+                rest = from.get(1..).unwrap_or_default();
+            }
+        }
+        expanded.push_str(rest);
+        Ok(Self { source: source.to_owned(), ..Self::new(&expanded)? })
+    }
+
     /// The pattern as it was written.
     pub(crate) fn source(&self) -> &str {
         &self.source
@@ -180,6 +209,26 @@ mod tests {
         {
             assert_eq!(Pattern::anywhere(pattern).unwrap().allows(name), expected, "{pattern:?} on {name:?}");
         }
+    }
+
+    #[test]
+    fn names_stand_in_patterns_as_they_are() {
+        for (pattern, username, key, expected) in [
+            ("^{username}\\.", "ann", "ann.orders", true),
+            ("^{username}\\.", "ann", "bob.orders", false),
+            ("^{username}$", "a.b", "a.b", true),
+            ("^{username}$", "a.b", "axb", false),
+            ("^{username}$", ".*", "anything", false),
+            ("^{vhost}-{username}$", "ann", "shop-ann", true),
+            ("^a{2}$", "ann", "aa", true),
+            ("^{client_id}$", "ann", "{client_id}", true),
+            ("^{username}$", "{vhost}", "{vhost}", true),
+        ] {
+            let pattern = Pattern::expanded(pattern, username, "shop").unwrap();
+            assert_eq!(pattern.allows(key), expected, "{pattern:?} of {username:?} on {key:?}");
+        }
+        assert_eq!(Pattern::expanded("^{username}$", "ann", "/").unwrap().source(), "^{username}$");
+        assert!(Pattern::expanded("({username}", "ann", "/").is_err());
     }
 
     #[test]

@@ -89,6 +89,23 @@ impl Permissions {
     }
 }
 
+/// What the vhost is to answer if `exchange` is a topic exchange and one of the keys is not the user's to use there.
+/// Source: RabbitMQ `rabbit_channel:check_topic_authorisation`.
+pub(super) fn topic_refusal<'a>(
+    access: Access,
+    exchange: &str,
+    mut keys: impl Iterator<Item = &'a str>,
+    cx: &Context<'_>,
+) -> Option<Box<ChannelError>> {
+    let Actor { user, vhost } = cx.actor;
+    let key = keys.find(|key| !cx.accounts.may_use_key(user, vhost, exchange, access, key))?;
+    let access = access.name();
+    let text = format!(
+        "{access} access to topic '{key}' in exchange '{exchange}' in vhost '{vhost}' refused for user '{user}'"
+    );
+    Some(Box::new(ChannelError::new(ChannelCode::AccessRefused, text)))
+}
+
 fn refusal(access: Access, resource: Resource<'_>, actor: &Actor) -> ChannelError {
     let access = access.name();
     let (vhost, user) = (&actor.vhost, &actor.user);

@@ -4,7 +4,7 @@
 //! again allocates nothing but the body and the message. Whether the exchange exists is the vhost's to say.
 //! Source for order and texts of the checks: RabbitMQ's `rabbit_channel:handle_method(#'basic.publish'{})`.
 
-use super::access::Resource;
+use super::access::{self, Resource};
 use super::content::{Assembly, Content};
 use super::{Context, Failure, Open, PublishMode};
 use crate::auth::Access;
@@ -28,11 +28,17 @@ pub(super) struct Announced {
 
 /// What the last publish was like.
 #[derive(Debug, Default)]
+#[expect(
+    clippy::struct_excessive_bools,
+    reason = "independent facts, each the answer to a question not asked again"
+)]
 pub(super) struct PublishCache {
     exchange: Arc<str>,
     routing_key: Arc<str>,
     /// The user may write to `exchange`.
     allowed: bool,
+    /// The user may use only some keys there, should it be a topic exchange.
+    restricted: bool,
     /// Properties that passed all checks, and whether they say persistent.
     properties: Bytes,
     persistent: bool,
@@ -116,6 +122,8 @@ impl Open {
         if !permitted {
             self.permissions.check(Access::Write, Resource::Exchange(&exchange), cx)?;
             self.publish_cache.allowed = true;
+            let (user, vhost) = (&cx.actor.user, &cx.actor.vhost);
+            self.publish_cache.restricted = cx.accounts.has_topic_permission(user, vhost, &exchange);
         }
         if properties != self.publish_cache.properties {
             self.publish_cache.marked = check_properties(&properties, cx)?;
@@ -133,7 +141,13 @@ impl Open {
         };
         let message = Message { exchange, routing_key, properties, body, persistent, dead_lettered: false };
         *cx.out.command_bytes += message.resident_bytes();
-        let publish = Publish { message: Arc::new(message), publish_seq, mandatory, wants_reply };
+        let mut topic_refusal = None;
+        if self.publish_cache.restricted {
+            let keys = std::iter::once(&*message.routing_key).chain(message.more_keys());
+            topic_refusal = access::topic_refusal(Access::Write, &message.exchange, keys, cx);
+        }
+        let message = Arc::new(message);
+        let publish = Publish { message, publish_seq, mandatory, wants_reply, topic_refusal };
         let command = Command::Publish(publish);
         cx.out.commands.push(Envelope { channel: key, method: MethodId::BASIC_PUBLISH, command });
         Ok(())

@@ -9,8 +9,10 @@
 //! | exchange.bind, unbind | | destination | source |
 //! | queue.purge | | | queue |
 //! | passive declare | any one of the three | | |
+//!
+//! Binding to a topic exchange also needs the right to the binding key, if the user's keys are restricted there.
 
-use super::access::Resource;
+use super::access::{Resource, topic_refusal};
 use super::consumers::{GENERATED_PREFIX, LastQueue, without_line_breaks};
 use super::{Context, Failure, Open};
 use crate::auth::Access;
@@ -112,8 +114,9 @@ impl Open {
         not_default(&destination)?;
         not_default(&source)?;
         self.permissions.check(Access::Read, Resource::Exchange(&source), cx)?;
+        let topic_refusal = topic_refusal(Access::Read, &source, std::iter::once(binding_key), cx);
         let binding_key = binding_key.into();
-        Ok(Command::BindExchange { add, destination, source, binding_key, nowait, arguments })
+        Ok(Command::BindExchange { add, destination, source, binding_key, nowait, arguments, topic_refusal })
     }
 
     /// queue.declare
@@ -170,8 +173,15 @@ impl Open {
         }
         not_default(&exchange)?;
         self.permissions.check(Access::Read, Resource::Exchange(&exchange), cx)?;
+        // The vhost puts the queue's name in the place of an empty key, if the queue's name is empty, too.
+        let key = if queue.is_empty() && binding_key.is_empty() {
+            self.last_queue.resolve("").unwrap_or_default()
+        } else {
+            binding_key
+        };
+        let topic_refusal = topic_refusal(Access::Read, &exchange, std::iter::once(key), cx);
         let binding_key = binding_key.into();
-        Ok(Command::BindQueue { add, queue, exchange, binding_key, nowait, arguments })
+        Ok(Command::BindQueue { add, queue, exchange, binding_key, nowait, arguments, topic_refusal })
     }
 
     /// queue.purge

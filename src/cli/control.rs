@@ -211,6 +211,38 @@ pub enum ControlRequest {
         /// User.
         user: String,
     },
+    /// Sets which keys a user may use at a topic exchange.
+    SetTopicPermissions {
+        /// Vhost.
+        vhost: String,
+        /// User.
+        user: String,
+        /// Exchange.
+        exchange: String,
+        /// Pattern for keys to publish with.
+        write: String,
+        /// Pattern for keys to bind with.
+        read: String,
+    },
+    /// Lifts the restrictions of a user's keys in a vhost.
+    ClearTopicPermissions {
+        /// Vhost.
+        vhost: String,
+        /// User.
+        user: String,
+        /// At this exchange alone.
+        exchange: Option<String>,
+    },
+    /// Lists a vhost's topic permissions: rows `user`, `exchange`, `write`, `read`.
+    ListTopicPermissions {
+        /// Vhost.
+        vhost: String,
+    },
+    /// Lists a user's topic permissions: rows `vhost`, `exchange`, `write`, `read`.
+    ListUserTopicPermissions {
+        /// User.
+        user: String,
+    },
     /// Lists a vhost's queues: see [`super::rows::queue_row`].
     ListQueues {
         /// Vhost.

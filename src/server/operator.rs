@@ -8,7 +8,7 @@ use crate::auth::Salt;
 use crate::cli::control::{ControlRequest, ControlResponse, RefusalReason, Row};
 use crate::cli::rows::{self, StatusReport};
 use crate::connection::ConnectionReport;
-use crate::definitions::PermissionDefinition;
+use crate::definitions::{PermissionDefinition, TopicPermissionDefinition};
 use crate::vhost::command::ConnectionId;
 use crate::vhost::input::{AdminCommand, AdminReply};
 use crate::vhost::report::VhostReport;
@@ -25,12 +25,16 @@ pub(super) async fn carry_out(broker: &Broker, request: ControlRequest) -> Contr
         | ControlRequest::SetUserTags { .. }
         | ControlRequest::DeleteVhost { .. }
         | ControlRequest::SetPermissions { .. }
-        | ControlRequest::ClearPermissions { .. } => {
+        | ControlRequest::ClearPermissions { .. }
+        | ControlRequest::SetTopicPermissions { .. }
+        | ControlRequest::ClearTopicPermissions { .. } => {
             change(broker, request).await.unwrap_or_else(|error| refused(&error))
         }
         ControlRequest::Trace { vhost, on } => ask(broker, &vhost, AdminCommand::Trace(on)).await,
         ControlRequest::ListUsers
         | ControlRequest::ListPermissions { .. }
+        | ControlRequest::ListTopicPermissions { .. }
+        | ControlRequest::ListUserTopicPermissions { .. }
         | ControlRequest::ListUserPermissions { .. } => {
             list_accounts(broker, request).unwrap_or_else(|error| refused(&error))
         }
@@ -100,6 +104,18 @@ async fn change(broker: &Broker, request: ControlRequest) -> Result<ControlRespo
             existing(broker, &vhost)?;
             directory.change_accounts(|accounts| accounts.clear_permissions(&user, &vhost)).await?;
         }
+        ControlRequest::SetTopicPermissions { vhost, user, exchange, write, read } => {
+            existing(broker, &vhost)?;
+            let permission = TopicPermissionDefinition { user, vhost, exchange, write, read };
+            directory.change_accounts(|accounts| accounts.set_topic_permissions(permission)).await?;
+        }
+        ControlRequest::ClearTopicPermissions { vhost, user, exchange } => {
+            existing(broker, &vhost)?;
+            let exchange = exchange.as_deref();
+            directory
+                .change_accounts(|accounts| accounts.clear_topic_permissions(&user, &vhost, exchange))
+                .await?;
+        }
         other => return Ok(unexpected(&other)),
     }
     Ok(ControlResponse::Done)
@@ -125,6 +141,15 @@ fn list_accounts(broker: &Broker, request: ControlRequest) -> Result<ControlResp
             .into_iter()
             .map(|view| permission_row(("vhost", &view.vhost), &view.configure, &view.write, &view.read))
             .collect(),
+        ControlRequest::ListTopicPermissions { vhost } => {
+            existing(broker, &vhost)?;
+            let here = accounts.topic_permissions_in(&vhost);
+            here.iter().map(|found| topic_permission_row(("user", &found.user), found)).collect()
+        }
+        ControlRequest::ListUserTopicPermissions { user } => {
+            let all = accounts.topic_permissions_of(&user)?;
+            all.iter().map(|found| topic_permission_row(("vhost", &found.vhost), found)).collect()
+        }
         other => return Ok(unexpected(&other)),
     };
     Ok(ControlResponse::Rows { rows })
@@ -136,6 +161,15 @@ fn permission_row(of: (&str, &str), configure: &str, write: &str, read: &str) ->
         ("configure", json!(configure)),
         ("write", json!(write)),
         ("read", json!(read)),
+    ])
+}
+
+fn topic_permission_row(of: (&str, &str), permission: &TopicPermissionDefinition) -> Row {
+    row([
+        (of.0, json!(of.1)),
+        ("exchange", json!(permission.exchange)),
+        ("write", json!(permission.write)),
+        ("read", json!(permission.read)),
     ])
 }
 

@@ -16,6 +16,8 @@ pub(super) struct Asked {
     pub(super) binding_key: Arc<str>,
     pub(super) arguments: Table,
     pub(super) nowait: bool,
+    /// The answer if the source is a topic exchange.
+    pub(super) topic_refusal: Option<Box<ChannelError>>,
 }
 
 impl Vhost {
@@ -38,6 +40,7 @@ impl Vhost {
             return Err(errors::default_exchange());
         }
         let source = self.topology.exchange_named(exchange);
+        self.refuse_topic(exchange, asked.topic_refusal.take())?;
         let target = self.topology.queue_named(&name);
         if asked.add && source.is_none() {
             return Err(self.no_exchange(exchange));
@@ -58,20 +61,21 @@ impl Vhost {
         slot: ChannelSlot,
         source_name: &Arc<str>,
         destination_name: &Arc<str>,
-        asked: &Asked,
+        mut asked: Asked,
         cx: &mut Context<'_>,
     ) -> Result<(), ChannelError> {
         if source_name.is_empty() || destination_name.is_empty() {
             return Err(errors::default_exchange());
         }
         let source = self.topology.exchange_named(source_name);
+        self.refuse_topic(source_name, asked.topic_refusal.take())?;
         let target = self.topology.exchange_named(destination_name);
         for (name, found) in [(source_name, source), (destination_name, target)] {
             if asked.add && found.is_none() {
                 return Err(self.no_exchange(name));
             }
         }
-        self.change_binding(source, target.map(Target::Exchange), asked, cx)?;
+        self.change_binding(source, target.map(Target::Exchange), &asked, cx)?;
         let reply = if asked.add { Reply::ExchangeBound } else { Reply::ExchangeUnbound };
         self.answer(slot, asked.nowait, reply, cx);
         Ok(())
@@ -100,24 +104,20 @@ impl Vhost {
         Ok(())
     }
 
-    /// Gives a new destination what its source remembers, the oldest first. Messages that the log has no space for are
-    /// left out: nobody was promised them.
+    /// Gives a new destination what its source remembers, the oldest first.
     fn give_history(&mut self, source: ExchangeSlot, target: Target, cx: &mut Context<'_>) {
         let history = self.topology.exchanges.get(source).and_then(|record| record.history.as_ref());
         let Some(history) = history else { return };
         let messages: Vec<_> = history.messages().cloned().collect();
-        let mut queues = Vec::new();
         for message in messages {
-            queues.clear();
+            let mut queues = Vec::new();
             match target {
                 Target::Queue(slot) => queues.push(slot),
                 Target::Exchange(slot) => {
                     self.topology.route(slot, &message, &mut queues);
                 }
             }
-            if !queues.is_empty() && self.store(&message, &queues, cx).is_err() {
-                self.totals.refused_count += 1;
-            }
+            self.put_own(&message, queues, cx);
         }
     }
 }

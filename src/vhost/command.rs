@@ -92,6 +92,8 @@ pub enum Command {
         nowait: bool,
         /// Arguments, part of the binding's identity.
         arguments: Table,
+        /// The answer if the source is a topic exchange: the key is not the user\'s to use there.
+        topic_refusal: Option<Box<ChannelError>>,
     },
 
     /// queue.declare. An empty name asks for a generated one (`amq.gen-…`).
@@ -137,6 +139,8 @@ pub enum Command {
         nowait: bool,
         /// Arguments, part of the binding's identity.
         arguments: Table,
+        /// The answer if the exchange is a topic exchange: the key is not the user\'s to use there.
+        topic_refusal: Option<Box<ChannelError>>,
     },
     /// queue.purge.
     PurgeQueue {
@@ -225,6 +229,9 @@ pub struct Publish {
     pub mandatory: bool,
     /// Its `reply-to` is [`DIRECT_REPLY_TO`] and is to become the name of this channel's reply consumer.
     pub wants_reply: bool,
+    /// The answer if the exchange is a topic exchange: one of the keys is not the user's to use there. The channel does
+    /// not know exchanges, the vhost does not know users.
+    pub topic_refusal: Option<Box<ChannelError>>,
 }
 
 /// The queue that is none: a consumer of it receives what is published to the name its requests carry as `reply-to`.

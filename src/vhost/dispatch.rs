@@ -109,7 +109,7 @@ impl Vhost {
             let message = with_return_count(message, return_count);
             self.count_delivery(get.channel, owner, (logged, queue, seq), cx);
             if self.traces {
-                self.trace_delivery(get.channel, &message, slot, redelivered);
+                self.trace_delivery(get.channel, &message, slot, redelivered, cx);
             }
             Reply::GetOk { queue, seq, no_ack: get.no_ack, redelivered, message_count, message }
         };
@@ -143,7 +143,7 @@ impl Vhost {
         let queue = record.queue.id();
         self.count_delivery(channel_slot, owner, (logged, queue, seq), cx);
         if self.traces {
-            self.trace_delivery(channel_slot, &message, slot, redelivered);
+            self.trace_delivery(channel_slot, &message, slot, redelivered, cx);
         }
         let deliver = Deliver { tag, queue, seq, redelivered, no_ack, message };
         self.tell(channel_slot, Notice::Deliver(deliver), Until::NOW, cx);

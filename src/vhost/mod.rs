@@ -276,9 +276,17 @@ impl Vhost {
             Command::DeleteExchange { name, if_unused, nowait } => {
                 self.delete_exchange(slot, &name, if_unused, nowait, cx)
             }
-            Command::BindExchange { add, destination, source, binding_key, nowait, arguments } => {
-                let asked = bindings::Asked { add, binding_key, arguments, nowait };
-                self.bind_exchange(slot, &source, &destination, &asked, cx)
+            Command::BindExchange {
+                add,
+                destination,
+                source,
+                binding_key,
+                nowait,
+                arguments,
+                topic_refusal,
+            } => {
+                let asked = bindings::Asked { add, binding_key, arguments, nowait, topic_refusal };
+                self.bind_exchange(slot, &source, &destination, asked, cx)
             }
             Command::DeclareQueue { name, passive, durable, exclusive, auto_delete, nowait, arguments } => {
                 let asked = queues::Asked { passive, durable, exclusive, auto_delete, arguments };
@@ -288,8 +296,8 @@ impl Vhost {
                 let only = queues::OnlyIf { unused: if_unused, empty: if_empty };
                 self.delete_queue_named(slot, &name, only, nowait, cx)
             }
-            Command::BindQueue { add, queue, exchange, binding_key, nowait, arguments } => {
-                let asked = bindings::Asked { add, binding_key, arguments, nowait };
+            Command::BindQueue { add, queue, exchange, binding_key, nowait, arguments, topic_refusal } => {
+                let asked = bindings::Asked { add, binding_key, arguments, nowait, topic_refusal };
                 self.bind_queue(slot, &exchange, &queue, asked, cx)
             }
             Command::PurgeQueue { name, nowait } => self.purge_queue_named(slot, &name, nowait, cx),

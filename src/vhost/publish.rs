@@ -7,6 +7,7 @@ use super::log::{LogRefused, LoggedPublish, Stored};
 use super::routing::NoSuchWay;
 use super::topology::QueueSlot;
 use super::{Context, Vhost};
+use crate::exchange::ExchangeKind;
 use crate::message::Message;
 use crate::protocol::reply::{ChannelError, NO_ROUTE};
 use crate::queue::ChannelSlot;
@@ -21,8 +22,11 @@ impl Vhost {
         mut publish: Publish,
         cx: &mut Context<'_>,
     ) -> Result<(), ChannelError> {
-        let Some(channel) = self.channels.slots.get_mut(slot) else { return Ok(()) };
         self.totals.published_count += 1;
+        if publish.topic_refusal.is_some() {
+            self.refuse_topic(&publish.message.exchange, publish.topic_refusal.take())?;
+        }
+        let Some(channel) = self.channels.slots.get_mut(slot) else { return Ok(()) };
         let mut route = std::mem::take(&mut channel.route);
         let keeps = channel.transaction.is_some();
         let found = route.find(&mut self.topology, &publish.message);
@@ -33,7 +37,7 @@ impl Vhost {
             publish.message = self.name_reply_to(slot, &publish.message)?;
         }
         if self.traces {
-            self.trace_publish(slot, &publish.message, &route.queues);
+            self.trace_publish(slot, &publish.message, &route.queues, cx);
         }
         let kept = if keeps {
             self.keep_for_commit(slot, publish, &route.queues)
@@ -73,7 +77,7 @@ impl Vhost {
         queues: &[QueueSlot],
         cx: &mut Context<'_>,
     ) {
-        let Publish { message, publish_seq, mandatory, wants_reply: _ } = publish;
+        let Publish { message, publish_seq, mandatory, .. } = publish;
         let mut is_refused = false;
         let stored = if queues.is_empty() {
             self.return_unroutable(slot, message, mandatory, cx);
@@ -124,6 +128,15 @@ impl Vhost {
             queues.iter().for_each(|&slot| self.tend_if_needed(slot, cx));
         }
         Ok(stored.lsn)
+    }
+
+    /// Puts what the broker itself publishes into queues. Those that are full and refuse go without it, as do all if the
+    /// log has no space: nobody waits for a confirm.
+    pub(super) fn put_own(&mut self, message: &Arc<Message>, queues: Vec<QueueSlot>, cx: &mut Context<'_>) {
+        let (takers, _) = self.takers_of(message, queues);
+        if !takers.is_empty() && self.store(message, &takers, cx).is_err() {
+            self.totals.refused_count += 1;
+        }
     }
 
     /// Fills `slots` with the places of a message in the queues that log it.
@@ -179,6 +192,20 @@ impl Vhost {
         if self.topology.queues.get(slot).is_some_and(|record| record.life.is_tended) {
             self.tend(slot, cx);
         }
+    }
+
+    /// Gives the channel's refusal of a key, if it is a topic exchange that clients may use at all.
+    pub(super) fn refuse_topic(
+        &self,
+        exchange: &str,
+        refusal: Option<Box<ChannelError>>,
+    ) -> Result<(), ChannelError> {
+        let Some(refusal) = refusal else { return Ok(()) };
+        let found = self.topology.exchange_named(exchange);
+        let is_topic = found
+            .and_then(|slot| self.topology.exchanges.get(slot))
+            .is_some_and(|record| record.exchange.kind == ExchangeKind::Topic && !record.exchange.internal);
+        if is_topic { Err(*refusal) } else { Ok(()) }
     }
 
     fn no_way(&self, problem: NoSuchWay, exchange: &str) -> ChannelError {

@@ -64,6 +64,7 @@ impl Vhost {
                 Definition::Vhost(_)
                 | Definition::User(_)
                 | Definition::Permission(_)
+                | Definition::TopicPermission(_)
                 | Definition::Limits(_)
                 | Definition::VhostMetadata(_)
                 | Definition::Policy(_)

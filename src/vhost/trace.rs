@@ -4,15 +4,14 @@
 //! traced. Off after a restart. Costs one test per message while it is off.
 //! Source: RabbitMQ's document "Firehose Tracer", `rabbit_trace`.
 
-use super::Vhost;
 use super::topology::QueueSlot;
+use super::{Context, Vhost};
 use crate::message::Message;
 use crate::protocol::properties::{Properties, PropertyList};
 use crate::protocol::table::Table;
 use crate::protocol::value::{Array, Value};
 use crate::protocol::wire::cut_to_short_string;
 use crate::queue::ChannelSlot;
-use ledgermq_storage::Lsn;
 use std::sync::Arc;
 
 /// Where copies go.
@@ -33,6 +32,7 @@ impl Vhost {
         channel: ChannelSlot,
         message: &Arc<Message>,
         queues: &[QueueSlot],
+        cx: &mut Context<'_>,
     ) {
         let names: Vec<_> = queues
             .iter()
@@ -42,7 +42,7 @@ impl Vhost {
         let key = format!("publish.{}", message.exchange);
         let special =
             Special { behind: Some(("routed_queues", Value::Array(routed.elements()))), before: None };
-        self.trace(channel, message, &key, &special);
+        self.trace(channel, message, &key, &special, cx);
     }
 
     /// A message of this queue is handed to a client.
@@ -52,14 +52,22 @@ impl Vhost {
         message: &Arc<Message>,
         queue: QueueSlot,
         redelivered: bool,
+        cx: &mut Context<'_>,
     ) {
         let Some(record) = self.topology.queues.get(queue) else { return };
         let key = format!("deliver.{}", record.name);
         let special = Special { before: Some(("redelivered", Value::I32(redelivered.into()))), behind: None };
-        self.trace(channel, message, &key, &special);
+        self.trace(channel, message, &key, &special, cx);
     }
 
-    fn trace(&mut self, channel: ChannelSlot, message: &Arc<Message>, key: &str, special: &Special<'_>) {
+    fn trace(
+        &mut self,
+        channel: ChannelSlot,
+        message: &Arc<Message>,
+        key: &str,
+        special: &Special<'_>,
+        cx: &mut Context<'_>,
+    ) {
         if *message.exchange == *TRACE_EXCHANGE {
             return;
         }
@@ -99,7 +107,7 @@ impl Vhost {
         });
         let mut queues = Vec::new();
         self.topology.route(exchange, &copy, &mut queues);
-        self.enqueue(&copy, &queues, Lsn::NONE, 0);
+        self.put_own(&copy, queues, cx);
     }
 }
 

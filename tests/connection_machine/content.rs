@@ -31,7 +31,9 @@ fn a_body_arrives_in_as_many_pieces_as_it_likes() {
     let [
         Envelope {
             command:
-                Command::Publish(Publish { message, publish_seq: None, mandatory: false, wants_reply: false }),
+                Command::Publish(Publish {
+                    message, publish_seq: None, mandatory: false, wants_reply: false, ..
+                }),
             method,
             ..
         },

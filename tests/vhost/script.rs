@@ -456,6 +456,7 @@ impl Client {
                     binding_key: name(key),
                     nowait,
                     arguments,
+                    topic_refusal: None,
                 }
             }
             ["queue.declare", queue, ..] => {
@@ -472,6 +473,7 @@ impl Client {
                 binding_key: name(key),
                 nowait,
                 arguments,
+                topic_refusal: None,
             },
             ["queue.purge", queue, ..] => Command::PurgeQueue { name: name(queue), nowait },
             ["qos", count, ..] => {
@@ -693,5 +695,6 @@ fn publish(exchange: &str, key: &str, body: &str, words: &[&str]) -> Publish {
         publish_seq: publish_seq.map(|seq| PublishSeq(seq.parse().unwrap())),
         mandatory: words.contains(&"mandatory"),
         wants_reply,
+        topic_refusal: None,
     }
 }

@@ -610,7 +610,13 @@ fn publish(to: &str, body: u64, persistent: bool, publish_seq: Option<PublishSeq
         persistent,
         dead_lettered: false,
     };
-    Command::Publish(Publish { message: Arc::new(message), publish_seq, mandatory: true, wants_reply: false })
+    Command::Publish(Publish {
+        message: Arc::new(message),
+        publish_seq,
+        mandatory: true,
+        wants_reply: false,
+        topic_refusal: None,
+    })
 }
 
 fn declare(queue: &str, durable: bool) -> Command {
@@ -635,5 +641,6 @@ fn bind(queue: &str) -> Command {
         binding_key: "".into(),
         nowait: true,
         arguments: Table::default(),
+        topic_refusal: None,
     }
 }

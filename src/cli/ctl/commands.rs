@@ -76,7 +76,7 @@ pub(super) const fn fixed(
 }
 
 /// Commands, in the order of the help; those of [`governing`] follow.
-static COMMANDS: [Command; 27] = [
+static COMMANDS: [Command; 31] = [
     plain("status", "", 0, "Shows the state of the broker"),
     plain("stop", "", 0, "Stops the broker"),
     plain("await_startup", "", 0, "Waits until the broker accepts clients"),
@@ -121,6 +121,34 @@ static COMMANDS: [Command; 27] = [
         1,
         &["vhost", "configure", "write", "read"],
         "Lists the permissions of a user",
+    ),
+    plain(
+        "set_topic_permissions",
+        "[--vhost <vhost>] <username> <exchange> <write> <read>",
+        4,
+        "Sets which keys a user may publish and bind with at a topic exchange",
+    ),
+    Command {
+        name: "clear_topic_permissions",
+        usage: "[--vhost <vhost>] <username> [<exchange>]",
+        help: "Lets a user use any key at a topic exchange, or at all of a vhost",
+        least: 1,
+        most: 2,
+        shape: Shape::Plain,
+    },
+    fixed(
+        "list_topic_permissions",
+        "[--vhost <vhost>]",
+        0,
+        &["user", "exchange", "write", "read"],
+        "Lists the topic permissions in a vhost",
+    ),
+    fixed(
+        "list_user_topic_permissions",
+        "<username>",
+        1,
+        &["vhost", "exchange", "write", "read"],
+        "Lists the topic permissions of a user",
     ),
     listing("list_queues", rows::QUEUE_COLUMNS, &["name", "messages"], "Lists the queues of a vhost"),
     listing("list_exchanges", rows::EXCHANGE_COLUMNS, &["name", "type"], "Lists the exchanges of a vhost"),
@@ -193,6 +221,7 @@ impl Command {
     pub(super) fn banner(&self, arguments: &[String], options: &Options) -> String {
         let vhost = &options.vhost;
         let first = arguments.first().map_or("", String::as_str);
+        let second = || arguments.get(1).map_or("", String::as_str);
         match self.name {
             "add_user" => format!("Adding user \"{first}\" ..."),
             "change_password" => format!("Changing password for user \"{first}\" ..."),
@@ -212,6 +241,20 @@ impl Command {
             }
             "list_permissions" => format!("Listing permissions for vhost \"{vhost}\" ..."),
             "list_user_permissions" => format!("Listing permissions for user \"{first}\" ..."),
+            "set_topic_permissions" => {
+                let exchange = second();
+                format!(
+                    "Setting topic permissions on \"{exchange}\" for user \"{first}\" in vhost \"{vhost}\" ..."
+                )
+            }
+            "clear_topic_permissions" => match second() {
+                "" => format!("Clearing topic permissions for user \"{first}\" in vhost \"{vhost}\" ..."),
+                exchange => format!(
+                    "Clearing topic permissions on \"{exchange}\" for user \"{first}\" in vhost \"{vhost}\" ..."
+                ),
+            },
+            "list_topic_permissions" => format!("Listing topic permissions for vhost \"{vhost}\" ..."),
+            "list_user_topic_permissions" => format!("Listing topic permissions for user \"{first}\" ..."),
             "list_queues" => {
                 format!(
                     "Timeout: {:.1} seconds ...\nListing queues for vhost {vhost} ...",
@@ -291,6 +334,20 @@ impl Command {
             "list_user_permissions" => ControlRequest::ListUserPermissions { user: argument(0) },
             "trace_on" => ControlRequest::Trace { vhost, on: true },
             "trace_off" => ControlRequest::Trace { vhost, on: false },
+            "set_topic_permissions" => ControlRequest::SetTopicPermissions {
+                vhost,
+                user: argument(0),
+                exchange: argument(1),
+                write: argument(2),
+                read: argument(3),
+            },
+            "clear_topic_permissions" => ControlRequest::ClearTopicPermissions {
+                vhost,
+                user: argument(0),
+                exchange: arguments.get(1).cloned(),
+            },
+            "list_topic_permissions" => ControlRequest::ListTopicPermissions { vhost },
+            "list_user_topic_permissions" => ControlRequest::ListUserTopicPermissions { user: argument(0) },
             "list_queues" => ControlRequest::ListQueues { vhost },
             "list_exchanges" => ControlRequest::ListExchanges { vhost },
             "list_bindings" => ControlRequest::ListBindings { vhost },

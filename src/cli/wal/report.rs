@@ -216,6 +216,7 @@ impl Names {
                 Ok(
                     Definition::User(_)
                     | Definition::Permission(_)
+                    | Definition::TopicPermission(_)
                     | Definition::Exchange(_)
                     | Definition::Binding(_)
                     | Definition::Policy(_)
