@@ -285,6 +285,16 @@ pub enum ControlRequest {
         /// Only while it has no ready messages.
         if_empty: bool,
     },
+    /// Sets the memory above which publishers are blocked, until the next start.
+    SetVmMemoryHighWatermark {
+        /// A fraction of what the process may take, or `absolute` and a number of bytes.
+        limit: Vec<String>,
+    },
+    /// Sets the free disk space below which publishers are blocked, until the next start.
+    SetDiskFreeLimit {
+        /// A number of bytes, or `mem_relative` and a fraction of the memory.
+        limit: Vec<String>,
+    },
     /// State of the broker: one row, see [`super::rows::StatusReport`].
     Status,
     /// Answered once clients are accepted.

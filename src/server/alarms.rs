@@ -1,13 +1,14 @@
 //! Alarms: memory or disk too low, told to every connection so that publishers are blocked. The disk's alarm comes from
-//! the store; memory is measured here once a second, against the limit of the cgroup or the memory of the machine.
+//! the store; memory is measured here once a second, against the limit of the cgroup or the memory of the machine, and so
+//! is the disk if an operator said where its alarm begins.
 //! What blocking means is the connection's business.
 
 use super::broker::Broker;
 use super::mail::ConnectionMail;
-use crate::limits::{MEMORY_CLEAR_PERCENT, MEMORY_HIGH_PERCENT};
+use super::watermarks::Watermarks;
 use ledgermq_storage::{Alarm, Progress};
 use std::fs;
-use std::sync::{Arc, Mutex, PoisonError};
+use std::sync::{Arc, Mutex, OnceLock, PoisonError};
 use std::time::Duration;
 use tokio::sync::watch;
 use tokio::time::{MissedTickBehavior, interval};
@@ -20,18 +21,24 @@ const MEMORY_CHECK_MS: u64 = 1_000;
 #[derive(Debug, Default)]
 pub(super) struct Alarms {
     on: Mutex<On>,
+    watermarks: Mutex<Watermarks>,
+    /// What this process may take, bytes.
+    memory_bytes: OnceLock<u64>,
 }
 
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
 struct On {
     memory: bool,
+    /// The store has to keep what is left.
     disk: bool,
+    /// There is less than an operator wants.
+    disk_mark: bool,
 }
 
 impl On {
     /// The text of connection.blocked. Source: RabbitMQ, `rabbit_reader`.
     fn text(self) -> Option<Arc<str>> {
-        match (self.memory, self.disk) {
+        match (self.memory, self.disk || self.disk_mark) {
             (false, false) => None,
             (true, false) => Some("low on memory".into()),
             (false, true) => Some("low on disk".into()),
@@ -48,8 +55,17 @@ impl Alarms {
 
     /// Names of the alarms that are on.
     pub(super) fn names(&self) -> Vec<&'static str> {
-        let On { memory, disk } = self.now();
-        [(memory, "memory"), (disk, "disk")].into_iter().filter_map(|(on, name)| on.then_some(name)).collect()
+        let On { memory, disk, disk_mark } = self.now();
+        [(memory, "memory"), (disk || disk_mark, "disk")]
+            .into_iter()
+            .filter_map(|(on, name)| on.then_some(name))
+            .collect()
+    }
+
+    /// An operator moves a watermark; its alarm goes on or off before this returns.
+    pub(super) fn move_watermarks(broker: &Broker, change: impl FnOnce(&mut Watermarks)) {
+        change(&mut broker.alarms.watermarks.lock().unwrap_or_else(PoisonError::into_inner));
+        look(broker);
     }
 
     fn now(&self) -> On {
@@ -67,21 +83,35 @@ impl Alarms {
 
 /// Watches disk and memory as long as the broker runs.
 pub(super) async fn watch(broker: Arc<Broker>, mut progress: watch::Receiver<Progress>) {
-    let limit_bytes = memory_limit_bytes();
     let mut looks = interval(Duration::from_millis(MEMORY_CHECK_MS));
     looks.set_missed_tick_behavior(MissedTickBehavior::Delay);
     loop {
         tokio::select! {
-            _ = looks.tick() => {
-                let resident = resident_bytes();
-                set(&broker, |on| on.memory = memory_is_low(on.memory, resident, limit_bytes));
-            }
+            _ = looks.tick() => look(&broker),
             changed = progress.wait_for(|progress| disk_is_low(*progress) != broker.alarms.now().disk) => {
                 let Ok(low) = changed.map(|progress| disk_is_low(*progress)) else { return };
                 set(&broker, |on| on.disk = low);
             }
         }
     }
+}
+
+/// Measures what can be measured.
+fn look(broker: &Broker) {
+    let alarms = &broker.alarms;
+    let marks = *alarms.watermarks.lock().unwrap_or_else(PoisonError::into_inner);
+    let memory_bytes = *alarms.memory_bytes.get_or_init(memory_limit_bytes);
+    let resident = resident_bytes();
+    // Without an answer of the disk nothing is known, and the alarm stays as it is.
+    let free_bytes = marks.disk.and_then(|_| Some(broker.store_status()?.free_bytes));
+    set(broker, |on| {
+        on.memory = marks.memory_is_low(on.memory, resident, memory_bytes);
+        if marks.disk.is_none() {
+            on.disk_mark = false;
+        } else if let Some(free_bytes) = free_bytes {
+            on.disk_mark = marks.disk_is_low(free_bytes, memory_bytes);
+        }
+    });
 }
 
 fn set(broker: &Broker, change: impl FnOnce(&mut On)) {
@@ -99,12 +129,6 @@ fn disk_is_low(progress: Progress) -> bool {
         Some(Alarm::Disk) => true,
         None => false,
     }
-}
-
-/// With a gap between on and off, so that it does not flutter.
-fn memory_is_low(was_low: bool, resident_bytes: u64, limit_bytes: u64) -> bool {
-    let percent = if was_low { MEMORY_CLEAR_PERCENT } else { MEMORY_HIGH_PERCENT };
-    u128::from(resident_bytes) * 100 > u128::from(limit_bytes) * u128::from(percent)
 }
 
 /// Resident memory of this process, bytes; 0 if the system does not say.
@@ -139,19 +163,9 @@ mod tests {
     use super::*;
 
     #[test]
-    fn the_memory_alarm_does_not_flutter() {
-        let limit = 1000;
-        let high = limit * MEMORY_HIGH_PERCENT / 100;
-        let clear = limit * MEMORY_CLEAR_PERCENT / 100;
-        assert!(!memory_is_low(false, high, limit));
-        assert!(memory_is_low(false, high + 1, limit));
-        assert!(memory_is_low(true, high, limit), "stays on in the gap");
-        assert!(!memory_is_low(true, clear, limit));
-    }
-
-    #[test]
     fn clients_read_rabbitmqs_words() {
-        let text = |memory, disk| On { memory, disk }.text();
+        let text = |memory, disk| On { memory, disk, disk_mark: false }.text();
+        assert_eq!(On { disk_mark: true, ..On::default() }.text().as_deref(), Some("low on disk"));
         assert_eq!(text(false, false), None);
         assert_eq!(text(true, false).as_deref(), Some("low on memory"));
         assert_eq!(text(false, true).as_deref(), Some("low on disk"));

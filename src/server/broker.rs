@@ -100,7 +100,7 @@ impl Broker {
         metrics
     }
 
-    fn store_status(&self) -> Option<StoreStatus> {
+    pub(super) fn store_status(&self) -> Option<StoreStatus> {
         self.lock_store().as_ref()?.status().ok()
     }
 

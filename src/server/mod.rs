@@ -29,6 +29,7 @@ mod run;
 mod vhost_about;
 mod vhost_task;
 mod wal_log;
+mod watermarks;
 
 pub use broker::{Broker, BrokerMetrics};
 pub use error::ServeError;

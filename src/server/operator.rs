@@ -1,8 +1,10 @@
 //! What operators ask over the control socket, carried out: the directory is changed, vhosts and connections are asked.
 //! Knows the requests and answers of `cli::control`, not how they travel.
 
+use super::alarms::Alarms;
 use super::broker::{Broker, Stage};
 use super::govern::{self, Refused};
+use super::watermarks::{Mark, Watermarks};
 use crate::auth::AccountsError;
 use crate::auth::Salt;
 use crate::cli::control::{ControlRequest, ControlResponse, RefusalReason, Row};
@@ -52,6 +54,12 @@ pub(super) async fn carry_out(broker: &Broker, request: ControlRequest) -> Contr
         }
         ControlRequest::DeleteQueue { vhost, queue, if_unused, if_empty } => {
             ask(broker, &vhost, AdminCommand::DeleteQueue { name: queue.into(), if_unused, if_empty }).await
+        }
+        ControlRequest::SetVmMemoryHighWatermark { limit } => {
+            move_watermark(broker, &limit, true, |marks, mark| marks.memory = Some(mark))
+        }
+        ControlRequest::SetDiskFreeLimit { limit } => {
+            move_watermark(broker, &limit, false, |marks, mark| marks.disk = Some(mark))
         }
         ControlRequest::Status => ControlResponse::Rows { rows: vec![status(broker).await.row()] },
         ControlRequest::AwaitStartup => {
@@ -246,6 +254,21 @@ async fn ask(broker: &Broker, vhost: &str, command: AdminCommand) -> ControlResp
         Some(AdminReply::Report(_)) | None => {
             ControlResponse::refused(RefusalReason::Unavailable, format!("vhost '{vhost}' is stopping"))
         }
+    }
+}
+
+fn move_watermark(
+    broker: &Broker,
+    limit: &[String],
+    plain_is_fraction: bool,
+    set: impl FnOnce(&mut Watermarks, Mark),
+) -> ControlResponse {
+    match Mark::parse(limit, plain_is_fraction) {
+        Ok(mark) => {
+            Alarms::move_watermarks(broker, |marks| set(marks, mark));
+            ControlResponse::Done
+        }
+        Err(message) => ControlResponse::refused(RefusalReason::Usage, message),
     }
 }
 

@@ -76,7 +76,7 @@ pub(super) const fn fixed(
 }
 
 /// Commands, in the order of the help; those of [`governing`] follow.
-static COMMANDS: [Command; 31] = [
+static COMMANDS: [Command; 33] = [
     plain("status", "", 0, "Shows the state of the broker"),
     plain("stop", "", 0, "Stops the broker"),
     plain("await_startup", "", 0, "Waits until the broker accepts clients"),
@@ -193,6 +193,22 @@ static COMMANDS: [Command; 31] = [
     plain("trace_off", "[--vhost <vhost>]", 0, "Ends the copying of all messages of a vhost"),
     plain("purge_queue", "[--vhost <vhost>] <queue>", 1, "Removes the ready messages of a queue"),
     plain("delete_queue", "[--vhost <vhost>] <queue> [--if-empty|-e] [--if-unused|-u]", 1, "Deletes a queue"),
+    Command {
+        name: "set_vm_memory_high_watermark",
+        usage: "<fraction> | absolute <limit>",
+        help: "Sets the memory above which publishers are blocked, until the next start",
+        least: 1,
+        most: 2,
+        shape: Shape::Plain,
+    },
+    Command {
+        name: "set_disk_free_limit",
+        usage: "<limit> | mem_relative <fraction>",
+        help: "Sets the free disk space below which publishers are blocked, until the next start",
+        least: 1,
+        most: 2,
+        shape: Shape::Plain,
+    },
     plain("version", "", 0, "Shows the version of this program"),
 ];
 
@@ -268,6 +284,14 @@ impl Command {
             "list_consumers" => format!("Listing consumers in vhost {vhost} ..."),
             "trace_on" => format!("Starting tracing for vhost \"{vhost}\" ..."),
             "trace_off" => format!("Stopping tracing for vhost \"{vhost}\" ..."),
+            "set_vm_memory_high_watermark" => match arguments {
+                [_, limit] => format!("Setting memory threshold to {limit} bytes ..."),
+                _ => format!("Setting memory threshold to {first} ..."),
+            },
+            "set_disk_free_limit" => match arguments {
+                [_, part] => format!("Setting disk free limit to {part} times the total RAM ..."),
+                _ => format!("Setting disk free limit to {first} bytes ..."),
+            },
             "purge_queue" => format!("Purging queue '{first}' in vhost '{vhost}' ..."),
             "delete_queue" => {
                 let conditions = match (options.if_empty, options.if_unused) {
@@ -354,6 +378,10 @@ impl Command {
             "list_connections" => ControlRequest::ListConnections,
             "list_channels" => ControlRequest::ListChannels,
             "list_consumers" => ControlRequest::ListConsumers { vhost },
+            "set_vm_memory_high_watermark" => {
+                ControlRequest::SetVmMemoryHighWatermark { limit: arguments.to_vec() }
+            }
+            "set_disk_free_limit" => ControlRequest::SetDiskFreeLimit { limit: arguments.to_vec() },
             "purge_queue" => ControlRequest::PurgeQueue { vhost, queue: argument(0) },
             "delete_queue" => ControlRequest::DeleteQueue {
                 vhost,
