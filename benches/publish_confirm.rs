@@ -105,6 +105,7 @@ impl Broker {
         let config = VhostConfig {
             name: "/".into(),
             deliver: ledgermq::vhost::DeliverMode::default(),
+            consumer_timeout_ms: 0,
             budget: Budget::new(1 << 30),
             names_seed: [0; 32],
         };

@@ -59,6 +59,8 @@ pub struct Config {
     pub body_memory_bytes: usize,
     /// When a persistent message may be delivered.
     pub deliver: DeliverMode,
+    /// How long a delivery may stay unacknowledged, ms; 0 = as long as it likes.
+    pub consumer_timeout_ms: u64,
 
     /// Largest frame, bytes.
     pub frame_bytes_max: u32,
@@ -99,6 +101,7 @@ impl Default for Config {
             disk_low_bytes: storage_limits::DISK_LOW_BYTES,
             body_memory_bytes: limits::BODY_MEMORY_BYTES,
             deliver: DeliverMode::AfterDurable,
+            consumer_timeout_ms: limits::CONSUMER_TIMEOUT_MS,
             frame_bytes_max: limits::FRAME_BYTES_MAX,
             connections_max: None,
             default_queue_kind: QueueKind::Classic,

@@ -30,6 +30,9 @@ pub const INBOX_BYTES_MAX: usize = 4 * 1024 * 1024;
 pub const TRANSACTION_BYTES_MAX: usize = 32 * 1024 * 1024;
 /// Consumers of a channel; more: 530.
 pub const CONSUMERS_PER_CHANNEL_MAX: usize = 10_000;
+/// Default for how long a delivery may stay unacknowledged, ms; then its consumer is cancelled, or its channel closed with
+/// 406.
+pub const CONSUMER_TIMEOUT_MS: u64 = 30 * 60 * 1000;
 /// Values of one field table, those of its inner tables included; more: refused as malformed.
 pub const TABLE_PAIRS_MAX: usize = 65_536;
 /// Bodies up to this many bytes are copied into the buffer of what goes out; larger ones are written from where they are.

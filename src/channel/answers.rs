@@ -4,7 +4,9 @@
 use super::{Channel, ChannelState, Context, Fatal, Life, Open, PublishMode};
 use crate::message::Message;
 use crate::protocol::frame::ChannelId;
+use crate::protocol::method_id::MethodId;
 use crate::protocol::publish_codec::{Content, Deliver, GetOk, Return};
+use crate::protocol::reply::{ChannelCode, ChannelError};
 use crate::protocol::server_method::ServerMethod;
 use crate::vhost::command::{self, Notice, PublishSeq, Reply};
 use std::sync::Arc;
@@ -22,6 +24,7 @@ impl Channel {
                 return Ok(Life::Goes);
             }
             Notice::Reply(Reply::ChannelClosed) => return Ok(self.closed_by_vhost(cx)),
+            Notice::TimedOut { tag, timeout_ms } => return self.timed_out(tag.as_ref(), timeout_ms, cx),
             Notice::Deliver(delivery) => {
                 *cx.out.drained_bytes += delivery.message.resident_bytes();
                 if let Some(open) = self.listening() {
@@ -35,6 +38,31 @@ impl Channel {
             }
         }
         Ok(Life::Goes)
+    }
+
+    /// Deliveries were not settled in time: a client that understands hears that its consumer is cancelled, another that its
+    /// channel is closed.
+    fn timed_out(
+        &mut self,
+        tag: Option<&Arc<str>>,
+        timeout_ms: u64,
+        cx: &mut Context<'_>,
+    ) -> Result<Life, Fatal> {
+        let id = self.id;
+        let ChannelState::Open(open) = &mut self.state else { return Ok(Life::Goes) };
+        if let Some(tag) = tag
+            && cx.capabilities.consumer_cancel_notify
+        {
+            open.cancelled(id, tag, cx);
+            return Ok(Life::Goes);
+        }
+        let text = format!(
+            "delivery acknowledgement on channel {} timed out. Timeout value used: {timeout_ms} ms. This timeout value \
+             can be configured, see consumers doc guide to learn more",
+            id.get()
+        );
+        let error = ChannelError::new(ChannelCode::PreconditionFailed, text);
+        self.answer_failure(Err(error.into()), MethodId::default(), cx).map(|()| Life::Goes)
     }
 
     fn listening(&mut self) -> Option<&mut Open> {
@@ -68,20 +96,24 @@ impl Open {
                 let content = Content { properties, body };
                 cx.out.outbound.returned(id, cx.frame_bytes_max, &method, content);
             }
-            Notice::ConsumerCancelled { tag } => {
-                // The tag may stand for another consumer by now: then this one was cancelled by the client as well.
-                let known =
-                    self.consumers.get_key_value(&tag).is_some_and(|(known, _)| Arc::ptr_eq(known, &tag));
-                if known {
-                    self.consumers.remove(&tag);
-                }
-                if known && cx.capabilities.consumer_cancel_notify {
-                    cx.out.outbound.method(id.get(), &ServerMethod::BasicCancel { consumer_tag: &tag });
-                }
-            }
+            Notice::ConsumerCancelled { tag } => self.cancelled(id, &tag, cx),
             Notice::Reply(reply) => self.reply(id, &reply, cx),
-            Notice::Deliver(_) | Notice::ChannelFailed(..) | Notice::ConnectionFailed(..) => {
+            Notice::Deliver(_)
+            | Notice::TimedOut { .. }
+            | Notice::ChannelFailed(..)
+            | Notice::ConnectionFailed(..) => {
                 unreachable!("handled before")
+            }
+        }
+    }
+
+    /// The vhost ended a consumer.
+    fn cancelled(&mut self, id: ChannelId, tag: &Arc<str>, cx: &mut Context<'_>) {
+        // The tag may stand for another consumer by now: then this one was cancelled by the client as well.
+        if self.consumers.get_key_value(tag).is_some_and(|(known, _)| Arc::ptr_eq(known, tag)) {
+            self.consumers.remove(tag);
+            if cx.capabilities.consumer_cancel_notify {
+                cx.out.outbound.method(id.get(), &ServerMethod::BasicCancel { consumer_tag: tag });
             }
         }
     }

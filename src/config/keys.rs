@@ -30,7 +30,7 @@ const MIB: u64 = 1 << 20;
 const GIB: u64 = 1 << 30;
 
 /// All keys, in the order of the documentation.
-pub static KEYS: [Key; 23] = [
+pub static KEYS: [Key; 24] = [
     Key {
         name: "data_dir",
         allowed: "a directory; it is made if it is not there",
@@ -153,6 +153,15 @@ pub static KEYS: [Key; 23] = [
             }
             .to_owned()
         },
+    },
+    Key {
+        name: "consumer_timeout_ms",
+        allowed: "0 to 315360000000; 0 means never",
+        help: "How long a consumer may hold a delivery without acknowledging it, in milliseconds; then the delivery goes back to its queue and the consumer is cancelled, or its channel closed with 406 if the client does not understand cancellation. `x-consumer-timeout` of a queue or a consumer goes before it",
+        set: |config, text| {
+            number(text, 0..=limits::EXPIRATION_MS_MAX).map(|ms| config.consumer_timeout_ms = ms)
+        },
+        show: |config| config.consumer_timeout_ms.to_string(),
     },
     Key {
         name: "frame_bytes_max",

@@ -31,6 +31,8 @@ pub struct Consumer {
     pub prefetch_count: u16,
     /// `x-priority`: those of the highest come first while they can take messages.
     pub priority: i64,
+    /// `x-consumer-timeout`, ms, 0 = never: how long it may hold a delivery. `None`: as long as its queue says.
+    pub timeout_ms: Option<u64>,
     /// Arguments of basic.consume.
     pub arguments: Table,
 }
@@ -345,6 +347,11 @@ impl Consumers {
         }
     }
 
+    /// A consumer, also a cancelled one that still holds deliveries.
+    pub(super) fn get(&self, slot: ConsumerSlot) -> Option<&Consumer> {
+        Some(&self.seats.get(slot.0 as usize)?.as_ref()?.consumer)
+    }
+
     fn seat_mut(&mut self, slot: ConsumerSlot) -> Option<&mut Seat> {
         self.seats.get_mut(slot.0 as usize)?.as_mut()
     }
@@ -366,7 +373,16 @@ mod tests {
     fn consumer(tag: &str, prefetch_count: u16, no_ack: bool) -> Consumer {
         let (channel, arguments) = (ChannelSlot(0), Table::default());
         let tag = tag.into();
-        Consumer { channel, tag, no_ack, exclusive: false, prefetch_count, priority: 0, arguments }
+        Consumer {
+            channel,
+            tag,
+            no_ack,
+            exclusive: false,
+            prefetch_count,
+            priority: 0,
+            timeout_ms: None,
+            arguments,
+        }
     }
 
     fn ranked(tag: &str, priority: i64, prefetch_count: u16) -> Consumer {

@@ -107,6 +107,15 @@ pub struct Taken {
     pub return_count: u32,
 }
 
+/// Somebody who holds a delivery for too long.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Overdue {
+    /// Who.
+    pub owner: Owner,
+    /// The time it had, ms.
+    pub timeout_ms: u64,
+}
+
 /// Bodies to read back: position in the queue, position in the log, record length in bytes.
 pub type WantedBodies = Vec<(Seq, Lsn, u32)>;
 
@@ -419,6 +428,42 @@ impl Queue {
         (count, consumed_count)
     }
 
+    /// Puts back everything a consumer holds; answers how many.
+    pub fn put_back_all_of_consumer(&mut self, channel: ChannelSlot, consumer: ConsumerSlot) -> u64 {
+        let mut count = 0;
+        for seq in self.unacked.seqs_of(channel, consumer) {
+            if let Some(held) = self.settle(seq, channel) {
+                count += 1;
+                self.put_back(held);
+            }
+        }
+        count
+    }
+
+    /// Who holds a delivery for longer than its consumer, or else the queue, allows: each channel and consumer once. And
+    /// when, by monotonic ms, the next may. `None` = as long as it likes.
+    pub fn overdue(&self, now_ms: u64, timeout_ms: Option<u64>) -> (Vec<Overdue>, Option<u64>) {
+        let timeout_of = |consumer: &Consumer| match consumer.timeout_ms {
+            Some(own_ms) => (own_ms > 0).then_some(own_ms),
+            None => timeout_ms,
+        };
+        let acking = self.consumers.iter().filter(|view| !view.consumer.no_ack);
+        let later = acking.filter_map(|view| Some(now_ms.saturating_add(timeout_of(view.consumer)?)));
+        let mut next_ms = later.min();
+        let mut overdue: Vec<Overdue> = Vec::new();
+        for held in self.unacked.iter() {
+            let consumer = held.owner.consumer.and_then(|slot| self.consumers.get(slot));
+            let Some(timeout_ms) = consumer.map_or(timeout_ms, timeout_of) else { continue };
+            let at_ms = (u64::from(held.owner.since_s) * 1000).saturating_add(timeout_ms);
+            if at_ms > now_ms {
+                next_ms = Some(next_ms.map_or(at_ms, |next_ms| next_ms.min(at_ms)));
+            } else if !overdue.iter().any(|known| is_same_holder(known.owner, held.owner)) {
+                overdue.push(Overdue { owner: held.owner, timeout_ms });
+            }
+        }
+        (overdue, next_ms)
+    }
+
     /// Who holds its messages: one owner for each.
     pub fn owners(&self) -> impl Iterator<Item = Owner> {
         self.unacked.iter().map(|held| held.owner)
@@ -550,6 +595,10 @@ impl Queue {
         let held: BTreeSet<_> = self.unacked.iter().map(|held| held.entry.seq).collect();
         once.chain(self.returns.all(held.into_iter())).collect()
     }
+}
+
+fn is_same_holder(one: Owner, other: Owner) -> bool {
+    (one.channel, one.consumer) == (other.channel, other.consumer)
 }
 
 #[cfg(test)]

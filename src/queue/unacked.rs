@@ -19,6 +19,8 @@ pub struct Owner {
     pub channel: ChannelSlot,
     /// The consumer it was delivered to; `None` for basic.get.
     pub consumer: Option<ConsumerSlot>,
+    /// The second of the process's life it was delivered in.
+    pub since_s: u32,
 }
 
 /// A message that somebody holds.
@@ -100,6 +102,12 @@ impl Unacked {
             Place::Hole(_) => None,
         });
         in_window.or_else(|| self.beside.get(&seq)).filter(|held| held.owner.channel == channel)
+    }
+
+    /// Positions of what this consumer of a channel holds.
+    pub(super) fn seqs_of(&self, channel: ChannelSlot, consumer: ConsumerSlot) -> Vec<Seq> {
+        let is_its = |owner: Owner| owner.channel == channel && owner.consumer == Some(consumer);
+        self.iter().filter(|held| is_its(held.owner)).map(|held| held.entry.seq).collect()
     }
 
     /// Takes back everything a channel holds, ascending.
@@ -197,7 +205,11 @@ mod tests {
 
     fn held(seq: u64, channel: u32) -> Held {
         let entry = Entry::new(Seq(seq), Lsn(seq + 1), 50, message("12345", true));
-        Held { entry, owner: Owner { channel: ChannelSlot(channel), consumer: None }, priority: 0 }
+        Held {
+            entry,
+            owner: Owner { channel: ChannelSlot(channel), consumer: None, since_s: 0 },
+            priority: 0,
+        }
     }
 
     fn unacked(seqs: impl IntoIterator<Item = (u64, u32)>) -> Unacked {

@@ -22,6 +22,7 @@ pub(super) struct Nursery {
     pub(super) clock: Clock,
     pub(super) progress: watch::Receiver<Progress>,
     pub(super) deliver: DeliverMode,
+    pub(super) consumer_timeout_ms: u64,
     pub(super) budget: Budget,
     /// The type of queues that name none, in vhosts that say nothing of it.
     pub(super) default_queue_kind: QueueKind,
@@ -52,7 +53,13 @@ impl Nursery {
         for chunk in names_seed.chunks_exact_mut(8) {
             chunk.copy_from_slice(&random_u64().to_le_bytes());
         }
-        VhostConfig { name: Arc::clone(name), deliver: self.deliver, budget: self.budget.clone(), names_seed }
+        VhostConfig {
+            name: Arc::clone(name),
+            deliver: self.deliver,
+            consumer_timeout_ms: self.consumer_timeout_ms,
+            budget: self.budget.clone(),
+            names_seed,
+        }
     }
 
     /// What a vhost must know of what is said of it.

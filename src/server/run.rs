@@ -155,6 +155,7 @@ async fn assemble(
         clock,
         progress: progress.clone(),
         deliver: config.deliver,
+        consumer_timeout_ms: config.consumer_timeout_ms,
         budget: budget.clone(),
         default_queue_kind: config.default_queue_kind,
     };

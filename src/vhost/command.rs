@@ -284,6 +284,14 @@ pub enum Notice {
         /// The message.
         message: Arc<Message>,
     },
+    /// Deliveries were not settled in time. Those of a consumer went back to its queue.
+    TimedOut {
+        /// The consumer that was ended, by the very tag of its [`Command::Consume`]; `None` if the deliveries belong to none
+        /// (any more): then the channel must end.
+        tag: Option<Arc<str>>,
+        /// The time there was, ms.
+        timeout_ms: u64,
+    },
     /// The vhost ended a consumer (its queue is gone). The client hears of it only if it said it can.
     ConsumerCancelled {
         /// Which: not only an equal tag, but the very one that its [`Command::Consume`] carried.

@@ -1,6 +1,7 @@
 //! basic.consume, basic.cancel, basic.qos and basic.get: who wants messages, and how many at once.
 
 use super::channels::{GetTicket, Until};
+use super::consumer_timeout::limit;
 use super::errors::{self, QueueIn};
 use super::{Context, Vhost};
 use crate::limits::CONSUMERS_PER_CHANNEL_MAX;
@@ -50,6 +51,10 @@ impl Vhost {
         let Some(record) = self.topology.queues.get_mut(queue) else { return Ok(()) };
         let described = QueueIn(&record.name, &self.config.name);
         let priority = integer(&asked.arguments, PRIORITY, &described)?.unwrap_or(0);
+        let timeout_ms = match integer(&asked.arguments, TIMEOUT, &described)? {
+            Some(ms) => Some(u64::try_from(ms).map_err(|_| errors::negative(TIMEOUT, ms, &described))?),
+            None => None,
+        };
         let is_shared = record.queue.consumer_count() > 0 || record.queue.has_single_active_consumer();
         if record.queue.has_exclusive_consumer() || asked.exclusive && is_shared {
             return Err(errors::in_exclusive_use(&described));
@@ -62,11 +67,15 @@ impl Vhost {
             exclusive,
             prefetch_count: channel.prefetch_count,
             priority,
+            timeout_ms,
             arguments,
         };
         let consumer = record.queue.add_consumer(consumer);
         channel.consumers.insert(Arc::clone(&tag), (queue, consumer));
         channel.queues.insert(queue);
+        if !no_ack && let Some(record) = self.topology.queues.get(queue) {
+            self.timeouts.expect(timeout_ms.map_or_else(|| self.timeout_of(record), limit));
+        }
         self.answer_now(slot, nowait, Reply::Consuming { tag }, cx);
         self.look_at(queue);
         Ok(())
@@ -124,6 +133,9 @@ impl Vhost {
         if !channel.settlements_written().is_reached(&self.progress) {
             cx.log.flush_written();
         }
+        if !no_ack && let Some(record) = self.topology.queues.get(queue) {
+            self.timeouts.expect(self.timeout_of(record));
+        }
         if let Some(record) = self.topology.queues.get_mut(queue) {
             record.gets.push_back(PendingGet { channel: slot, ticket, no_ack });
         }
@@ -133,8 +145,9 @@ impl Vhost {
     }
 }
 
-/// Argument of basic.consume.
+/// Arguments of basic.consume.
 const PRIORITY: &str = "x-priority";
+const TIMEOUT: &str = "x-consumer-timeout";
 
 /// An argument of basic.consume that must be an integer if it is there.
 fn integer(arguments: &Table, name: &str, queue: &QueueIn<'_>) -> Result<Option<i64>, ChannelError> {

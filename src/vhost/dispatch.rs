@@ -96,9 +96,10 @@ impl Vhost {
 
     /// Answers the oldest basic.get with the first message, or says that there is none.
     fn answer_get(&mut self, slot: QueueSlot, cx: &mut Context<'_>) -> Step {
+        let since_s = self.timeouts.second();
         let Some(record) = self.topology.queues.get_mut(slot) else { return Step::Done };
         let Some(get) = record.gets.pop_front() else { return Step::Done };
-        let owner = (!get.no_ack).then_some(Owner { channel: get.channel, consumer: None });
+        let owner = (!get.no_ack).then_some(Owner { channel: get.channel, consumer: None, since_s });
         let reply = if record.queue.ready_count() == 0 {
             Reply::GetEmpty
         } else {
@@ -133,7 +134,11 @@ impl Vhost {
             return Step::Again;
         }
         let (channel_slot, no_ack, tag) = (consumer.channel, consumer.no_ack, Arc::clone(&consumer.tag));
-        let owner = (!no_ack).then_some(Owner { channel: channel_slot, consumer: Some(consumer_slot) });
+        let owner = (!no_ack).then_some(Owner {
+            channel: channel_slot,
+            consumer: Some(consumer_slot),
+            since_s: self.timeouts.second(),
+        });
         let Some(Taken { seq, message, redelivered, logged, return_count }) = record.queue.take(owner) else {
             return Step::Done;
         };

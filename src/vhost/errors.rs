@@ -59,6 +59,14 @@ pub(super) fn not_an_integer(name: &str, got: &str, queue: &QueueIn<'_>) -> Chan
     )
 }
 
+/// Of an argument of basic.consume that must not be.
+pub(super) fn negative(name: &str, number: i64, queue: &QueueIn<'_>) -> ChannelError {
+    refused(
+        ChannelCode::PreconditionFailed,
+        format_args!("invalid arg '{name}' for {queue}: {{value_negative,{number}}}"),
+    )
+}
+
 /// basic.get from a quorum queue with a single active consumer.
 pub(super) fn get_beside_single_active(queue: &QueueIn<'_>) -> ChannelError {
     refused(

@@ -15,6 +15,7 @@ pub mod report;
 mod bindings;
 mod channels;
 mod consume;
+mod consumer_timeout;
 mod dead_letter;
 mod deaths;
 mod direct_reply;
@@ -50,6 +51,7 @@ use crate::protocol::reply::ChannelError;
 use crate::queue::{ChannelSlot, QueueKind, Watermarks};
 use channels::{Channels, Until};
 use command::{Command, Envelope, MethodId, Notice, Reply};
+use consumer_timeout::ConsumerTimeouts;
 use direct_reply::ReplyConsumers;
 use input::{AdminCommand, AdminReply, Effect, Effects, Input, LogProgress};
 use ledgermq_storage::{Lsn, Slot};
@@ -89,6 +91,8 @@ pub struct VhostConfig {
     pub name: Arc<str>,
     /// When persistent messages are delivered.
     pub deliver: DeliverMode,
+    /// How long a delivery may stay unacknowledged, ms; 0 = as long as it likes.
+    pub consumer_timeout_ms: u64,
     /// Memory for message bodies, shared by all vhosts.
     pub budget: Budget,
     /// Randomness for server-generated names, fresh for every vhost and start.
@@ -124,6 +128,7 @@ pub struct Vhost {
     deferred: Vec<(Until, Effect)>,
     totals: VhostTotals,
     replies: ReplyConsumers,
+    timeouts: ConsumerTimeouts,
     /// Copies of all messages go to the trace exchange.
     traces: bool,
     clock: Clock,
@@ -162,6 +167,7 @@ impl Vhost {
             deferred: Vec::new(),
             totals: VhostTotals::default(),
             replies: ReplyConsumers::default(),
+            timeouts: ConsumerTimeouts::default(),
             traces: false,
             clock: Clock::default(),
             timers: Timers::default(),
@@ -186,6 +192,7 @@ impl Vhost {
     /// what expires.
     pub fn apply(&mut self, input: Input, now: Now, log: &mut dyn Log, effects: &mut Effects) {
         let cx = &mut Context { log, effects };
+        self.timeouts.note_time(now.monotonic_ms);
         self.begin_input(now, cx);
         match input {
             Input::Commands(envelopes) => {
@@ -222,13 +229,14 @@ impl Vhost {
             Input::Tick => {}
             Input::Shutdown => return self.note_delivered(cx),
         }
+        self.time_out_consumers(cx);
         self.run_queues(cx);
         self.totals.confirmed_count += self.channels.release_due(&self.progress, cx.effects);
     }
 
     /// The next monotonic ms at which [`Input::Tick`] is wanted, if any. Any other input does as well.
     pub fn next_deadline(&self) -> Option<u64> {
-        self.timers.next()
+        self.timers.next().into_iter().chain(self.timeouts.next_ms()).min()
     }
 
     fn command(&mut self, Envelope { channel, method, command }: Envelope, cx: &mut Context<'_>) {

@@ -257,3 +257,23 @@ fn recover_in_a_transaction_names_what_is_not_settled_there() {
     let Command::TxCommit { settles } = commit else { panic!("{commit:?}") };
     assert_eq!(settles[..], [(Outcome::Ack, vec![(QueueId(3), Seq(2))])]);
 }
+
+#[test]
+fn a_consumer_that_timed_out_is_cancelled_or_its_channel_closed() {
+    let closed = "1 channel.close reply-code=406 reply-text=\"PRECONDITION_FAILED - delivery acknowledgement on channel 1 \
+                  timed out. Timeout value used: 1800000 ms. This timeout value can be configured, see consumers doc \
+                  guide to learn more\" class-id=0 method-id=0";
+    let cancelled = "1 basic.cancel consumer-tag=\"t\" nowait=true";
+    for (properties, has_consumer, expected) in
+        [(CAPABLE, true, cancelled), ("{}", true, closed), (CAPABLE, false, closed)]
+    {
+        let mut machine = Machine::open_as(properties);
+        machine.open_channel(1);
+        machine.send(1, "basic.consume queue=q consumer-tag=t nowait=true");
+        let tag = has_consumer.then_some(consumed(&mut machine));
+        machine.notice(key(1, 0), Notice::TimedOut { tag, timeout_ms: 1_800_000 });
+        assert_eq!(machine.heard(), [expected]);
+        let commands = if expected == closed { vec!["CloseChannel"] } else { Vec::new() };
+        assert_eq!(names(&machine.commands()), commands);
+    }
+}

@@ -6,6 +6,7 @@ use super::wire;
 use ledgermq::auth::Accounts;
 use ledgermq::budget::Budget;
 use ledgermq::connection::{Connection, ConnectionConfig, ConnectionEffects, Peer, Request};
+use ledgermq::limits::CONSUMER_TIMEOUT_MS;
 use ledgermq::protocol::reply::{ConnectionCode, ConnectionError};
 use ledgermq::vhost::command::ConnectionId;
 use ledgermq::vhost::input::{Effect, Effects, Input, LogProgress};
@@ -43,6 +44,7 @@ impl Default for Broker {
         let config = VhostConfig {
             name: "/".into(),
             deliver: DeliverMode::AfterDurable,
+            consumer_timeout_ms: CONSUMER_TIMEOUT_MS,
             budget: Budget::new(usize::MAX / 2),
             names_seed: [7; 32],
         };

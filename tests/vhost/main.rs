@@ -4,6 +4,7 @@
 #![allow(clippy::indexing_slicing, clippy::unwrap_used, reason = "a test may panic")]
 
 mod backlog;
+mod consumer_timeout;
 mod consumers;
 mod dead_letters;
 mod definitions;

@@ -81,7 +81,8 @@ impl Talk {
     /// A vhost with this budget for bodies and segments of this size.
     pub(crate) fn with(budget_bytes: usize, segment_bytes: u32, deliver: DeliverMode) -> Self {
         let budget = Budget::new(budget_bytes);
-        let config = VhostConfig { name: "/".into(), deliver, budget, names_seed: [1; 32] };
+        let config =
+            VhostConfig { name: "/".into(), deliver, consumer_timeout_ms: 0, budget, names_seed: [1; 32] };
         Self {
             vhost: Vhost::new(config.clone()),
             log: MemoryLog::new(segment_bytes),
@@ -547,6 +548,9 @@ impl Client {
             Notice::Refused(seqs) => format!("refuse{}", list(&seqs)),
             Notice::Returned { code, text, message } => format!("return {code} {text} {}", body(&message)),
             Notice::ConsumerCancelled { tag } => format!("cancelled {tag}"),
+            Notice::TimedOut { tag, timeout_ms } => {
+                format!("timed out {} {timeout_ms}", tag.as_deref().unwrap_or("."))
+            }
         };
         self.heard.push_back(heard);
     }

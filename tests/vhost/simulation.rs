@@ -113,8 +113,13 @@ impl World {
     fn new(seed: u64) -> Self {
         let mut random = Random(seed);
         let budget = Budget::new(random.pick(&[0, 300, 2000, 1 << 20]));
-        let config =
-            VhostConfig { name: "/".into(), deliver: DeliverMode::AfterDurable, budget, names_seed: [0; 32] };
+        let config = VhostConfig {
+            name: "/".into(),
+            deliver: DeliverMode::AfterDurable,
+            consumer_timeout_ms: 0,
+            budget,
+            names_seed: [0; 32],
+        };
         let mut world = Self {
             vhost: Vhost::new(config.clone()),
             log: MemoryLog::new(random.pick(&[200, 1000, 100_000])),
