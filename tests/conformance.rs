@@ -14,6 +14,7 @@
 //! bob 1 > basic.publish routing-key=$REPLY …      $REPLY is the direct reply-to that somebody was told last
 //! alice breaks                                    its socket breaks
 //! disk stops | disk runs                          whether anything becomes durable
+//! clock 500                                       half a second passes
 //! alarm low on disk | alarm off
 //! ```
 //!
@@ -110,12 +111,13 @@ trait Listener {
     fn heard(&mut self, client: &str) -> Vec<(u16, String)>;
     fn break_socket(&mut self, client: &str);
     fn has_closed(&mut self, client: &str) -> bool;
+    fn pass(&mut self, ms: u64);
     /// Our broker, for what only it can be made to do.
     fn ours(&mut self) -> Option<&mut Broker>;
 }
 
 macro_rules! listener {
-    ($name:ty, $ours:expr) => {
+    ($name:ty, $ours:expr, $pass:expr) => {
         impl Listener for $name {
             fn accept(&mut self, client: &str) {
                 self.accept(client);
@@ -135,6 +137,10 @@ macro_rules! listener {
             fn has_closed(&mut self, client: &str) -> bool {
                 <$name>::has_closed(self, client)
             }
+            fn pass(&mut self, ms: u64) {
+                let pass: fn(&mut Self, u64) = $pass;
+                pass(self, ms);
+            }
             fn ours(&mut self) -> Option<&mut Broker> {
                 let ours: fn(&mut Self) -> Option<&mut Broker> = $ours;
                 ours(self)
@@ -143,8 +149,9 @@ macro_rules! listener {
     };
 }
 
-listener!(Broker, |broker| Some(broker));
-listener!(Remote, |_| None);
+listener!(Broker, |broker| Some(broker), Broker::pass);
+// Another broker has a clock of its own: it is given that time, and a little more.
+listener!(Remote, |_| None, |_, ms| std::thread::sleep(std::time::Duration::from_millis(ms + 50)));
 
 /// The story as it goes: its lines, with the answers the broker gives.
 fn tell(story: &str, name: &str, broker: &mut impl Listener) -> String {
@@ -231,6 +238,7 @@ fn step(broker: &mut impl Listener, line: &str, words: &[&str], clients: &mut Ve
             ours(broker).disk_stopped = false;
             ours(broker).settle();
         }
+        ["clock", ms] => broker.pass(ms.parse().expect("ms")),
         ["alarm", "off"] => ours(broker).set_alarm(None),
         ["alarm", ..] => ours(broker).set_alarm(line.strip_prefix("alarm ")),
         [client, ">", "raw", hex] => {
@@ -264,11 +272,11 @@ fn after_arrow(line: &str) -> &str {
 
 const REPLY_PREFIX: &str = "amq.rabbitmq.reply-to.";
 
-/// Names of the broker's making without their letters.
+/// Names of the broker's making without their letters, and moments without their time.
 fn without_chance(method: &str) -> String {
     let mut out = String::new();
     let mut rest = method;
-    while let Some(at) = ["amq.gen-", "amq.ctag-", REPLY_PREFIX]
+    while let Some(at) = ["amq.gen-", "amq.ctag-", REPLY_PREFIX, " time="]
         .iter()
         .filter_map(|prefix| Some(rest.find(prefix)? + prefix.len()))
         .min()

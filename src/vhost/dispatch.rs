@@ -105,9 +105,12 @@ impl Vhost {
         } else {
             let Some(taken) = record.queue.take(owner) else { return Step::Done };
             let queue = record.queue.id();
-            let message_count = super::queues::short_count(record.queue.ready_count());
             let Taken { seq, redelivered, logged, message, return_count } = taken;
             let message = with_return_count(message, return_count);
+            // What it stood before is not to be counted if it is over.
+            self.tend_if_needed(slot, cx);
+            let left = self.topology.queues.get(slot).map_or(0, |record| record.queue.ready_count());
+            let message_count = super::queues::short_count(left);
             self.count_delivery(get.channel, owner, (logged, queue, seq), cx);
             if self.traces {
                 self.trace_delivery(get.channel, &message, slot, redelivered, cx);

@@ -26,6 +26,7 @@ pub struct Broker {
     /// While set, nothing becomes durable.
     pub disk_stopped: bool,
     alarm: Option<String>,
+    now: Now,
 }
 
 struct Client {
@@ -56,6 +57,7 @@ impl Default for Broker {
             connections: 0,
             disk_stopped: false,
             alarm: None,
+            now: Now::default(),
         }
     }
 }
@@ -220,6 +222,16 @@ impl Broker {
         busy
     }
 
+    /// Time passes.
+    pub fn pass(&mut self, ms: u64) {
+        self.now.monotonic_ms += ms;
+        self.now.unix_ms += ms;
+        while self.vhost.next_deadline().is_some_and(|at_ms| at_ms <= self.now.monotonic_ms) {
+            self.apply(Input::Tick);
+            self.settle();
+        }
+    }
+
     fn run_disk(&mut self) -> bool {
         if self.disk_stopped || self.log.durable == self.log.next {
             return false;
@@ -232,7 +244,7 @@ impl Broker {
 
     fn apply(&mut self, input: Input) {
         let mut effects = Effects::default();
-        self.vhost.apply(input, Now::default(), &mut self.log, &mut effects);
+        self.vhost.apply(input, self.now, &mut self.log, &mut effects);
         for client in self.clients.values_mut() {
             let mine = effects.notices.extract_if(.., |notice| notice.channel.connection == client.id);
             client.machine.notices(mine, 0, &mut client.effects);

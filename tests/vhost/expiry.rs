@@ -55,7 +55,7 @@ fn only_the_first_message_expires() {
          clock 500
          queue q ready=2 unacked=0 bytes=2 consumers=0
          1.1 < get q
-         1.1 > get-ok a 1
+         1.1 > get-ok a 0
          queue q ready=0 unacked=1 bytes=1 consumers=0",
     );
 }
