@@ -96,6 +96,7 @@ impl Filled {
             properties: vec![0; 3],
             body: vec![n as u8; bytes],
             persistent: true,
+            dead_lettered: false,
         });
         let slots = vec![Slot { queue: QueueId(1), seq: Seq(n), priority: 0, expire_unix_ms: 0 }];
         let publish = Publish {

@@ -18,6 +18,7 @@ pub(crate) struct Message {
     pub(crate) properties: Vec<u8>,
     pub(crate) body: Vec<u8>,
     pub(crate) persistent: bool,
+    pub(crate) dead_lettered: bool,
 }
 
 /// One operation, as appended.
@@ -164,6 +165,7 @@ impl Contents {
                             properties: message.properties.to_vec(),
                             body: message.body.to_vec(),
                             persistent: message.persistent,
+                            dead_lettered: message.dead_lettered,
                         }),
                         Err(_) => {
                             contents.unreadable += 1;
@@ -232,7 +234,7 @@ impl Contents {
                 return Some(format!("queue {id}: position {} would be used again", found.next_seq));
             }
             for (seq, count) in &expected.delivered {
-                if expected.live.contains_key(seq) && self.clean && found.delivered.get(seq) != Some(count) {
+                if expected.live.contains_key(seq) && found.delivered.get(seq) != Some(count) {
                     return Some(format!("queue {id}: the delivery of {seq} is forgotten"));
                 }
             }
@@ -248,6 +250,7 @@ fn unreadable() -> Message {
         properties: Vec::new(),
         body: Vec::new(),
         persistent: false,
+        dead_lettered: false,
     }
 }
 

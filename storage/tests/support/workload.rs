@@ -236,7 +236,12 @@ impl Worker {
                 }
                 Ok(())
             }
-            80..88 => self.transaction(random),
+            80..84 => self.transaction(random),
+            84..87 => self.dead_letter(random),
+            87 => {
+                self.return_some(random);
+                Ok(())
+            }
             88..93 => {
                 let changes = some_changes(random);
                 let lsn = self.wal.define(GROUP, &changes);
@@ -304,6 +309,7 @@ impl Worker {
             properties: vec![0x10, 0, 2],
             body,
             persistent: !random.once_in(5),
+            dead_lettered: false,
         })
     }
 
@@ -342,6 +348,51 @@ impl Worker {
             Err(AppendError::TooLarge) => return Err("a transaction that fits was refused".into()),
         }
         Ok(())
+    }
+
+    /// Moves a message from its queue to others, changed.
+    fn dead_letter(&mut self, random: &mut Random) -> Result<(), String> {
+        let settle = self.some_settles(random, 1).pop();
+        let settle = settle.map(|settle| Settle { reason: SettleReason::DeadLettered, ..settle });
+        let Some(settle) = settle else { return Ok(()) };
+        let message =
+            self.now.queues.get(&settle.queue).and_then(|queue| queue.live.get(&settle.seq)).cloned();
+        let slots = self.slots(random);
+        let Some(message) = message.filter(|message| !slots.is_empty() && message.body.len() < 10_000) else {
+            return Ok(());
+        };
+        let letter = Arc::new(Message {
+            exchange: "dlx".into(),
+            routing_key: message.routing_key.clone(),
+            properties: [&message.properties[..], b"x-death"].concat(),
+            body: message.body.clone(),
+            persistent: message.persistent,
+            dead_lettered: true,
+        });
+        match self.wal.transaction(GROUP, &[as_publish(&letter, &slots)], &[settle]) {
+            Ok((lsn, _)) => self.log(lsn, Operation::Transaction(vec![(letter, slots)], vec![settle])),
+            Err(AppendError::NoSpace) => {}
+            Err(AppendError::TooLarge) => return Err("a letter that fits was refused".into()),
+        }
+        Ok(())
+    }
+
+    /// Notes how often some live messages came back.
+    fn return_some(&mut self, random: &mut Random) {
+        let some = self.some_settles(random, 3);
+        let ranges: Vec<_> = some
+            .into_iter()
+            .map(|Settle { queue, seq, .. }| DeliveredRange {
+                queue,
+                first: seq,
+                last: seq,
+                count: 1 + random.below(5) as u32,
+            })
+            .collect();
+        if !ranges.is_empty() {
+            let lsn = self.wal.delivered(GROUP, &ranges);
+            self.log(lsn, Operation::Delivered(ranges));
+        }
     }
 
     /// Live messages of one queue, mostly near its head, in any order.
@@ -500,7 +551,7 @@ fn as_publish<'a>(message: &'a Message, slots: &'a [Slot]) -> Publish<'a> {
         properties: &message.properties,
         body: &message.body,
         persistent: message.persistent,
-        dead_lettered: false,
+        dead_lettered: message.dead_lettered,
         slots,
     }
 }
