@@ -14,7 +14,7 @@ use ledgermq::vhost::input::{AdminCommand, AdminId, Effects, Input, LogProgress}
 use ledgermq::vhost::log::{Log, LogRefused, LoggedPublish, LoggedSettle, Stored};
 use ledgermq::vhost::{Now, Vhost, VhostConfig};
 use ledgermq_storage::record_encode::{Stamp, encode_publish, publish_bytes};
-use ledgermq_storage::{DefinitionKey, GroupId, Lsn, Publish, QueueId, Seq};
+use ledgermq_storage::{DefinitionKey, GroupId, Lsn, Publish, QueueId, Seq, SettleReason};
 use std::hint::black_box;
 use std::time::{Duration, Instant};
 use support::machine::Machine;
@@ -56,6 +56,10 @@ impl Log for EncodingLog {
     }
 
     fn settle(&mut self, _: LoggedSettle) -> Lsn {
+        self.append(8).lsn
+    }
+
+    fn settle_range(&mut self, _: QueueId, _: (Seq, Seq), _: SettleReason) -> Lsn {
         self.append(8).lsn
     }
 

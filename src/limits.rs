@@ -96,3 +96,22 @@ pub const DEATHS_MAX: usize = 128;
 pub const LEAVING_BYTES_PER_INPUT_MAX: usize = 4 * 1024 * 1024;
 /// How long a dead letter waits that the disk has no space for, ms.
 pub const LEAVING_RETRY_MS: u64 = 1_000;
+/// Default of `x-stream-max-segment-size-bytes`, bytes: what a stream lets go of at once, about, and the newest part that
+/// it never lets go of.
+pub const STREAM_UNIT_BYTES: u64 = 500_000_000;
+/// Stretches of a full segment that retention tells apart; more are put together.
+pub const STREAM_PIECES_PER_SEGMENT_MAX: usize = 16;
+/// Bodies of a stream read back at once for one consumer: messages.
+pub const STREAM_WINDOW_MESSAGES_MAX: u64 = 256;
+/// The same in bytes; a single message may be larger.
+pub const STREAM_WINDOW_BYTES_MAX: usize = 1024 * 1024;
+/// Newest messages of a stream that stay in memory for consumers at its end, messages; above: they are read back.
+pub const STREAM_TAIL_MESSAGES_MAX: usize = 4096;
+/// The same in bytes.
+pub const STREAM_TAIL_BYTES_MAX: usize = 4 * 1024 * 1024;
+/// Bodies of a stream that may outstay their last reader, messages; above, or above the bytes: they are let go.
+pub const STREAM_IDLE_MESSAGES_MAX: usize = 64;
+/// The same in bytes.
+pub const STREAM_IDLE_BYTES_MAX: usize = 256 * 1024;
+/// How often the age of the oldest messages of streams is looked at, ms.
+pub const STREAM_AGES_MS: u64 = 5_000;

@@ -39,6 +39,29 @@ impl Table {
         Self { bytes: bytes.into() }
     }
 
+    /// These pairs behind one more, which replaces all others of its name.
+    ///
+    /// # Panics
+    /// If the name is longer than 255 bytes: names given here are the broker's own.
+    pub fn with_first(fields: Fields<'_>, name: &str, value: &Value<'_>) -> Self {
+        let mut bytes = Vec::with_capacity(fields.as_bytes().len() + name.len() + 10);
+        let length = u8::try_from(name.len());
+        assert!(length.is_ok(), "a field name is a short string");
+        bytes.push(length.unwrap_or_default());
+        bytes.extend_from_slice(name.as_bytes());
+        value.write(&mut bytes);
+        if fields.get(name).is_none() {
+            bytes.extend_from_slice(fields.as_bytes());
+        } else {
+            for (other, value) in fields.iter().filter(|(other, _)| *other != name) {
+                bytes.push(other.len() as u8);
+                bytes.extend_from_slice(other.as_bytes());
+                value.write(&mut bytes);
+            }
+        }
+        Self { bytes: bytes.into() }
+    }
+
     /// Copies bytes that have been checked.
     pub(super) fn trusted(bytes: &[u8]) -> Self {
         Self { bytes: Bytes::copy_from_slice(bytes) }

@@ -297,9 +297,7 @@ fn text<'a>(value: &Value<'a>) -> Result<&'a str, Problem> {
 
 fn queue_kind(value: &Value<'_>) -> Result<QueueKind, Problem> {
     let name = text(value)?;
-    // Streams are known, but there are none yet.
-    let known = QueueKind::from_name(name).filter(|kind| *kind != QueueKind::Stream);
-    known.ok_or_else(|| Problem::Text(format!("unsupported queue type '{name}'")))
+    QueueKind::from_name(name).ok_or_else(|| Problem::Text(format!("unsupported queue type '{name}'")))
 }
 
 /// RabbitMQ's channel looks at this one before its queue does, and says it in other words.

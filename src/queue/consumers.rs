@@ -256,6 +256,15 @@ impl Consumers {
         }
     }
 
+    /// Deliveries a consumer may still be given; [`u64::MAX`] without a limit.
+    pub(super) fn credit_of(&self, slot: ConsumerSlot) -> u64 {
+        let Some(seat) = self.seats.get(slot.0 as usize).and_then(Option::as_ref) else { return 0 };
+        match seat.consumer.prefetch_count {
+            0 => u64::MAX,
+            limit => u64::from(limit).saturating_sub(u64::from(seat.unacked_count)),
+        }
+    }
+
     /// One delivery of a consumer was settled.
     pub(super) fn settled(&mut self, slot: ConsumerSlot) {
         let Some(seat) = self.seat_mut(slot) else { return };

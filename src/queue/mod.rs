@@ -16,6 +16,7 @@ mod recovered;
 mod residency;
 mod returns;
 mod settings;
+mod stream;
 mod unacked;
 
 pub use arguments::{QUEUE_ARGUMENTS, QueueArgument, age_ms, asked_kind, with_kind};
@@ -28,6 +29,7 @@ pub use returns::ReturnedRange;
 pub use settings::{
     DELIVERIES_UNLIMITED, DeadLetterStrategy, Overflow, QueueArguments, QueueKind, QueueSettings, QueueValues,
 };
+pub use stream::{Filter, Limits, Start, Stream, StreamAnswer, StreamRead, Turn, WantedFromStream};
 pub use unacked::{ChannelSlot, Held, Owner};
 
 use crate::budget::Budget;
@@ -403,6 +405,16 @@ impl Queue {
     pub fn forget(&mut self, mut held: Held) {
         self.returns.forget(held.entry.seq);
         self.residency.release(&mut held.entry);
+    }
+
+    /// A consumer settled a delivery that the queue itself does not know of: one of its stream.
+    pub fn consumer_settled(&mut self, slot: ConsumerSlot) {
+        self.consumers.settled(slot);
+    }
+
+    /// Deliveries a consumer may still be given; [`u64::MAX`] without a limit.
+    pub fn credit_of(&self, slot: ConsumerSlot) -> u64 {
+        self.consumers.credit_of(slot)
     }
 
     /// Puts a message that [`Self::settle`] gave back to its place, or sends it away if it came back too often.

@@ -26,6 +26,7 @@ mod read_buffer;
 mod reads;
 mod restore;
 mod run;
+mod stream_reads;
 mod vhost_about;
 mod vhost_task;
 mod wal_log;

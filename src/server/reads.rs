@@ -73,7 +73,7 @@ where
 }
 
 fn message(stored: StoredMessage) -> Arc<Message> {
-    let StoredMessage { exchange, routing_key, properties, body, persistent, dead_lettered } = stored;
+    let StoredMessage { exchange, routing_key, properties, body, persistent, dead_lettered, .. } = stored;
     Arc::new(Message { exchange, routing_key, properties, body, persistent, dead_lettered })
 }
 

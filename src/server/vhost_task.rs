@@ -5,8 +5,8 @@
 //! back. It never waits for a connection.
 
 use super::mail::{ConnectionInbox, ConnectionMail, VhostInbox, VhostMail};
-use super::reads;
 use super::wal_log::WalLog;
+use super::{reads, stream_reads};
 use crate::clock::Clock;
 use crate::vhost::command::{Addressed, ConnectionId};
 use crate::vhost::input::{AdminId, AdminReply, Effect, Effects, Input, LogProgress};
@@ -230,6 +230,12 @@ impl VhostTask {
                 tokio::spawn(async move {
                     let entries = reads::entries(reader, queue, run).await;
                     inbox.send(VhostMail::Read(Input::Entries { queue, run, entries }));
+                });
+            }
+            Effect::ReadStream { queue, read } => {
+                let (reader, inbox) = (self.parts.reader.clone(), self.inbox.clone());
+                tokio::spawn(async move {
+                    inbox.send(VhostMail::Read(stream_reads::answer(reader, queue, read).await));
                 });
             }
             Effect::Detached(id) => {

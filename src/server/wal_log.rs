@@ -2,7 +2,8 @@
 
 use crate::vhost::log::{Log, LogRefused, LoggedPublish, LoggedSettle, Stored};
 use ledgermq_storage::{
-    AppendError, DefinitionKey, DeliveredRange, GroupId, Lsn, Publish, QueueId, Seq, Settle, Wal,
+    AppendError, DefinitionKey, DeliveredRange, GroupId, Lsn, Publish, QueueId, Seq, Settle, SettleReason,
+    Wal,
 };
 
 /// One vhost's view of the log.
@@ -26,6 +27,10 @@ impl Log for WalLog {
 
     fn settle(&mut self, settle: LoggedSettle) -> Lsn {
         self.wal.settle(self.group, settle_of(&settle))
+    }
+
+    fn settle_range(&mut self, queue: QueueId, range: (Seq, Seq), reason: SettleReason) -> Lsn {
+        self.wal.settle_range(self.group, queue, range, reason)
     }
 
     fn transaction(

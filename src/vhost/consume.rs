@@ -49,6 +49,9 @@ impl Vhost {
             return Ok(());
         }
         let Some(record) = self.topology.queues.get_mut(queue) else { return Ok(()) };
+        if record.stream.is_some() {
+            return self.consume_stream(slot, method, queue, asked, cx);
+        }
         let described = QueueIn(&record.name, &self.config.name);
         let priority = integer(&asked.arguments, PRIORITY, &described)?.unwrap_or(0);
         let timeout_ms = match integer(&asked.arguments, TIMEOUT, &described)? {
@@ -86,7 +89,7 @@ impl Vhost {
         if let Some((queue, consumer)) = consumer
             && let Some(record) = self.topology.queues.get_mut(queue)
         {
-            record.queue.cancel_consumer(consumer);
+            record.cancel_consumer(consumer);
             self.remove_if_unused(queue, cx);
         } else {
             self.replies.remove(slot, Some(tag));
@@ -115,11 +118,15 @@ impl Vhost {
     pub(super) fn get(
         &mut self,
         slot: ChannelSlot,
+        method: MethodId,
         queue: &Arc<str>,
         no_ack: bool,
         cx: &mut Context<'_>,
     ) -> Result<(), ChannelError> {
         let queue = self.open_queue(slot, queue)?;
+        if self.refuse_for_stream(slot, method, queue, "basic.get", cx) {
+            return Ok(());
+        }
         if let Some(record) = self.topology.queues.get(queue)
             && record.settings.kind == QueueKind::Quorum
             && record.queue.has_single_active_consumer()

@@ -49,6 +49,9 @@ impl Vhost {
 
     /// Hands out what a queue has, for at most a turn.
     pub(super) fn run_queue(&mut self, slot: QueueSlot, cx: &mut Context<'_>) {
+        if self.topology.queues.get(slot).is_some_and(|record| record.stream.is_some()) {
+            return self.run_stream(slot, cx);
+        }
         for _ in 0..DELIVERIES_PER_TURN {
             if self.step(slot, cx) == Step::Done {
                 if self.topology.queues.get(slot).is_some_and(|record| record.life.is_tended) {
@@ -215,6 +218,9 @@ impl Vhost {
     ) {
         let Some(slot) = self.topology.queue_numbered(queue) else { return };
         let Some(record) = self.topology.queues.get_mut(slot) else { return };
+        if record.stream.is_some() {
+            return self.stream_bodies_read(slot, bodies, cx);
+        }
         for (seq, body) in bodies {
             match body {
                 Ok(message) => record.queue.body_read(seq, message),

@@ -149,6 +149,39 @@ pub(super) fn queue_limit(queue: &str, vhost: &str, limit: u64) -> ChannelError 
     )
 }
 
+pub(super) fn invalid_argument(name: &str, queue: &QueueIn<'_>, problem: &str) -> ChannelError {
+    refused(ChannelCode::PreconditionFailed, format_args!("invalid arg '{name}' for {queue}: {problem}"))
+}
+
+pub(super) fn argument_not_of_streams(name: &str, queue: &QueueIn<'_>) -> ChannelError {
+    refused(
+        ChannelCode::PreconditionFailed,
+        format_args!("invalid arg '{name}' for {queue} of queue type rabbit_stream_queue"),
+    )
+}
+
+pub(super) fn stream_without_prefetch(queue: &QueueIn<'_>) -> ChannelError {
+    refused(
+        ChannelCode::PreconditionFailed,
+        format_args!("consumer prefetch count is not set for stream {queue}"),
+    )
+}
+
+pub(super) fn stream_without_acks(queue: &QueueIn<'_>) -> ConnectionError {
+    ConnectionError::new(
+        ConnectionCode::NotImplemented,
+        format!("automatic acknowledgement not supported by stream {queue}"),
+    )
+}
+
+/// `method` is `basic.get` or `queue.purge`.
+pub(super) fn not_by_streams(method: &str, queue: &QueueIn<'_>) -> ConnectionError {
+    ConnectionError::new(
+        ConnectionCode::NotImplemented,
+        format!("{method} not supported by stream queues {queue}"),
+    )
+}
+
 pub(super) fn not_transactional() -> ChannelError {
     refused(ChannelCode::PreconditionFailed, "channel is not transactional")
 }

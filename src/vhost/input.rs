@@ -5,6 +5,7 @@ use super::command::{Addressed, ConnectionId, Envelope};
 use super::{PolicyLayer, VhostSettings};
 use crate::definitions::PolicyDefinition;
 use crate::message::Message;
+use crate::queue::{StreamAnswer, StreamRead};
 use ledgermq_storage::{Lsn, QueueId, Run, SegmentId, Seq, StoredEntry};
 use std::sync::Arc;
 
@@ -40,6 +41,14 @@ pub enum Input {
         run: Run,
         /// Its entries, all of them, ascending by seq (also those settled before; the queue filters).
         entries: Result<Vec<StoredEntry>, String>,
+    },
+    /// Answer to [`Effect::ReadStream`], but for a window of messages: that is answered by [`Input::Bodies`], with what
+    /// there was, from the first message asked for on.
+    StreamRead {
+        /// Stream that asked.
+        queue: QueueId,
+        /// What was found.
+        answer: StreamAnswer,
     },
     /// An operator's question or order.
     Admin(AdminId, AdminCommand),
@@ -135,6 +144,13 @@ pub enum Effect {
         queue: QueueId,
         /// The run.
         run: Run,
+    },
+    /// Read what a stream asks for.
+    ReadStream {
+        /// Stream that asks.
+        queue: QueueId,
+        /// What.
+        read: StreamRead,
     },
     /// The connection's detach is complete.
     Detached(ConnectionId),

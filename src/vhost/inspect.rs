@@ -1,7 +1,7 @@
 //! What operators ask and order. A report is a copy of everything, sorted, made on request.
 
 use super::channels::Until;
-use super::errors::QueueIn;
+use super::errors::{self, QueueIn};
 use super::input::{AdminId, AdminReply, Effect};
 use super::queues::OnlyIf;
 use super::report::{BindingReport, ChannelReport, ConsumerReport, ExchangeReport, QueueReport, VhostReport};
@@ -22,6 +22,12 @@ impl Vhost {
         let Some(queue) = self.topology.queue_named(name) else {
             return refuse(id, self.missing(name), cx);
         };
+        if let Some(record) = self.topology.queues.get(queue)
+            && record.stream.is_some()
+        {
+            let error = errors::not_by_streams("queue.purge", &QueueIn(&record.name, &self.config.name));
+            return refuse(id, error.explanation, cx);
+        }
         let (count, lsn) = self.purge(queue, cx);
         self.defer(Until::durable(lsn), Effect::Answer(id, AdminReply::Removed(count)), cx);
     }
@@ -167,7 +173,7 @@ fn refuse(id: AdminId, why: String, cx: &mut Context<'_>) {
 
 fn queue_report(record: &QueueRecord) -> QueueReport {
     let queue = &record.queue;
-    QueueReport {
+    let report = QueueReport {
         name: record.name.to_string(),
         kind: record.settings.kind.name(),
         durable: record.durable,
@@ -186,6 +192,17 @@ fn queue_report(record: &QueueRecord) -> QueueReport {
         policy: record.governing.user_name(),
         operator_policy: record.governing.operator_name(),
         effective_policy: record.governing.settings().into_iter().collect(),
+    };
+    match &record.stream {
+        None => report,
+        // What a consumer holds of a stream is not missing in it: it counts once.
+        Some(stream) => QueueReport {
+            messages_ready: stream.message_count(),
+            bytes_ready: stream.bytes(),
+            messages_resident: stream.resident_count(),
+            messages_damaged: stream.damaged_count(),
+            ..report
+        },
     }
 }
 

@@ -45,7 +45,7 @@ impl Vhost {
         let queues: Vec<_> = channel.queues.iter().copied().collect();
         for (queue, consumer) in consumers.values() {
             if let Some(record) = self.topology.queues.get_mut(*queue) {
-                record.queue.cancel_consumer(*consumer);
+                record.cancel_consumer(*consumer);
             }
         }
         for queue in queues {

@@ -31,7 +31,7 @@ pub(super) struct Life {
     cap: Option<(Seq, u64)>,
     /// The time to live that messages were given so far.
     ttl_ms: Option<u64>,
-    tend_at: SetTime,
+    pub(super) tend_at: SetTime,
     pub(super) lease_at: SetTime,
     /// When the queue was last used, monotonic ms.
     pub(super) used_ms: u64,
@@ -80,6 +80,7 @@ impl QueueRecord {
     pub(super) fn expire_at(&self, own_ms: Option<u64>, clock: &Clock) -> u64 {
         let lives_ms = match (own_ms, self.settings.message_ttl_ms) {
             (None, None) => return 0,
+            _ if self.stream.is_some() => return 0,
             (Some(one), Some(other)) => one.min(other),
             (Some(ms), None) | (None, Some(ms)) => ms,
         };
@@ -166,6 +167,9 @@ impl Vhost {
             match timer {
                 Timer::Tend => {
                     record.life.tend_at.is_over();
+                    if record.stream.is_some() {
+                        self.trim_stream(slot, cx);
+                    }
                     self.look_at(slot);
                 }
                 Timer::Lease => {
@@ -181,7 +185,7 @@ impl Vhost {
         let Some(record) = self.topology.queues.get_mut(slot) else { return };
         let settings = &record.settings;
         if settings.kind == QueueKind::Stream {
-            return;
+            return self.trim_stream(slot, cx);
         }
         let is_limited = settings.length_max.is_some() || settings.length_bytes_max.is_some();
         let refuses = is_limited && settings.overflow != Overflow::DropHead;

@@ -49,6 +49,8 @@ pub trait Log {
     fn publish(&mut self, publish: LoggedPublish<'_>) -> Result<Stored, LogRefused>;
     /// Notes that a logged message is gone. Merged with its neighbours and written with the next batch.
     fn settle(&mut self, settle: LoggedSettle) -> Lsn;
+    /// Notes that the logged messages from `first` to `last` are gone, all for one reason; as [`Log::settle`] for each.
+    fn settle_range(&mut self, queue: QueueId, range: (Seq, Seq), reason: SettleReason) -> Lsn;
     /// Appends publishes and settles as one record: after any crash all of them are there or none. Returns the position
     /// of the record and, for each publish in order, what its queue entries keep for reading it back.
     fn transaction(

@@ -37,6 +37,7 @@ mod returns;
 mod routing;
 mod settle;
 mod slab;
+mod streams;
 mod timers;
 mod topology;
 mod trace;
@@ -204,6 +205,7 @@ impl Vhost {
             Input::Drained(connection, bytes) => self.drained(connection, bytes),
             Input::Bodies { queue, bodies } => self.bodies_read(queue, bodies, cx),
             Input::Entries { queue, run, entries } => self.entries_read(queue, run, entries, cx),
+            Input::StreamRead { queue, answer } => self.stream_read(queue, answer, cx),
             Input::Attach(connection) => self.channels.attach(connection),
             Input::Identify(connection, identity) => self.channels.identify(connection, identity),
             Input::Detach(connection) => self.detach(connection, cx),
@@ -262,7 +264,7 @@ impl Vhost {
                 self.settle(slot, outcome, &deliveries, cx);
                 Ok(())
             }
-            Command::Get { queue, no_ack } => self.get(slot, &queue, no_ack, cx),
+            Command::Get { queue, no_ack } => self.get(slot, method, &queue, no_ack, cx),
             Command::OpenChannel => Ok(()),
             Command::CloseChannel => {
                 self.close_channel(slot, cx);
@@ -308,7 +310,7 @@ impl Vhost {
                 let asked = bindings::Asked { add, binding_key, arguments, nowait, topic_refusal };
                 self.bind_queue(slot, &exchange, &queue, asked, cx)
             }
-            Command::PurgeQueue { name, nowait } => self.purge_queue_named(slot, &name, nowait, cx),
+            Command::PurgeQueue { name, nowait } => self.purge_queue_named(slot, method, &name, nowait, cx),
             Command::Consume { queue, tag, no_ack, exclusive, nowait, arguments } => {
                 let asked = consume::Asked { tag, no_ack, exclusive, nowait, arguments };
                 self.consume(slot, method, &queue, asked, cx)
@@ -346,6 +348,7 @@ impl Vhost {
         for slot in std::mem::take(&mut self.waiting) {
             if let Some(record) = self.topology.queues.get_mut(slot) {
                 record.is_waiting = false;
+                record.wake_at_end();
             }
             self.look_at(slot);
         }
@@ -358,6 +361,7 @@ impl Vhost {
             for record in self.topology.queues.values_mut() {
                 record.queue.page_out(progress.sealed_below);
             }
+            self.seal_streams(cx);
         }
     }
 

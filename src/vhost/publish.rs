@@ -142,13 +142,11 @@ impl Vhost {
     /// Fills `slots` with the places of a message in the queues that log it.
     pub(super) fn fill_slots(&mut self, message: &Message, queues: &[QueueSlot]) {
         self.slots.clear();
-        if !message.persistent {
-            return;
-        }
-        let own_ms = message.expiration_ms();
+        // Of transient messages only streams have a place in the log, and these let nothing expire.
+        let own_ms = if message.persistent { message.expiration_ms() } else { None };
         for &slot in queues {
             if let Some(record) = self.topology.queues.get(slot)
-                && record.durable
+                && record.logs(message)
             {
                 self.slots.push(Slot {
                     queue: record.queue.id(),
@@ -160,7 +158,7 @@ impl Vhost {
         }
     }
 
-    /// Puts a message into queues; only durable ones have it in the log. Answers whether one of them is to be tended.
+    /// Puts a message into queues; only those that log it have it in the log. Answers whether one of them is to be tended.
     pub(super) fn enqueue(
         &mut self,
         message: &Arc<Message>,
@@ -172,12 +170,16 @@ impl Vhost {
         let mut is_tended = false;
         for &slot in queues {
             let Some(record) = self.topology.queues.get_mut(slot) else { continue };
+            if record.stream.is_some() {
+                is_tended |= self.enqueue_in_stream(slot, message, (lsn, record_bytes));
+                continue;
+            }
             let expire_unix_ms = record.expire_at(own_ms, &self.clock);
             if record.life.is_tended || expire_unix_ms != 0 {
                 record.message_came(record.queue.next_seq(), expire_unix_ms);
                 is_tended = true;
             }
-            let (lsn, record_bytes) = if record.durable { (lsn, record_bytes) } else { (Lsn::NONE, 0) };
+            let (lsn, record_bytes) = if record.logs(message) { (lsn, record_bytes) } else { (Lsn::NONE, 0) };
             record.queue.enqueue(message, lsn, record_bytes, expire_unix_ms);
             if !record.is_waiting && !record.is_runnable && record.has_demand() {
                 record.is_runnable = true;
@@ -189,8 +191,11 @@ impl Vhost {
 
     /// Lets go at once of what a new message pushes out: whoever asks next must not see it.
     pub(super) fn tend_if_needed(&mut self, slot: QueueSlot, cx: &mut Context<'_>) {
-        if self.topology.queues.get(slot).is_some_and(|record| record.life.is_tended) {
+        let Some(record) = self.topology.queues.get(slot) else { return };
+        if record.life.is_tended {
             self.tend(slot, cx);
+        } else if record.stream.as_ref().is_some_and(|stream| stream.wants_trim()) {
+            self.trim_stream(slot, cx);
         }
     }
 

@@ -9,10 +9,10 @@ use super::{Context, Vhost};
 use crate::protocol::reply::ChannelError;
 use crate::protocol::table::Table;
 use crate::queue::{
-    ChannelSlot, ConsumerView, Queue, QueueArguments, QueueKind, asked_kind, check_equivalent, inequivalent,
-    with_kind,
+    ChannelSlot, ConsumerView, Queue, QueueArguments, QueueKind, Stream, asked_kind, check_equivalent,
+    inequivalent, with_kind,
 };
-use crate::vhost::command::{Notice, Reply};
+use crate::vhost::command::{MethodId, Notice, Reply};
 use ledgermq_storage::{Lsn, Seq};
 use std::sync::Arc;
 
@@ -82,7 +82,7 @@ impl Vhost {
             channel.last_queue = Some(Arc::clone(&name));
         }
         let Some(record) = self.topology.queues.get(queue) else { return Ok(()) };
-        let message_count = short_count(record.queue.ready_count());
+        let message_count = short_count(record.ready_count());
         let consumer_count = short_count(record.queue.consumer_count() as u64);
         self.answer(slot, nowait, Reply::QueueDeclared { name, message_count, consumer_count }, cx);
         Ok(())
@@ -114,11 +114,15 @@ impl Vhost {
     pub(super) fn purge_queue_named(
         &mut self,
         slot: ChannelSlot,
+        method: MethodId,
         name: &Arc<str>,
         nowait: bool,
         cx: &mut Context<'_>,
     ) -> Result<(), ChannelError> {
         let queue = self.open_queue(slot, name)?;
+        if self.refuse_for_stream(slot, method, queue, "queue.purge", cx) {
+            return Ok(());
+        }
         let (count, lsn) = self.purge(queue, cx);
         let reply = Reply::QueuePurged { message_count: short_count(count) };
         self.answer_when(slot, nowait, reply, lsn.max(self.defined), cx);
@@ -129,6 +133,10 @@ impl Vhost {
     pub(super) fn check_deletable(&self, slot: QueueSlot, only: OnlyIf) -> Result<(), ChannelError> {
         let Some(record) = self.topology.queues.get(slot) else { return Ok(()) };
         let described = QueueIn(&record.name, &self.config.name);
+        // A stream goes whatever is asked, as in RabbitMQ.
+        if record.stream.is_some() {
+            return Ok(());
+        }
         if only.unused && record.queue.consumer_count() > 0 {
             return Err(errors::in_use(described));
         }
@@ -207,7 +215,14 @@ impl Vhost {
             }
             self.wake_if_asleep(owner.channel);
         }
-        Gone { ready_count: record.queue.ready_count(), cancelled }
+        for holder in record.stream.iter().flat_map(|stream| stream.holders()) {
+            if let Some(channel) = self.channels.slots.get_mut(holder) {
+                channel.unacked_count -= 1;
+                channel.consumed_count -= 1;
+            }
+            self.wake_if_asleep(holder);
+        }
+        Gone { ready_count: record.ready_count(), cancelled }
     }
 
     /// Removes a queue that was to go with its last consumer, if that just went.
@@ -316,8 +331,11 @@ impl Vhost {
         if !declared.kind.may_be_temporary() {
             check_lasting(&asked, &described)?;
         }
-        let queue = Queue::new(cx.log.next_queue_id(), self.config.budget.clone());
+        let budget = &self.config.budget;
+        let queue = Queue::new(cx.log.next_queue_id(), budget.clone());
+        let stream = (declared.kind == QueueKind::Stream).then(|| Box::new(Stream::new(budget.clone())));
         let mut record = QueueRecord::new(Arc::clone(name), queue, asked.arguments, declared);
+        record.stream = stream;
         record.durable = asked.durable && !asked.exclusive;
         record.auto_delete = asked.auto_delete;
         let connection =

@@ -9,8 +9,8 @@ use crate::definitions::{
 };
 use crate::exchange::{Exchange, ExchangeKind};
 use crate::protocol::table::Table;
-use crate::queue::{Queue, QueueArguments, Ranges, Redelivered, WaitingRun};
-use ledgermq_storage::{QueueId, RecoveredQueue};
+use crate::queue::{Queue, QueueArguments, QueueKind, Ranges, Redelivered, Stream, WaitingRun};
+use ledgermq_storage::{QueueId, RecoveredQueue, Seq, SettledSet};
 use std::collections::HashMap;
 use std::fmt;
 
@@ -118,11 +118,17 @@ impl Vhost {
         let declared =
             QueueArguments::parse(&arguments, &described).map_err(|error| self.problem(&described, error))?;
         let budget = self.config.budget.clone();
+        let stream = (declared.kind == QueueKind::Stream).then(|| match &messages {
+            Some(kept) => Stream::restore(budget.clone(), kept.next_seq, &kept.runs, &kept.settled),
+            None => Stream::new(budget.clone()),
+        });
         let queue = match messages {
+            Some(kept) if stream.is_some() => beside_stream(definition.queue, kept.next_seq, budget),
             Some(messages) => restored(messages, clean, budget),
             None => Queue::new(definition.queue, budget),
         };
         let mut record = QueueRecord::new(definition.name.into(), queue, arguments, declared);
+        record.stream = stream.map(Box::new);
         record.durable = true;
         record.auto_delete = definition.auto_delete;
         self.govern_queue(&mut record);
@@ -155,6 +161,11 @@ impl Vhost {
     fn problem(&self, described: &str, problem: impl fmt::Display) -> RestoreError {
         RestoreError { problem: format!("{described} in vhost '{}': {problem}", self.config.name) }
     }
+}
+
+/// The queue that holds the consumers of a stream, and no messages.
+fn beside_stream(id: QueueId, next_seq: Seq, budget: Budget) -> Queue {
+    Queue::restore(id, budget, next_seq, [], SettledSet::new(), Redelivered::None)
 }
 
 /// A queue with its messages, none of them in memory.

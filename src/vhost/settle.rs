@@ -60,6 +60,11 @@ impl Vhost {
     ) -> bool {
         let Some(queue_slot) = self.topology.queue_numbered(queue) else { return false };
         let Some(record) = self.topology.queues.get_mut(queue_slot) else { return false };
+        if record.stream.is_some() {
+            self.settle_in_stream(slot, queue_slot, seq);
+            self.totals.acked_count += u64::from(outcome == Outcome::Ack);
+            return false;
+        }
         let Some(held) = record.queue.settle(seq, slot) else { return false };
         if let Some(channel) = self.channels.slots.get_mut(slot) {
             channel.unacked_count -= 1;
@@ -120,8 +125,14 @@ impl Vhost {
         let queues: Vec<_> = channel.queues.iter().copied().collect();
         for queue in queues {
             let Some(record) = self.topology.queues.get_mut(queue) else { continue };
-            let (count, consumed_count) = record.queue.put_back_all_of(slot);
-            self.totals.requeued_count += count;
+            let (count, consumed_count) = if record.stream.is_some() {
+                let count = self.settle_all_in_stream(slot, queue);
+                (count, count)
+            } else {
+                let (count, consumed_count) = record.queue.put_back_all_of(slot);
+                self.totals.requeued_count += count;
+                (count, consumed_count)
+            };
             if let Some(channel) = self.channels.slots.get_mut(slot) {
                 channel.unacked_count -= count;
                 channel.consumed_count -= consumed_count;
@@ -145,7 +156,7 @@ impl Vhost {
         for &(queue, consumer) in channel.consumers.values() {
             let Some(record) = self.topology.queues.get_mut(queue) else { continue };
             record.queue.wake_consumer(consumer);
-            if !record.is_runnable && record.queue.ready_count() > 0 && record.has_demand() {
+            if !record.is_runnable && record.ready_count() > 0 && record.has_demand() {
                 record.is_runnable = true;
                 self.runnable.push_back(queue);
             }

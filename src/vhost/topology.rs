@@ -14,7 +14,7 @@ use crate::definitions::{
 use crate::exchange::{BoundTo, Chance, Exchange, ExchangeKind, History, PREDECLARED, Routes};
 use crate::protocol::reply::ChannelError;
 use crate::protocol::table::Table;
-use crate::queue::{Queue, QueueArguments, QueueKind, QueueSettings, QueueValues, Serving};
+use crate::queue::{Queue, QueueArguments, QueueKind, QueueSettings, QueueValues, Serving, Stream};
 use ledgermq_storage::QueueId;
 use std::collections::{HashMap, VecDeque};
 use std::sync::Arc;
@@ -54,6 +54,8 @@ pub(super) struct QueueRecord {
     pub(super) settings: QueueSettings,
     pub(super) governing: Governing,
     pub(super) queue: Queue,
+    /// What makes it a stream. Its messages are here; its consumers are in `queue` like those of others.
+    pub(super) stream: Option<Box<Stream>>,
     /// Calls of basic.get that wait for the disk, oldest first. They come before consumers.
     pub(super) gets: VecDeque<PendingGet>,
     /// In the list of queues to be looked at.
@@ -129,6 +131,7 @@ impl QueueRecord {
             settings,
             governing: Governing::default(),
             queue,
+            stream: None,
             gets: VecDeque::new(),
             is_runnable: false,
             is_waiting: false,
@@ -153,7 +156,9 @@ impl QueueRecord {
 
     /// Whether something is to be done when something happened to it.
     pub(super) fn wants_a_look(&self) -> bool {
-        self.life.is_tended || self.has_demand()
+        self.life.is_tended
+            || self.has_demand()
+            || self.stream.as_ref().is_some_and(|stream| stream.wants_trim())
     }
 
     /// Whether somebody waits for its messages.

@@ -183,7 +183,7 @@ impl Vhost {
             let Some(record) = self.topology.queues.get_mut(queue) else { continue };
             // Every message takes a seq, logged or not.
             let seq = record.queue.draw_seq();
-            if message.persistent && record.durable {
+            if record.logs(message) {
                 let priority = record.queue.priority_of(message);
                 let expire_unix_ms = record.expire_at(own_ms, &self.clock);
                 slots.push(Slot { queue: record.queue.id(), seq, priority, expire_unix_ms });

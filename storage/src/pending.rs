@@ -49,12 +49,17 @@ impl PendingSettles {
 
     /// Adds a range of its own.
     pub(crate) fn push(&mut self, group: GroupId, settle: Settle) {
-        let same = |last: &Pending| last.group == group && last.reason == settle.reason;
+        let range = SettleRange { queue: settle.queue, first: settle.seq, count: 1 };
+        self.push_range(group, range, settle.reason);
+    }
+
+    /// Adds a range of more than one.
+    pub(crate) fn push_range(&mut self, group: GroupId, range: SettleRange, reason: SettleReason) {
+        let same = |last: &Pending| last.group == group && last.reason == reason;
         if !self.ranges.last().is_some_and(same) {
             self.records += 1;
         }
-        let range = SettleRange { queue: settle.queue, first: settle.seq, count: 1 };
-        self.ranges.push(Pending { group, reason: settle.reason, range });
+        self.ranges.push(Pending { group, reason, range });
     }
 
     /// Ranges waiting.

@@ -3,6 +3,8 @@
 //! and that it is the message asked for. Where compaction has moved a message it is found through the cold segment's
 //! index file. A damaged record spoils nothing but itself.
 
+mod timeline;
+
 use crate::disk::{Disk, FileId};
 use crate::files::{Files, OpenFile, Pin};
 use crate::identity::StoreIdentity;
@@ -67,6 +69,8 @@ pub struct StoredMessage {
     pub persistent: bool,
     /// Whether the broker itself wrote the history of deaths in the properties.
     pub dead_lettered: bool,
+    /// Wall-clock time its record was written, unix ms.
+    pub unix_ms: u64,
 }
 
 /// Why a message or run cannot be read.
@@ -397,6 +401,7 @@ fn message(record: &Bytes, seed: u32, wanted: &Wanted, alone: bool) -> Result<St
         body,
         persistent: publish.persistent,
         dead_lettered: publish.dead_lettered,
+        unix_ms: header.unix_ms,
     })
 }
 

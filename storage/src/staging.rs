@@ -15,7 +15,9 @@ use crate::limits::{
 };
 use crate::options::Clock;
 use crate::pending::{PendingSettles, ranges_of};
-use crate::record::{Change, DeliveredRange, Publish, RECORD_HEADER_BYTES, Settle, SettleReason, padded};
+use crate::record::{
+    Change, DeliveredRange, Publish, RECORD_HEADER_BYTES, Settle, SettleRange, SettleReason, padded,
+};
 use crate::record_encode as encode;
 use crate::record_encode::{Stamp, change_bytes, publish_bytes, settle_bytes};
 use std::collections::VecDeque;
@@ -154,6 +156,16 @@ impl Staging {
             self.take_room(PendingSettles::GROWTH_BYTES);
             self.pending.push(group, settle);
         }
+        self.open.position()
+    }
+
+    /// Notes that consecutive messages left their queue for one reason.
+    pub(crate) fn settle_range(&mut self, group: GroupId, range: SettleRange, reason: SettleReason) -> Lsn {
+        if self.pending.len() >= SETTLE_RANGES_MAX {
+            self.write_pending();
+        }
+        self.take_room(PendingSettles::GROWTH_BYTES);
+        self.pending.push_range(group, range, reason);
         self.open.position()
     }
 

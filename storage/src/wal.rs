@@ -5,7 +5,7 @@
 use crate::error::AppendError;
 use crate::id_blocks::Ids;
 use crate::ids::{GroupId, Lsn, QueueId, SegmentId, Seq};
-use crate::record::{Change, DeliveredRange, Publish, Settle};
+use crate::record::{Change, DeliveredRange, Publish, Settle, SettleRange, SettleReason};
 use crate::staging::{Asked, Staging, Stored};
 use std::fmt;
 use std::sync::atomic::{AtomicBool, AtomicU32, AtomicU64, AtomicUsize, Ordering};
@@ -98,6 +98,30 @@ impl Wal {
     /// Notes that a message left its queue. Merged with its neighbours; written within `ack_flush_ms`.
     pub fn settle(&self, group: GroupId, settle: Settle) -> Lsn {
         self.append(|staged| staged.staging.settle(group, settle))
+    }
+
+    /// Notes that the messages from `first` to `last` left their queue, all for the same reason. As [`Wal::settle`] for
+    /// each of them, at the cost of one.
+    pub fn settle_range(
+        &self,
+        group: GroupId,
+        queue: QueueId,
+        (first, last): (Seq, Seq),
+        reason: SettleReason,
+    ) -> Lsn {
+        self.append(|staged| {
+            let mut next = first;
+            loop {
+                let left = (last.0 - next.0).saturating_add(1);
+                let count = u32::try_from(left).unwrap_or(u32::MAX);
+                let range = SettleRange { queue, first: next, count };
+                let lsn = staged.staging.settle_range(group, range, reason);
+                if left <= u64::from(count) {
+                    return lsn;
+                }
+                next = Seq(next.0 + u64::from(count));
+            }
+        })
     }
 
     /// Appends publishes and settles as one record: after any crash all of them are there or none. Returns the position

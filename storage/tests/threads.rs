@@ -190,3 +190,53 @@ fn a_segment_with_a_second_name_is_never_written_over() {
     assert!(!data.join("wal/0000000000000001.seg").exists(), "the segment was freed");
     assert!(std::fs::read(&backup).unwrap() == before, "the backup is as it was made");
 }
+
+#[test]
+fn a_range_leaves_its_queue_and_times_are_found() {
+    let dir = tempfile::tempdir().unwrap();
+    let dir = dir.path().join("data");
+    let ticks = Arc::new(std::sync::atomic::AtomicU64::new(0));
+    let open = || {
+        let disk = RealDisk::open(&dir).unwrap();
+        let lock = DirLock::acquire(&dir).unwrap();
+        let start = Instant::now();
+        let unix_ms = {
+            let ticks = Arc::clone(&ticks);
+            move || ticks.load(std::sync::atomic::Ordering::SeqCst)
+        };
+        let mut options =
+            Options::new(Arc::new(unix_ms), Arc::new(move || start.elapsed().as_millis() as u64));
+        options.segment_bytes = 1024 * 1024;
+        options.disk_low_bytes = 0;
+        let (store, recovered) = Store::open(Arc::new(disk), options, &mut |_| {}).unwrap();
+        (store, recovered, lock)
+    };
+    let (store, _, lock) = open();
+    let watch = Watch::on(&store);
+    // Ten stretches of time, each durable before the next begins.
+    for tick in 0..10 {
+        ticks.store(1000 * tick, std::sync::atomic::Ordering::SeqCst);
+        let last = (0..100).map(|at| publish(&store.wal(), 1, tick * 100 + at, &[7; 4000])).max().unwrap();
+        watch.until(|progress| progress.durable > last);
+    }
+    store.wal().settle_range(GROUP, QueueId(1), (Seq(0), Seq(149)), SettleReason::Expired);
+    store.shutdown().unwrap();
+    drop(lock);
+
+    let (store, recovered, _lock) = open();
+    let queue = &recovered.queues[0];
+    assert_eq!((queue.live, queue.next_seq, queue.runs.len() > 2), (850, Seq(1000), true));
+    assert!((0..1000).all(|seq| queue.settled.contains(Seq(seq)) == (seq < 150)));
+    let reader = store.reader();
+    for (unix_ms, expected) in [(0, 0), (1, 100), (1000, 100), (5001, 600), (9000, 900)] {
+        let found = reader.first_since(queue.id, &queue.runs, unix_ms).unwrap();
+        // What was settled may be found or not; what lives is.
+        assert!(
+            found.is_some_and(|found| found.0 == expected || found.0 < 150 && expected < 150),
+            "{unix_ms}: {found:?}"
+        );
+    }
+    assert_eq!(reader.first_since(queue.id, &queue.runs, 9001), Ok(None));
+    let last = queue.runs.last().unwrap();
+    assert_eq!(reader.time_of(queue.id, last, last.last), Ok(9000));
+}

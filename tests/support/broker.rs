@@ -12,7 +12,7 @@ use ledgermq::vhost::command::ConnectionId;
 use ledgermq::vhost::input::{Effect, Effects, Input, LogProgress};
 use ledgermq::vhost::log::{Log, LogRefused, LoggedPublish, LoggedSettle, Stored};
 use ledgermq::vhost::{DeliverMode, Now, Vhost, VhostConfig};
-use ledgermq_storage::{DefinitionKey, GroupId, Lsn, QueueId, SegmentId, Seq};
+use ledgermq_storage::{DefinitionKey, GroupId, Lsn, QueueId, SegmentId, Seq, SettleReason};
 use std::collections::BTreeMap;
 use std::sync::Arc;
 
@@ -301,6 +301,10 @@ impl Log for MemoryLog {
     }
 
     fn settle(&mut self, _: LoggedSettle) -> Lsn {
+        self.append()
+    }
+
+    fn settle_range(&mut self, _: QueueId, _: (Seq, Seq), _: SettleReason) -> Lsn {
         self.append()
     }
 

@@ -21,5 +21,6 @@ mod publishing;
 mod routing;
 mod script;
 mod simulation;
+mod streams;
 mod tracing;
 mod transactions;

@@ -6,8 +6,8 @@ use ledgermq::message::Message;
 use ledgermq::vhost::input::LogProgress;
 use ledgermq::vhost::log::{Log, LogRefused, LoggedPublish, LoggedSettle, Stored};
 use ledgermq_storage::{
-    DefinitionKey, DeliveredRange, GroupId, Lsn, QueueId, RecoveredQueue, Run, SegmentId, Seq, SettledSet,
-    Slot, StoredEntry,
+    DefinitionKey, DeliveredRange, GroupId, Lsn, QueueId, RecoveredQueue, Run, SegmentId, Seq, SettleReason,
+    SettledSet, Slot, StoredEntry,
 };
 use std::collections::{BTreeMap, BTreeSet};
 use std::sync::Arc;
@@ -15,8 +15,9 @@ use std::sync::Arc;
 /// One thing the log remembers.
 #[derive(Clone, Debug)]
 enum Record {
-    Publish { at: Stored, message: Arc<Message>, slots: Vec<Slot> },
+    Publish { at: Stored, message: Arc<Message>, slots: Vec<Slot>, unix_ms: u64 },
     Settle(LoggedSettle),
+    SettleRange(QueueId, Seq, Seq),
     Define(Vec<(DefinitionKey, Option<Vec<u8>>)>),
     Purge { queue: QueueId, last: Seq, kept: Vec<Seq> },
     Drop(QueueId),
@@ -50,6 +51,8 @@ pub(crate) struct MemoryLog {
     pub(crate) flush_count: u64,
     /// The last stop was clean.
     pub(crate) clean: bool,
+    /// The wall clock.
+    pub(crate) unix_ms: u64,
 }
 
 /// What a start finds in the log.
@@ -76,6 +79,7 @@ impl MemoryLog {
             rotten: BTreeSet::new(),
             flush_count: 0,
             clean: true,
+            unix_ms: 0,
         }
     }
 
@@ -217,12 +221,23 @@ impl MemoryLog {
         }
         let after = self.entries.partition_point(|entry| entry.lsn <= lsn);
         let found = self.entries[after - 1].records.iter().find_map(|record| match record {
-            Record::Publish { at, message, slots } if at.lsn == lsn => {
+            Record::Publish { at, message, slots, .. } if at.lsn == lsn => {
                 slots.iter().any(|slot| (slot.queue, slot.seq) == (queue, seq)).then(|| Arc::clone(message))
             }
             _ => None,
         });
         found.ok_or_else(|| format!("no message {seq} of queue {queue} at {lsn}"))
+    }
+
+    /// When a message was written.
+    pub(crate) fn time_of(&self, queue: QueueId, seq: Seq) -> Result<u64, String> {
+        let found = self.records().find_map(|record| match record {
+            Record::Publish { slots, unix_ms, .. } => {
+                slots.iter().any(|slot| (slot.queue, slot.seq) == (queue, seq)).then_some(*unix_ms)
+            }
+            _ => None,
+        });
+        found.filter(|_| !self.rotten.contains(&(queue, seq))).ok_or_else(|| "it cannot be read".into())
     }
 
     /// What a start finds.
@@ -261,6 +276,9 @@ impl MemoryLog {
             match record {
                 Record::Settle(settle) if settle.queue == id => {
                     settled.insert(settle.seq);
+                }
+                Record::SettleRange(queue, first, last) if *queue == id => {
+                    settled.insert_range(*first, *last);
                 }
                 Record::Purge { queue, last, kept } if *queue == id => {
                     next_seq = next_seq.max(last.next());
@@ -303,7 +321,7 @@ impl MemoryLog {
 fn entries_in(entries: &[Entry], queue: QueueId) -> BTreeMap<Seq, (u8, StoredEntry)> {
     let mut found = BTreeMap::new();
     for record in entries.iter().flat_map(|entry| &entry.records) {
-        let Record::Publish { at, message, slots } = record else { continue };
+        let Record::Publish { at, message, slots, .. } = record else { continue };
         for slot in slots.iter().filter(|slot| slot.queue == queue) {
             let body_bytes = u32::try_from(message.body.len()).unwrap();
             let stored = StoredEntry {
@@ -329,15 +347,20 @@ impl Log for MemoryLog {
             return Err(LogRefused::TooLarge);
         }
         let record_bytes = u32::try_from(publish.message.body.len() + RECORD_OVERHEAD_BYTES).unwrap();
+        let unix_ms = self.unix_ms;
         let lsn = self.append(publish.message.body.len(), |lsn| {
             let (message, slots) = (Arc::new(publish.message.clone()), publish.slots.to_vec());
-            vec![Record::Publish { at: Stored { lsn, record_bytes }, message, slots }]
+            vec![Record::Publish { at: Stored { lsn, record_bytes }, message, slots, unix_ms }]
         });
         Ok(Stored { lsn, record_bytes })
     }
 
     fn settle(&mut self, settle: LoggedSettle) -> Lsn {
         self.append(0, |_| vec![Record::Settle(settle)])
+    }
+
+    fn settle_range(&mut self, queue: QueueId, (first, last): (Seq, Seq), _: SettleReason) -> Lsn {
+        self.append(0, |_| vec![Record::SettleRange(queue, first, last)])
     }
 
     fn transaction(
@@ -353,6 +376,7 @@ impl Log for MemoryLog {
             return Err(LogRefused::TooLarge);
         }
         let mut stored = Vec::new();
+        let unix_ms = self.unix_ms;
         let lsn = self.append(bytes, |lsn| {
             let mut records = Vec::new();
             let mut at = lsn;
@@ -361,7 +385,7 @@ impl Log for MemoryLog {
                 let place = Stored { lsn: at, record_bytes };
                 stored.push(place);
                 let (message, slots) = (Arc::new(publish.message.clone()), publish.slots.to_vec());
-                records.push(Record::Publish { at: place, message, slots });
+                records.push(Record::Publish { at: place, message, slots, unix_ms });
                 at = Lsn(at.0 + u64::from(record_bytes.next_multiple_of(8)));
             }
             records.extend(settles.iter().map(|settle| Record::Settle(*settle)));

@@ -21,14 +21,14 @@ use ledgermq::message::Message;
 use ledgermq::protocol::properties::{Properties, PropertyList};
 use ledgermq::protocol::table::{Fields, Table};
 use ledgermq::protocol::value::Value;
-use ledgermq::queue::QueueKind;
+use ledgermq::queue::{QueueKind, StreamAnswer, StreamRead};
 use ledgermq::vhost::command::{
     ChannelKey, Command, ConnectionId, DIRECT_REPLY_TO, Envelope, MethodId, Notice, Outcome, Publish,
     PublishSeq, Reply,
 };
 use ledgermq::vhost::input::{AdminCommand, AdminId, AdminReply, Effect, Effects, Identity, Input};
 use ledgermq::vhost::{DeliverMode, Now, PolicyLayer, Vhost, VhostConfig, VhostSettings};
-use ledgermq_storage::{QueueId, Seq};
+use ledgermq_storage::{QueueId, Seq, StoredEntry};
 use std::collections::{BTreeMap, BTreeSet, VecDeque};
 use std::sync::Arc;
 
@@ -364,6 +364,7 @@ impl Talk {
     }
 
     fn apply(&mut self, input: Input) {
+        self.log.unix_ms = self.now.unix_ms;
         self.vhost.apply(input, self.now, &mut self.log, &mut self.effects);
         let effects = std::mem::take(&mut self.effects);
         for addressed in effects.notices {
@@ -383,7 +384,9 @@ impl Talk {
         }
         for effect in effects.effects {
             match effect {
-                Effect::ReadBodies { .. } | Effect::ReadEntries { .. } => self.reads.push_back(effect),
+                Effect::ReadBodies { .. } | Effect::ReadEntries { .. } | Effect::ReadStream { .. } => {
+                    self.reads.push_back(effect);
+                }
                 other => self.driver.push_back(told(other)),
             }
         }
@@ -410,8 +413,40 @@ impl MemoryLog {
             Effect::ReadEntries { queue, run } => {
                 Input::Entries { queue, run, entries: self.read_entries(queue, run) }
             }
+            Effect::ReadStream { queue, read } => self.answer_stream(queue, read),
             other => panic!("no read: {other:?}"),
         }
+    }
+}
+
+impl MemoryLog {
+    fn answer_stream(&self, queue: QueueId, read: StreamRead) -> Input {
+        let answer = match read {
+            StreamRead::Window { run, bytes_max } => {
+                let entries = self.read_entries(queue, run).unwrap_or_default();
+                let mut bytes = 0;
+                let within = entries.iter().filter(|entry| (run.first..=run.last).contains(&entry.seq));
+                let fitting = within.take_while(|entry| {
+                    bytes += entry.record_bytes as usize;
+                    entry.seq == run.first || bytes <= bytes_max
+                });
+                let read = |entry: &StoredEntry| (entry.seq, self.read_body(queue, entry.seq, entry.lsn));
+                return Input::Bodies { queue, bodies: fitting.map(read).collect() };
+            }
+            StreamRead::Since { ticket, runs, unix_ms } => {
+                let last = runs.last().unwrap().last;
+                let all = runs.iter().flat_map(|run| run.first.0..=run.last.0).map(Seq);
+                let times: Result<Vec<_>, _> = all.map(|seq| Ok((seq, self.time_of(queue, seq)?))).collect();
+                let since = |times: Vec<(Seq, u64)>| {
+                    times.into_iter().find(|(_, at_ms)| *at_ms >= unix_ms).map(|(seq, _)| seq)
+                };
+                StreamAnswer::Since { ticket, last, unix_ms, found: times.map(since) }
+            }
+            StreamRead::Time { run } => {
+                StreamAnswer::Time { last: run.last, unix_ms: self.time_of(queue, run.last) }
+            }
+        };
+        Input::StreamRead { queue, answer }
     }
 }
 
@@ -606,7 +641,9 @@ fn told(effect: Effect) -> String {
         Effect::Damaged { queue, first, last, count, .. } => {
             format!("damaged {queue} {first}..={last} {count}")
         }
-        Effect::ReadBodies { .. } | Effect::ReadEntries { .. } => unreachable!("reads are not told"),
+        Effect::ReadBodies { .. } | Effect::ReadEntries { .. } | Effect::ReadStream { .. } => {
+            unreachable!("reads are not told")
+        }
     }
 }
 
@@ -632,7 +669,7 @@ fn death(death: Fields<'_>) -> String {
     format!("{} {} {}", text("reason"), text("queue"), death.get("count").unwrap().as_i64().unwrap())
 }
 
-/// `x-name=5`, `x-name=text`, `x-name=true`.
+/// `x-name=5`, `x-name=text`, `x-name=true`, `x-name=time:1005` (a timestamp, in seconds).
 fn arguments(words: &[&str]) -> Table {
     let pairs: Vec<_> = words.iter().filter_map(|word| word.split_once('=')).collect();
     let pairs: Vec<_> = pairs.into_iter().filter(|(name, _)| !name.starts_with("h-")).map(pair).collect();
@@ -644,7 +681,10 @@ fn pair<'a>((name, value): (&'a str, &'a str)) -> (&'a str, Value<'a>) {
         (_, Ok(number)) => Value::I32(number),
         ("true", _) => Value::Bool(true),
         ("false", _) => Value::Bool(false),
-        (text, _) => Value::text(text),
+        (text, _) => match text.strip_prefix("time:") {
+            Some(seconds) => Value::Timestamp(seconds.parse().unwrap()),
+            None => Value::text(text),
+        },
     };
     (name, value)
 }

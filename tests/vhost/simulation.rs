@@ -422,7 +422,7 @@ impl World {
             }
         }
         self.reads.extend(effects.effects.into_iter().filter(|effect| match effect {
-            Effect::ReadBodies { .. } | Effect::ReadEntries { .. } => true,
+            Effect::ReadBodies { .. } | Effect::ReadEntries { .. } | Effect::ReadStream { .. } => true,
             Effect::Detached(_) => false,
             other => panic!("{other:?}"),
         }));

@@ -93,6 +93,17 @@ fn settles_are_merged_and_come_last_in_their_batch() {
 }
 
 #[test]
+fn a_range_is_settled_at_the_cost_of_one_and_settles_continue_it() {
+    let mut staging = staging();
+    let range = SettleRange { queue: QueueId(1), first: Seq(0), count: 1_000_000 };
+    staging.settle_range(GROUP, range, SettleReason::Ack);
+    staging.settle(GROUP, ack(1_000_000));
+    let texts: Vec<String> =
+        contents(&staging.take_batch().unwrap()).into_iter().map(|(_, text)| text).collect();
+    assert_eq!(texts, ["settle [(0, 1000001)]"]);
+}
+
+#[test]
 fn settles_alone_are_not_urgent_until_they_are_many() {
     let mut staging = staging();
     staging.settle(GROUP, ack(1));
