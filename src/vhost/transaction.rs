@@ -100,7 +100,8 @@ impl Vhost {
         settles: &Settles,
         cx: &mut Context<'_>,
     ) -> Result<(), ChannelError> {
-        let transaction = self.take_transaction(slot)?;
+        let mut transaction = self.take_transaction(slot)?;
+        self.resolve_names(&mut transaction);
         self.check_room(&transaction)?;
         let mut slots = Vec::new();
         let placed: Vec<_> = transaction
@@ -122,7 +123,7 @@ impl Vhost {
             .map_err(errors::transaction_refused)?;
         let mut stored = stored.into_iter();
         for (kept, placed) in transaction.kept.into_iter().zip(placed) {
-            if kept.queues.is_empty() {
+            if placed.queues.is_empty() {
                 self.return_unroutable(slot, kept.message, kept.mandatory, cx);
                 continue;
             }
@@ -172,6 +173,22 @@ impl Vhost {
             }
         }
         Ok(())
+    }
+
+    /// Leads what was published to the default exchange to the queues that have its names now: no binding has decided
+    /// where it goes, so RabbitMQ, too, looks the queue up when it delivers.
+    fn resolve_names(&mut self, transaction: &mut Transaction) {
+        let Transaction { kept, queues, .. } = transaction;
+        for kept in kept.iter_mut().filter(|kept| kept.message.exchange.is_empty()) {
+            let Some(exchange) = self.topology.exchange_named(&kept.message.exchange) else { continue };
+            let mut found = Vec::new();
+            self.topology.route(exchange, &kept.message, &mut found);
+            let start = queues.len();
+            queues.extend(
+                found.into_iter().filter_map(|slot| Some(self.topology.queues.get(slot)?.queue.id())),
+            );
+            kept.queues = start..queues.len();
+        }
     }
 
     /// Draws the places of a message in those of its queues that still exist.

@@ -188,8 +188,9 @@ fn refusals_of_a_transaction() {
     ));
 }
 
+/// Who publishes to a queue by its name means the queue that has it when the message arrives there.
 #[test]
-fn a_queue_may_go_before_the_commit() {
+fn a_queue_may_go_before_the_commit_and_another_take_its_name() {
     converse(
         "1.1 < queue.declare q durable
          1.1 > queue.declare-ok q 0 0
@@ -200,6 +201,28 @@ fn a_queue_may_go_before_the_commit() {
          1.1 > queue.delete-ok 0
          1.1 < queue.declare q durable
          1.1 > queue.declare-ok q 0 0
+         1.2 < tx.commit
+         1.2 > tx.commit-ok
+         queue q ready=1 unacked=0 bytes=3 consumers=0",
+    );
+}
+
+#[test]
+fn a_queue_that_was_bound_may_go_before_the_commit() {
+    converse(
+        "1.1 < queue.declare q durable
+         1.1 > queue.declare-ok q 0 0
+         1.1 < queue.bind q amq.fanout k
+         1.1 > queue.bind-ok
+         1.2 < tx.select
+         1.2 > tx.select-ok
+         1.2 < publish amq.fanout k new persistent
+         1.1 < queue.delete q
+         1.1 > queue.delete-ok 0
+         1.1 < queue.declare q durable
+         1.1 > queue.declare-ok q 0 0
+         1.1 < queue.bind q amq.fanout k
+         1.1 > queue.bind-ok
          1.2 < tx.commit
          1.2 > tx.commit-ok
          queue q ready=0 unacked=0 bytes=0 consumers=0",
