@@ -8,6 +8,8 @@
 //! accept carol                                    a client that has not said anything yet
 //! user bob configure=^$ write=.* read=.*          makes a user (password = name) or changes its permissions
 //! topic bob exchange=e write=.* read=.*           restricts the keys a user may use at a topic exchange
+//! unuser bob                                      deletes a user
+//! limits bob {"max-channels":2}                   sets a user's limits
 //! alice 1 > queue.declare queue=q                 a client sends a method on a channel (properties={…} body=… for content)
 //! alice > raw 414d5150                            a client sends bytes
 //! alice 1 < queue.declare-ok queue="q" …          what it is told, written by the runner
@@ -25,7 +27,7 @@
 
 mod support;
 
-use ledgermq::auth::Accounts;
+use ledgermq::auth::{Accounts, Limits, MAX_CHANNELS};
 use ledgermq::definitions::{PermissionDefinition, TopicPermissionDefinition};
 use std::fmt::Write;
 use std::path::{Path, PathBuf};
@@ -53,7 +55,7 @@ fn stories_go_as_they_are_told() {
 fn stories_go_the_same_elsewhere() {
     let address = std::env::var("LEDGERMQ_STORIES_AGAINST").expect("LEDGERMQ_STORIES_AGAINST=host:port");
     for (_, name, story) in stories() {
-        let ours_alone = ["disk ", "alarm ", "user ", "topic "];
+        let ours_alone = ["disk ", "alarm ", "user ", "topic ", "unuser ", "limits "];
         if story.lines().any(|line| ours_alone.iter().any(|word| line.starts_with(word))) {
             continue;
         }
@@ -230,6 +232,15 @@ fn step(broker: &mut impl Listener, line: &str, words: &[&str], clients: &mut Ve
             };
             ours(broker).change_accounts(|accounts| {
                 accounts.set_topic_permissions(permission).expect("topic permissions");
+            });
+        }
+        ["unuser", user] => ours(broker).change_accounts(|accounts| {
+            accounts.delete_user(user).expect("a user");
+        }),
+        ["limits", user, definition] => {
+            let limits = Limits::parse(definition, &[MAX_CHANNELS], "limits").expect("limits");
+            ours(broker).change_accounts(|accounts| {
+                accounts.change_limits(user, |current| *current = limits).expect("a user");
             });
         }
         [client, "breaks"] => broker.break_socket(client),

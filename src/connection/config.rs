@@ -50,6 +50,13 @@ pub struct Peer {
     pub local: SocketAddr,
 }
 
+impl Peer {
+    /// Whether the client is on this machine.
+    pub fn is_local(&self) -> bool {
+        self.remote.ip().to_canonical().is_loopback()
+    }
+}
+
 impl fmt::Display for Peer {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         write!(f, "{} -> {}", self.remote, self.local)

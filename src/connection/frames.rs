@@ -8,6 +8,7 @@ use crate::protocol::frame::{self, Frame};
 use crate::protocol::method_id::MethodId;
 use crate::protocol::reply::{ConnectionCode, ConnectionError};
 use crate::protocol::server_method::ServerMethod;
+use std::sync::Arc;
 
 impl Connection {
     /// Whether bytes from the socket can be handled now.
@@ -90,8 +91,8 @@ impl Connection {
                 self.close_by_client(out);
                 Ok(())
             }
-            // Passwords do not expire, so there is nothing to renew; clients with tokens expect the answer.
-            ClientMethod::ConnectionUpdateSecret { .. } => {
+            ClientMethod::ConnectionUpdateSecret { new_secret, .. } => {
+                self.update_secret(new_secret.0, out).map_err(|error| (error, method.id()))?;
                 out.outbound.method(0, &ServerMethod::ConnectionUpdateSecretOk);
                 self.heartbeat.sent(now_ms);
                 Ok(())
@@ -101,6 +102,23 @@ impl Connection {
                 Err((ConnectionError::new(ConnectionCode::ChannelError, text), other.id()))
             }
         }
+    }
+
+    /// connection.update-secret: the login is checked again with what the client shows now, and everything that was found
+    /// allowed is asked again.
+    fn update_secret(&mut self, secret: &[u8], out: &mut ConnectionEffects) -> Result<(), ConnectionError> {
+        let Stage::Running(running) = &mut self.stage else { return Ok(()) };
+        let user = running.user();
+        if let Err(refused) = self.accounts.login(user, secret, self.peer.is_local()) {
+            let why = refused.reason(user);
+            out.requests.push(Request::Log(format!("{} new secret refused: {why}", self.peer)));
+            let text = "New secret was refused by one of the backends";
+            return Err(ConnectionError::new(ConnectionCode::NotAllowed, text));
+        }
+        let accounts = Arc::clone(&self.accounts);
+        running
+            .accounts_changed(accounts, &self.client, self.frame_bytes_max, out)
+            .map_err(|(error, _)| error)
     }
 
     fn handshake_frame(

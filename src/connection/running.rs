@@ -87,6 +87,11 @@ impl Running {
         }
     }
 
+    /// Who is logged in.
+    pub(super) fn user(&self) -> &str {
+        &self.shared.actor.user
+    }
+
     /// A method on a channel.
     pub(super) fn method(
         &mut self,

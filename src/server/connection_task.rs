@@ -262,10 +262,7 @@ impl ConnectionTask {
         let now_ms = self.broker.clock.now_ms();
         match request {
             Request::Authenticate(login) => {
-                let result = self
-                    .broker
-                    .directory
-                    .authenticate(&login, self.peer.remote.ip().to_canonical().is_loopback());
+                let result = self.broker.directory.authenticate(&login, self.peer.is_local());
                 self.machine.authenticated(result, now_ms, &mut self.effects);
                 self.read_again(now_ms);
             }

@@ -186,14 +186,15 @@ impl Directory {
         let removed = lock(&self.vhosts).remove(name);
         let Some(removed) = removed else { return Err(AccountsError::NoSuchVhost(name.to_owned())) };
         let definition = Definition::Vhost(VhostDefinition { name: name.to_owned(), group: removed.group });
+        // Before the rights go, so that its clients hear why.
+        let reason: Arc<str> = format!("vhost '{name}' is deleted").into();
+        self.connections.tell_vhost(name, || ConnectionMail::Force(Arc::clone(&reason)));
         let lsn = self.change_accounts_with(|accounts| {
             let mut changes = accounts.forget_vhost(name);
             changes.push(definition.removed());
             changes.extend(removed.about.definitions(name).iter().map(Definition::removed));
             Ok(changes)
         })?;
-        let reason: Arc<str> = format!("vhost '{name}' is deleted").into();
-        self.connections.tell_vhost(name, || ConnectionMail::Force(Arc::clone(&reason)));
         if let Some(AdminReply::Report(report)) = removed.inbox.ask(AdminCommand::Report).await {
             for queue in report.queues {
                 let name = queue.name.into();

@@ -84,6 +84,6 @@ fn harmless_methods_are_answered_at_once() {
     Machine::check("basic.ack multiple=true", &[]);
     Machine::check("basic.cancel-ok consumer-tag=t", &[]);
     let mut machine = Machine::open();
-    machine.send(0, "connection.update-secret new-secret=x reason=y");
+    machine.send(0, "connection.update-secret new-secret=guest reason=y");
     assert_eq!(machine.heard(), ["0 connection.update-secret-ok"]);
 }

@@ -124,6 +124,7 @@ fn every_method_has_its_answer_in_every_state() {
             let text = match method {
                 "connection.tune-ok" => "connection.tune-ok channel-max=10 frame-max=4096".to_owned(),
                 "connection.start-ok" => start_ok(CAPABLE, "guest"),
+                "connection.update-secret" => "connection.update-secret new-secret=guest".to_owned(),
                 other => other.to_owned(),
             };
             machine.send(u16::from(!on_connection), &text);

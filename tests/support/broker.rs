@@ -3,7 +3,7 @@
 
 use super::machine::{CAPABLE, HEADER, accounts, start_ok, take_outbound};
 use super::wire;
-use ledgermq::auth::Accounts;
+use ledgermq::auth::{Accounts, Tally};
 use ledgermq::budget::Budget;
 use ledgermq::connection::{Connection, ConnectionConfig, ConnectionEffects, Peer, Request};
 use ledgermq::limits::CONSUMER_TIMEOUT_MS;
@@ -22,6 +22,7 @@ pub struct Broker {
     log: MemoryLog,
     pub accounts: Arc<Accounts>,
     clients: BTreeMap<String, Client>,
+    user_channels: BTreeMap<String, Tally>,
     connections: u64,
     /// While set, nothing becomes durable.
     pub disk_stopped: bool,
@@ -55,6 +56,7 @@ impl Default for Broker {
             accounts: Arc::new(accounts()),
             clients: BTreeMap::new(),
             connections: 0,
+            user_channels: BTreeMap::new(),
             disk_stopped: false,
             alarm: None,
             now: Now::default(),
@@ -176,7 +178,8 @@ impl Broker {
 
     fn run_client(&mut self, name: &str) -> bool {
         let accounts = Arc::clone(&self.accounts);
-        let client = self.client(name);
+        // A field of its own, so that both can be borrowed.
+        let client = self.clients.get_mut(name).unwrap_or_else(|| panic!("no client {name:?}"));
         let consumed = client.machine.receive(&client.unread, 0, &mut client.effects);
         client.unread.drain(..consumed);
         let (id, effects) = (client.id, &mut client.effects);
@@ -206,6 +209,8 @@ impl Broker {
                 }
                 Request::OpenVhost { vhost, user } => {
                     let result = open_vhost(&vhost, &user, &accounts);
+                    let channels = self.user_channels.entry(user.to_string()).or_default();
+                    client.machine.count_channels_in(channels.clone());
                     if result.is_ok() {
                         inputs.push(Input::Attach(id));
                     }
