@@ -76,6 +76,8 @@ pub struct Config {
     pub handshake_ms: u64,
     /// Largest body, bytes.
     pub message_bytes_max: u64,
+    /// Consumers of a channel.
+    pub consumers_max: usize,
     /// Users that may log in only from this machine.
     pub loopback_users: Vec<String>,
     /// `product` of server-properties.
@@ -109,6 +111,7 @@ impl Default for Config {
             heartbeat_s: limits::HEARTBEAT_S,
             handshake_ms: limits::HANDSHAKE_MS,
             message_bytes_max: limits::MESSAGE_BYTES_MAX,
+            consumers_max: limits::CONSUMERS_PER_CHANNEL_MAX,
             loopback_users: vec!["guest".to_owned()],
             product: "LedgerMQ".to_owned(),
             product_version: env!("CARGO_PKG_VERSION").to_owned(),

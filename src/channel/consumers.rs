@@ -6,7 +6,6 @@
 use super::access::Resource;
 use super::{Context, Failure, Open};
 use crate::auth::Access;
-use crate::limits::CONSUMERS_PER_CHANNEL_MAX;
 use crate::protocol::frame::ChannelId;
 use crate::protocol::method_id::MethodId;
 use crate::protocol::reply::{ConnectionCode, ConnectionError};
@@ -79,15 +78,14 @@ impl Open {
         if self.consumers.contains_key(tag) {
             return Err(not_allowed(format!("attempt to reuse consumer tag '{tag}'")));
         }
+        let consumers_max = cx.consumers_max;
+        if self.consumers.len() >= consumers_max {
+            return Err(not_allowed(format!("reached maximum ({consumers_max}) of consumers per channel")));
+        }
         let queue = without_line_breaks(queue);
         let reads: Arc<str> = self.last_queue.resolve(&queue).unwrap_or_default().into();
         if !reads.is_empty() && *reads != *DIRECT_REPLY_TO {
             self.permissions.check(Access::Read, Resource::Queue(&reads), cx)?;
-        }
-        if self.consumers.len() >= CONSUMERS_PER_CHANNEL_MAX {
-            return Err(not_allowed(format!(
-                "reached maximum ({CONSUMERS_PER_CHANNEL_MAX}) of consumers per channel"
-            )));
         }
         let tag: Arc<str> = if tag.is_empty() { cx.tags.name("amq.ctag-") } else { tag.into() };
         self.consumers.insert(Arc::clone(&tag), reads);

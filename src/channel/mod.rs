@@ -47,6 +47,8 @@ pub(crate) struct Context<'a> {
     pub(crate) capabilities: ClientCapabilities,
     pub(crate) frame_bytes_max: u32,
     pub(crate) message_bytes_max: u64,
+    /// Consumers a channel may have.
+    pub(crate) consumers_max: usize,
     /// Makes consumer tags for clients that name none.
     pub(crate) tags: &'a mut TagMaker,
     /// Bytes of half-received bodies on all channels of the connection.

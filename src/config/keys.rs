@@ -30,7 +30,7 @@ const MIB: u64 = 1 << 20;
 const GIB: u64 = 1 << 30;
 
 /// All keys, in the order of the documentation.
-pub static KEYS: [Key; 24] = [
+pub static KEYS: [Key; 25] = [
     Key {
         name: "data_dir",
         allowed: "a directory; it is made if it is not there",
@@ -221,6 +221,16 @@ pub static KEYS: [Key; 24] = [
         help: "Largest message body; larger ones are refused with 406",
         set: |config, text| bytes(text, KIB..=512 * MIB).map(|size| config.message_bytes_max = size),
         show: |config| show_bytes(config.message_bytes_max),
+    },
+    Key {
+        name: "consumers_max",
+        allowed: "1 to 10000",
+        help: "Consumers that one channel may have (consumer_max_per_channel); one more ends the connection with 530",
+        set: |config, text| {
+            number(text, 1..=limits::CONSUMERS_PER_CHANNEL_MAX as u64)
+                .map(|count| config.consumers_max = count as usize)
+        },
+        show: |config| config.consumers_max.to_string(),
     },
     Key {
         name: "loopback_users",

@@ -24,6 +24,8 @@ pub struct ConnectionConfig {
     pub handshake_ms: u64,
     /// Largest body, bytes.
     pub message_bytes_max: u64,
+    /// Consumers of a channel.
+    pub consumers_max: usize,
 }
 
 impl Default for ConnectionConfig {
@@ -37,6 +39,7 @@ impl Default for ConnectionConfig {
             heartbeat_s: limits::HEARTBEAT_S,
             handshake_ms: limits::HANDSHAKE_MS,
             message_bytes_max: limits::MESSAGE_BYTES_MAX,
+            consumers_max: limits::CONSUMERS_PER_CHANNEL_MAX,
         }
     }
 }

@@ -39,6 +39,7 @@ struct Shared {
     accounts: Arc<Accounts>,
     tags: TagMaker,
     message_bytes_max: u64,
+    consumers_max: usize,
     assembling_bytes: usize,
 }
 
@@ -55,6 +56,7 @@ impl Shared {
             capabilities: client.capabilities,
             frame_bytes_max,
             message_bytes_max: self.message_bytes_max,
+            consumers_max: self.consumers_max,
             tags: &mut self.tags,
             assembling_bytes: &mut self.assembling_bytes,
             out: Output {
@@ -80,6 +82,7 @@ impl Running {
                 accounts: Arc::clone(&connection.accounts),
                 tags: TagMaker::new(connection.tag_seed),
                 message_bytes_max: connection.config.message_bytes_max,
+                consumers_max: connection.config.consumers_max,
                 assembling_bytes: 0,
             },
             channels_max: tuned.channels_max,

@@ -186,6 +186,7 @@ fn connection_config(config: &Config) -> ConnectionConfig {
         heartbeat_s: config.heartbeat_s,
         handshake_ms: config.handshake_ms,
         message_bytes_max: config.message_bytes_max,
+        consumers_max: config.consumers_max,
     }
 }
 

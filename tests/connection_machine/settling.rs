@@ -1,7 +1,8 @@
 //! Confirms, deliveries, settlements, transactions, and how replies are told.
 
 use crate::played::{PUBLISHED, delivery, message, names};
-use crate::support::machine::{CAPABLE, Machine, key};
+use crate::support::machine::{CAPABLE, Machine, accounts, key};
+use ledgermq::connection::ConnectionConfig;
 use ledgermq::vhost::command::{Command, Envelope, Notice, Outcome, PublishSeq, Reply};
 use ledgermq_storage::{QueueId, Seq};
 use std::sync::Arc;
@@ -187,6 +188,29 @@ fn only_clients_that_understand_hear_of_cancelled_consumers() {
         machine.send(1, "basic.consume queue=q consumer-tag=t nowait=true");
         assert!(machine.heard().is_empty(), "the tag is free again");
     }
+}
+
+#[test]
+fn a_channel_has_so_many_consumers_and_no_more() {
+    let config = ConnectionConfig { consumers_max: 2, ..ConnectionConfig::default() };
+    let mut machine = Machine::accepted_with(config, accounts());
+    machine.shake_hands(CAPABLE);
+    machine.open_channel(1);
+    machine.open_channel(2);
+    let consume = |tag: &str| format!("basic.consume queue=q consumer-tag={tag} nowait=true");
+    machine.send(
+        1,
+        &[consume("a"), consume("b"), "basic.cancel consumer-tag=a nowait=true".into(), consume("c")]
+            .join("\n"),
+    );
+    machine.send(2, &consume("a"));
+    assert_eq!(machine.heard(), [""; 0]);
+    machine.send(1, &consume("d"));
+    let text = "reply-text=\"NOT_ALLOWED - reached maximum (2) of consumers per channel\"";
+    assert_eq!(
+        machine.heard(),
+        [format!("0 connection.close reply-code=530 {text} class-id=60 method-id=20")]
+    );
 }
 
 #[test]
