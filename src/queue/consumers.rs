@@ -67,6 +67,8 @@ struct Seat {
     since: u64,
     unacked_count: u32,
     in_ring: bool,
+    /// Its channel has it on its list of those to rouse.
+    asleep: bool,
     cancelled: bool,
 }
 
@@ -142,7 +144,8 @@ impl Consumers {
         self.added_count += 1;
         let priority = consumer.priority;
         let since = self.added_count;
-        let seat = Seat { consumer, since, unacked_count: 0, in_ring: false, cancelled: false };
+        let seat =
+            Seat { consumer, since, unacked_count: 0, in_ring: false, asleep: false, cancelled: false };
         let slot = if let Some(slot) = self.free.pop() {
             if let Some(place) = self.seats.get_mut(slot.0 as usize) {
                 *place = Some(seat);
@@ -226,14 +229,24 @@ impl Consumers {
         }
     }
 
-    /// The consumer in turn cannot take a message for a reason of its channel: it waits to be woken.
-    pub(super) fn put_to_sleep(&mut self, slot: ConsumerSlot) {
+    /// The consumer in turn cannot take a message for a reason of its channel: it waits to be roused. Answers whether it
+    /// did not wait already: one that becomes the active one gets another look at its queue before its channel rouses it.
+    pub(super) fn put_to_sleep(&mut self, slot: ConsumerSlot) -> bool {
+        let Some(seat) = self.seat_mut(slot) else { return false };
+        seat.in_ring = false;
+        let fell_asleep = !std::mem::replace(&mut seat.asleep, true);
+        if let Some(ring) = self.rings.get_mut(self.first) {
+            ring.slots.pop_front();
+        }
+        self.pass_empty_rings();
+        fell_asleep
+    }
+
+    /// The reason of the consumer's channel is over.
+    pub(super) fn rouse(&mut self, slot: ConsumerSlot) {
         if let Some(seat) = self.seat_mut(slot) {
-            seat.in_ring = false;
-            if let Some(ring) = self.rings.get_mut(self.first) {
-                ring.slots.pop_front();
-            }
-            self.pass_empty_rings();
+            seat.asleep = false;
+            self.wake(slot);
         }
     }
 
@@ -270,7 +283,7 @@ impl Consumers {
         let Some(seat) = self.seat_mut(slot) else { return };
         assert!(seat.unacked_count > 0, "a consumer settles what it holds");
         seat.unacked_count -= 1;
-        let holds_nothing = seat.unacked_count == 0;
+        let (holds_nothing, asleep) = (seat.unacked_count == 0, seat.asleep);
         if seat.cancelled {
             self.leave_if_done(slot);
             return;
@@ -278,7 +291,10 @@ impl Consumers {
         if holds_nothing && self.active.as_ref().is_some_and(|active| active.gives_way) {
             self.choose_active();
         }
-        self.wake(slot);
+        // One that sleeps is roused after those who would have had their turn before it.
+        if !asleep {
+            self.wake(slot);
+        }
     }
 
     /// Whether somebody can take a message as far as the queue knows.
@@ -330,7 +346,7 @@ impl Consumers {
             before.into_iter().for_each(|slot| self.leave_ring(slot));
         }
         if let Some(next) = next {
-            self.wake(next);
+            self.rouse(next);
         }
     }
 
@@ -461,8 +477,8 @@ mod tests {
         consumers.add(consumer("b", 0, false));
         consumers.put_to_sleep(a);
         assert_eq!(turns(&mut consumers, 2), "bb");
-        consumers.wake(a);
-        consumers.wake(a);
+        consumers.rouse(a);
+        consumers.rouse(a);
         assert_eq!(turns(&mut consumers, 4), "baba");
     }
 
@@ -491,8 +507,8 @@ mod tests {
         assert_eq!(turns(&mut consumers, 2), "bb");
         consumers.put_to_sleep(b);
         assert!(!consumers.any_ready());
-        consumers.wake(b);
-        consumers.wake(a);
+        consumers.rouse(b);
+        consumers.rouse(a);
         assert_eq!(turns(&mut consumers, 2), "aa");
         consumers.cancel(a);
         consumers.cancel(b);
@@ -508,7 +524,7 @@ mod tests {
         consumers.add(ranked("c", 0, 0));
         consumers.add(ranked("d", 3, 0));
         assert_eq!((turns(&mut consumers, 9).as_str(), active(&consumers)), ("a", Some("a")));
-        consumers.wake(b);
+        consumers.rouse(b);
         assert!(!consumers.any_ready(), "who waits is not woken");
         consumers.settled(a);
         assert_eq!(turns(&mut consumers, 1), "a");
@@ -535,7 +551,7 @@ mod tests {
         assert!(!consumers.any_ready());
         assert_eq!(active(&consumers), Some("a"));
         consumers.settled(a);
-        consumers.wake(a);
+        consumers.rouse(a);
         assert!(!consumers.any_ready());
         consumers.settled(a);
         assert_eq!((turns(&mut consumers, 2).as_str(), active(&consumers)), ("bb", Some("b")));

@@ -366,14 +366,15 @@ impl Queue {
         self.consumers.took(slot);
     }
 
-    /// The consumer in turn cannot take one until woken: its channel or connection is full.
-    pub fn consumer_sleeps(&mut self, slot: ConsumerSlot) {
-        self.consumers.put_to_sleep(slot);
+    /// The consumer in turn cannot take one until it is roused: its channel or connection is full. Answers whether that is
+    /// new, so that whoever rouses it must remember it.
+    pub fn consumer_sleeps(&mut self, slot: ConsumerSlot) -> bool {
+        self.consumers.put_to_sleep(slot)
     }
 
-    /// A consumer may be able to take messages again.
-    pub fn wake_consumer(&mut self, slot: ConsumerSlot) {
-        self.consumers.wake(slot);
+    /// The channel and the connection of a consumer are no longer full.
+    pub fn rouse_consumer(&mut self, slot: ConsumerSlot) {
+        self.consumers.rouse(slot);
     }
 
     /// Adds a consumer.

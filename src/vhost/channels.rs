@@ -80,8 +80,9 @@ pub(super) struct Channel {
     pub(super) unacked_count: u64,
     /// Those to consumers: what the channel's prefetch counts.
     pub(super) consumed_count: u64,
-    /// A consumer was put to sleep because the channel or its connection was full.
-    pub(super) has_sleepers: bool,
+    /// Consumers put to sleep because the channel or its connection was full, in the order in which they would have had
+    /// their turn. May name some that are gone.
+    pub(super) sleepers: Vec<(QueueSlot, ConsumerSlot)>,
     pub(super) consumers: HashMap<Arc<str>, (QueueSlot, ConsumerSlot)>,
     /// Every queue that may hold messages for this channel.
     pub(super) queues: BTreeSet<QueueSlot>,
@@ -223,7 +224,7 @@ impl Channels {
             global_prefetch_count: 0,
             unacked_count: 0,
             consumed_count: 0,
-            has_sleepers: false,
+            sleepers: Vec::new(),
             consumers: HashMap::new(),
             queues: BTreeSet::new(),
             last_queue: None,

@@ -134,9 +134,10 @@ impl Vhost {
         };
         let outbox_full = connection.outbox_bytes >= OUTBOX_BYTES_MAX;
         if outbox_full || !consumer.no_ack && !channel.has_credit() {
-            channel.has_sleepers = true;
             connection.has_sleepers |= outbox_full;
-            record.queue.consumer_sleeps(consumer_slot);
+            if record.queue.consumer_sleeps(consumer_slot) {
+                channel.sleepers.push((slot, consumer_slot));
+            }
             return Step::Again;
         }
         let (channel_slot, no_ack, tag) = (consumer.channel, consumer.no_ack, Arc::clone(&consumer.tag));

@@ -144,18 +144,17 @@ impl Vhost {
     /// The channel got credit back: its sleeping consumers may try again.
     pub(super) fn wake_if_asleep(&mut self, slot: ChannelSlot) {
         let Some(channel) = self.channels.slots.get_mut(slot) else { return };
-        if channel.has_sleepers && channel.has_credit() {
+        if !channel.sleepers.is_empty() && channel.has_credit() {
             self.wake(slot);
         }
     }
 
-    /// Wakes the consumers of a channel.
+    /// Wakes the consumers of a channel, first the one that would have been served first.
     pub(super) fn wake(&mut self, slot: ChannelSlot) {
         let Some(channel) = self.channels.slots.get_mut(slot) else { return };
-        channel.has_sleepers = false;
-        for &(queue, consumer) in channel.consumers.values() {
+        for (queue, consumer) in channel.sleepers.drain(..) {
             let Some(record) = self.topology.queues.get_mut(queue) else { continue };
-            record.queue.wake_consumer(consumer);
+            record.queue.rouse_consumer(consumer);
             if !record.is_runnable && record.ready_count() > 0 && record.has_demand() {
                 record.is_runnable = true;
                 self.runnable.push_back(queue);

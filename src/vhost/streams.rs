@@ -43,7 +43,7 @@ impl QueueRecord {
     pub(super) fn wake_at_end(&mut self) {
         if let Some(stream) = &mut self.stream {
             for consumer in stream.take_at_end() {
-                self.queue.wake_consumer(consumer);
+                self.queue.rouse_consumer(consumer);
             }
         }
     }
@@ -221,9 +221,10 @@ impl Vhost {
         let Some(connection) = self.channels.connections.get_mut(channel.connection) else { return false };
         let outbox_full = connection.outbox_bytes >= OUTBOX_BYTES_MAX;
         if outbox_full || !channel.has_credit() {
-            channel.has_sleepers = true;
             connection.has_sleepers |= outbox_full;
-            record.queue.consumer_sleeps(consumer_slot);
+            if record.queue.consumer_sleeps(consumer_slot) {
+                channel.sleepers.push((slot, consumer_slot));
+            }
             return true;
         }
         let (channel_slot, tag) = (consumer.channel, Arc::clone(&consumer.tag));
@@ -272,7 +273,7 @@ impl Vhost {
             cx.effects.effects.push(Effect::Damaged { queue, first: seq, last: seq, count: 1, problem });
         }
         for consumer in stream.take_awaiting() {
-            record.queue.wake_consumer(consumer);
+            record.queue.rouse_consumer(consumer);
         }
         self.look_at(slot);
     }
@@ -286,7 +287,7 @@ impl Vhost {
             StreamAnswer::Since { ticket, last, unix_ms, found } => {
                 let (consumer, read) = stream.sought(ticket, last, unix_ms, &found);
                 if let Some(consumer) = consumer {
-                    record.queue.wake_consumer(consumer);
+                    record.queue.rouse_consumer(consumer);
                 }
                 ask(queue, read, cx);
                 self.look_at(slot);
