@@ -10,6 +10,7 @@ use bytes::Buf;
 use criterion::{Criterion, Throughput, criterion_group, criterion_main};
 use ledgermq::budget::Budget;
 use ledgermq::vhost::command::ConnectionId;
+use ledgermq::vhost::events::EventTap;
 use ledgermq::vhost::input::{AdminCommand, AdminId, Effects, Input, LogProgress};
 use ledgermq::vhost::log::{Log, LogRefused, LoggedPublish, LoggedSettle, Stored};
 use ledgermq::vhost::{Now, Vhost, VhostConfig};
@@ -112,6 +113,7 @@ impl Broker {
             consumer_timeout_ms: 0,
             budget: Budget::new(1 << 30),
             names_seed: [0; 32],
+            events: EventTap::default(),
         };
         let mut broker = Self {
             machine: Machine::open(),

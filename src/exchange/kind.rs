@@ -79,6 +79,11 @@ pub const PREDECLARED: [Predeclared; 7] = [
     Predeclared { name: "amq.topic", kind: ExchangeKind::Topic, internal: false },
 ];
 
+/// The exchange that vhost `/` has besides: what happens in the broker is published to it.
+/// Source: RabbitMQ's event exchange plugin.
+pub const EVENT_EXCHANGE: Predeclared =
+    Predeclared { name: "amq.rabbitmq.event", kind: ExchangeKind::Topic, internal: true };
+
 #[cfg(test)]
 mod tests {
     use super::*;

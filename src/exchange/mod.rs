@@ -21,7 +21,7 @@ mod topic;
 pub use binding::{Binding, Destination};
 pub use chance::Chance;
 pub use history::History;
-pub use kind::{ExchangeKind, PREDECLARED, Predeclared};
+pub use kind::{EVENT_EXCHANGE, ExchangeKind, PREDECLARED, Predeclared};
 pub use label::Label;
 pub use routes::{BoundTo, DestinationId, Route, Routes};
 

@@ -6,6 +6,7 @@
 //! itself. What it never does: wait for the vhost, or make the vhost wait.
 
 use super::broker::Broker;
+use super::events;
 use super::mail::{ConnectionInbox, ConnectionMail, VhostInbox, VhostMail};
 use super::outbox::Outbox;
 use super::read_buffer::{Brought, ReadBuffer};
@@ -263,16 +264,19 @@ impl ConnectionTask {
         match request {
             Request::Authenticate(login) => {
                 let result = self.broker.directory.authenticate(&login, self.peer.is_local());
+                let events = self.broker.directory.events();
+                events.tell_login(&login.user, &self.machine.report(), result.is_ok());
                 self.machine.authenticated(result, now_ms, &mut self.effects);
                 self.read_again(now_ms);
             }
             Request::OpenVhost { vhost, user } => {
-                let name = rows::connection_name(&self.machine.report()).into();
+                let report = self.machine.report();
                 let connections_max = self.broker.config.connections_max;
                 let opened = self.broker.directory.open_vhost(self.inbox.id, &vhost, &user, connections_max);
                 let result = opened.map(|(opened, channels)| {
                     self.machine.count_channels_in(channels);
-                    let identity = Identity { name, user };
+                    let name = rows::connection_name(&report).into();
+                    let identity = Identity { name, user, about: events::about(&report) };
                     opened.send(VhostMail::Attach(Arc::clone(&self.inbox), identity));
                     self.vhost = Some(opened);
                 });

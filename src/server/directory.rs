@@ -5,6 +5,7 @@
 //! log under the lock that makes it visible, so that the log has the changes in the order in which they took effect.
 
 use super::connections::Connections;
+use super::events::EventBus;
 use super::mail::{ConnectionMail, VhostInbox, VhostMail};
 use super::nursery::Nursery;
 use super::vhost_about::VhostAbout;
@@ -53,6 +54,11 @@ impl Directory {
     /// Who may do what, as it stands now.
     pub(super) fn accounts(&self) -> Arc<Accounts> {
         Arc::clone(&lock(&self.accounts))
+    }
+
+    /// Where events are brought.
+    pub(super) fn events(&self) -> &EventBus {
+        &self.nursery.events
     }
 
     /// Checks a login; an error is for the log.
@@ -123,6 +129,7 @@ impl Directory {
             return Ok(Lsn::NONE);
         }
         let lsn = self.nursery.wal().define(GroupId::GLOBAL, &changes);
+        self.nursery.events.tell_changes(&current, &changes);
         *current = Arc::new(accounts);
         self.connections.tell_all(|| ConnectionMail::Accounts(Arc::clone(&current)));
         Ok(lsn)
@@ -143,6 +150,7 @@ impl Directory {
             let lsn = self.nursery.wal().define(GroupId::GLOBAL, &changes);
             let name: Arc<str> = Arc::from(name);
             let inbox = self.nursery.start_empty(&name, group, &about);
+            self.nursery.events.tell_changes(&self.accounts(), &changes);
             vhosts.insert(name, OpenVhost { inbox, group, about });
             lsn
         };

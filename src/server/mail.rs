@@ -9,6 +9,7 @@ use crate::auth::Accounts;
 use crate::connection::ConnectionReport;
 use crate::limits::INBOX_BYTES_MAX;
 use crate::vhost::command::{Addressed, ConnectionId, Envelope};
+use crate::vhost::events::Event;
 use crate::vhost::input::{AdminCommand, AdminReply, Identity, Input};
 use std::sync::Arc;
 use std::sync::atomic::{AtomicUsize, Ordering};
@@ -57,6 +58,8 @@ pub(super) enum VhostMail {
     Drained(ConnectionId, usize),
     /// What was read from the store.
     Read(Input),
+    /// Something happened: for the event exchange, which this vhost has.
+    Event(Event),
     /// An operator's question or order.
     Admin(AdminCommand, oneshot::Sender<AdminReply>),
     /// The broker stops cleanly: note what the next start must know, answer, and end.

@@ -16,6 +16,7 @@ mod control_socket;
 mod data_dir;
 mod directory;
 mod error;
+mod events;
 mod govern;
 mod listener;
 mod mail;

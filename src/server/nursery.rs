@@ -1,6 +1,7 @@
 //! What it takes to start a vhost's task, and to wait for the disk: the store's handles and the settings all vhosts share.
 //! Knows no names but those it is given.
 
+use super::events::EventBus;
 use super::mail::VhostInbox;
 use super::random_u64;
 use super::vhost_about::VhostAbout;
@@ -9,6 +10,7 @@ use super::wal_log::WalLog;
 use crate::budget::Budget;
 use crate::clock::Clock;
 use crate::queue::QueueKind;
+use crate::vhost::events::EVENT_VHOST;
 use crate::vhost::{DeliverMode, Vhost, VhostConfig, VhostSettings};
 use ledgermq_storage::{GroupId, Lsn, Progress, Reader, Wal};
 use std::sync::Arc;
@@ -26,6 +28,7 @@ pub(super) struct Nursery {
     pub(super) budget: Budget,
     /// The type of queues that name none, in vhosts that say nothing of it.
     pub(super) default_queue_kind: QueueKind,
+    pub(super) events: EventBus,
 }
 
 impl Nursery {
@@ -59,6 +62,7 @@ impl Nursery {
             consumer_timeout_ms: self.consumer_timeout_ms,
             budget: self.budget.clone(),
             names_seed,
+            events: self.events.tap.clone(),
         }
     }
 
@@ -81,7 +85,7 @@ impl Nursery {
         about: &VhostAbout,
     ) -> VhostInbox {
         vhost.configure(self.settings(about));
-        vhost_task::start(VhostParts {
+        let inbox = vhost_task::start(VhostParts {
             vhost,
             wal: self.wal.clone(),
             log: self.log(group),
@@ -89,6 +93,11 @@ impl Nursery {
             clock: self.clock,
             progress: self.progress.clone(),
             name: Arc::clone(name),
-        })
+            events: self.events.clone(),
+        });
+        if **name == *EVENT_VHOST {
+            self.events.lead_to(inbox.clone());
+        }
+        inbox
     }
 }

@@ -5,6 +5,7 @@ use super::broker::{Broker, Stage};
 use super::connections::Connections;
 use super::directory::Directory;
 use super::error::ServeError;
+use super::events::EventBus;
 use super::mail::ConnectionMail;
 use super::nursery::Nursery;
 use super::restore::restore;
@@ -158,6 +159,7 @@ async fn assemble(
         consumer_timeout_ms: config.consumer_timeout_ms,
         budget: budget.clone(),
         default_queue_kind: config.default_queue_kind,
+        events: EventBus::default(),
     };
     let restored = restore(&nursery, recovered, config.loopback_users.clone()).await?;
     let connections = Arc::new(Connections::new());

@@ -4,6 +4,7 @@
 //! It stops taking from its inbox while the log has no room: then permits run out, connections stop reading, TCP pushes
 //! back. It never waits for a connection.
 
+use super::events::EventBus;
 use super::mail::{ConnectionInbox, ConnectionMail, VhostInbox, VhostMail};
 use super::wal_log::WalLog;
 use super::{reads, stream_reads};
@@ -35,6 +36,7 @@ pub(super) struct VhostParts {
     pub(super) clock: Clock,
     pub(super) progress: watch::Receiver<Progress>,
     pub(super) name: Arc<str>,
+    pub(super) events: EventBus,
 }
 
 /// See the file's head.
@@ -161,6 +163,7 @@ impl VhostTask {
             }
             VhostMail::Drained(id, bytes) => self.apply(Input::Drained(id, bytes), now),
             VhostMail::Read(input) => self.apply(input, now),
+            VhostMail::Event(event) => self.apply(Input::Event(event), now),
             VhostMail::Admin(command, answer) => {
                 let id = AdminId(self.next_question);
                 self.next_question += 1;
@@ -243,6 +246,7 @@ impl VhostTask {
                     attached.inbox.send(ConnectionMail::Detached);
                 }
             }
+            Effect::Event(event) => self.parts.events.send(event),
             Effect::Answer(id, reply) => {
                 if let Some(question) = self.questions.remove(&id) {
                     let _ = question.send(reply);

@@ -91,14 +91,17 @@ impl Vhost {
         let (Some(source), Some(target)) = (source, target) else { return Ok(()) };
         if !asked.add {
             let mut changes = Vec::new();
+            self.has_audience();
             self.topology.unbind(source, target, &asked.binding_key, &asked.arguments, &mut changes);
             self.define(&changes, cx);
+            self.announce_gone(cx);
             return Ok(());
         }
         let bound = self.topology.bind(source, target, &asked.binding_key, &asked.arguments)?;
         let change = bound.definition.map(|definition| definition.set());
         self.define(change.as_slice(), cx);
         if bound.is_new {
+            self.announce_binding_created(source, target, (&asked.binding_key, &asked.arguments), cx);
             self.give_history(source, target, cx);
         }
         Ok(())

@@ -190,14 +190,6 @@ impl Channels {
         self.connection_ids.insert(id, slot);
     }
 
-    /// Notes who a connection is.
-    pub(super) fn identify(&mut self, id: ConnectionId, identity: Identity) {
-        let slot = self.connection_slot(id);
-        if let Some(connection) = slot.and_then(|slot| self.connections.get_mut(slot)) {
-            connection.identity = identity;
-        }
-    }
-
     /// Who a connection is.
     pub(super) fn identity(&self, slot: ConnectionSlot) -> Identity {
         self.connections.get(slot).map(|connection| connection.identity.clone()).unwrap_or_default()

@@ -73,11 +73,15 @@ impl Vhost {
             timeout_ms,
             arguments,
         };
+        let told = self.config.events.is_wanted().then(|| consumer.clone());
         let consumer = record.queue.add_consumer(consumer);
         channel.consumers.insert(Arc::clone(&tag), (queue, consumer));
         channel.queues.insert(queue);
         if !no_ack && let Some(record) = self.topology.queues.get(queue) {
             self.timeouts.expect(timeout_ms.map_or_else(|| self.timeout_of(record), limit));
+        }
+        if let Some(told) = told {
+            self.announce_consumer_created(queue, &told, cx);
         }
         self.answer_now(slot, nowait, Reply::Consuming { tag }, cx);
         self.look_at(queue);
@@ -90,6 +94,7 @@ impl Vhost {
             && let Some(record) = self.topology.queues.get_mut(queue)
         {
             record.cancel_consumer(consumer);
+            self.announce_consumer_left(queue, slot, tag, cx);
             self.remove_if_unused(queue, cx);
         } else {
             self.replies.remove(slot, Some(tag));

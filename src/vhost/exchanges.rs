@@ -75,8 +75,10 @@ impl Vhost {
                 return Err(errors::in_use(described));
             }
             let mut changes = Vec::new();
+            self.has_audience();
             self.topology.remove_exchange(known, &mut changes);
             self.define(&changes, cx);
+            self.announce_gone(cx);
         }
         self.answer(slot, nowait, Reply::ExchangeDeleted, cx);
         Ok(())
@@ -117,6 +119,7 @@ impl Vhost {
             let change = record.definition().set();
             self.define(&[change], cx);
         }
+        self.announce_exchange_created(slot, cx);
         Ok(())
     }
 }

@@ -2,9 +2,11 @@
 //! Pure data: no tokio, no clock. The driver passes `now` along.
 
 use super::command::{Addressed, ConnectionId, Envelope};
+use super::events::Event;
 use super::{PolicyLayer, VhostSettings};
 use crate::definitions::PolicyDefinition;
 use crate::message::Message;
+use crate::protocol::table::Table;
 use crate::queue::{StreamAnswer, StreamRead};
 use ledgermq_storage::{Lsn, QueueId, Run, SegmentId, Seq, StoredEntry};
 use std::sync::Arc;
@@ -42,6 +44,8 @@ pub enum Input {
         /// Its entries, all of them, ascending by seq (also those settled before; the queue filters).
         entries: Result<Vec<StoredEntry>, String>,
     },
+    /// Something happened here or in another vhost: for the event exchange, if it is here.
+    Event(Event),
     /// Answer to [`Effect::ReadStream`], but for a window of messages: that is answered by [`Input::Bodies`], with what
     /// there was, from the first message asked for on.
     StreamRead {
@@ -76,12 +80,14 @@ pub struct Identity {
     pub name: Arc<str>,
     /// Its login.
     pub user: Arc<str>,
+    /// What else there is to say of it, under the names of RabbitMQ's event `connection.created`.
+    pub about: Table,
 }
 
 impl Default for Identity {
     /// A connection that nobody described.
     fn default() -> Self {
-        Self { name: "".into(), user: "".into() }
+        Self { name: "".into(), user: "".into(), about: Table::default() }
     }
 }
 
@@ -154,6 +160,8 @@ pub enum Effect {
     },
     /// The connection's detach is complete.
     Detached(ConnectionId),
+    /// Something happened: bring it to the vhost that has the event exchange, as [`Input::Event`].
+    Event(Event),
     /// Answer to an operator.
     Answer(AdminId, AdminReply),
     /// Messages whose record could not be read were set aside, never to be delivered: report it, once, to people.

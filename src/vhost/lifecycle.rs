@@ -3,7 +3,8 @@
 
 use super::channels::Until;
 use super::command::{ChannelKey, ConnectionId, MethodId, Notice, Reply};
-use super::input::Effect;
+use super::events::Acting;
+use super::input::{Effect, Identity};
 use super::{Context, Vhost};
 use crate::protocol::reply::ChannelError;
 use crate::queue::ChannelSlot;
@@ -11,6 +12,8 @@ use crate::queue::ChannelSlot;
 impl Vhost {
     pub(super) fn open_channel(&mut self, key: ChannelKey, cx: &mut Context<'_>) {
         if let Some(slot) = self.channels.open(key) {
+            self.acting = Acting::Channel(slot);
+            self.announce_channel("channel.created", slot, cx);
             self.answer_now(slot, false, Reply::ChannelOpened, cx);
         }
     }
@@ -54,10 +57,25 @@ impl Vhost {
             }
         }
         self.put_back_all_of(slot);
+        if self.has_audience() {
+            for (tag, (queue, _)) in &consumers {
+                self.announce_consumer_left(*queue, slot, tag, cx);
+            }
+            self.announce_channel("channel.closed", slot, cx);
+        }
         self.channels.close(slot);
         for (queue, _) in consumers.into_values() {
             self.remove_if_unused(queue, cx);
         }
+    }
+
+    /// Notes who a connection is.
+    pub(super) fn identify(&mut self, id: ConnectionId, identity: Identity, cx: &mut Context<'_>) {
+        let Some(slot) = self.channels.connection_slot(id) else { return };
+        let Some(connection) = self.channels.connections.get_mut(slot) else { return };
+        connection.identity = identity;
+        self.acting = Acting::Connection(slot);
+        self.announce_connection("connection.created", slot, cx);
     }
 
     /// A connection is gone. Nothing is said to it any more but that it may go.
@@ -66,6 +84,7 @@ impl Vhost {
         let Some(connection) = self.channels.connections.get(slot) else { return };
         let channels: Vec<_> = connection.channels.iter().copied().collect();
         let exclusive_queues: Vec<_> = connection.exclusive_queues.iter().copied().collect();
+        self.acting = Acting::Connection(slot);
         for channel in channels {
             self.shut_channel(channel, cx);
             self.channels.forget(channel);
@@ -73,6 +92,7 @@ impl Vhost {
         for queue in exclusive_queues {
             self.remove_queue(queue, cx);
         }
+        self.announce_connection("connection.closed", slot, cx);
         if let Some(connection) = self.channels.detach(slot) {
             self.defer(connection.until, Effect::Detached(id), cx);
         }

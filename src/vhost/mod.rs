@@ -8,6 +8,7 @@
 //! → [`dispatch`] → [`settle`].
 
 pub mod command;
+pub mod events;
 pub mod input;
 pub mod log;
 pub mod report;
@@ -54,6 +55,7 @@ use channels::{Channels, Until};
 use command::{Command, Envelope, MethodId, Notice, Reply};
 use consumer_timeout::ConsumerTimeouts;
 use direct_reply::ReplyConsumers;
+use events::{Acting, EVENT_VHOST, EventTap};
 use input::{AdminCommand, AdminReply, Effect, Effects, Input, LogProgress};
 use ledgermq_storage::{Lsn, Slot};
 use lifetime::Clock;
@@ -98,6 +100,8 @@ pub struct VhostConfig {
     pub budget: Budget,
     /// Randomness for server-generated names, fresh for every vhost and start.
     pub names_seed: [u8; 32],
+    /// Whether anybody wants to hear of events; one for all vhosts.
+    pub events: EventTap,
 }
 
 /// What an operator may change of a vhost while it runs.
@@ -132,6 +136,10 @@ pub struct Vhost {
     timeouts: ConsumerTimeouts,
     /// Copies of all messages go to the trace exchange.
     traces: bool,
+    /// Who makes happen what happens now.
+    acting: Acting,
+    /// The generation of the topology at which the audience of events was looked at.
+    audience_at: u64,
     clock: Clock,
     timers: Timers,
     /// Queues that refuse publishes when they are full.
@@ -155,7 +163,7 @@ impl Vhost {
     pub fn new(config: VhostConfig) -> Self {
         let names = Names::new(config.names_seed);
         Self {
-            topology: Topology::new(names.number()),
+            topology: Topology::new(names.number(), *config.name == *EVENT_VHOST),
             names,
             config,
             settings: VhostSettings::default(),
@@ -170,6 +178,8 @@ impl Vhost {
             replies: ReplyConsumers::default(),
             timeouts: ConsumerTimeouts::default(),
             traces: false,
+            acting: Acting::default(),
+            audience_at: 0,
             clock: Clock::default(),
             timers: Timers::default(),
             refusing_count: 0,
@@ -193,6 +203,7 @@ impl Vhost {
     /// what expires.
     pub fn apply(&mut self, input: Input, now: Now, log: &mut dyn Log, effects: &mut Effects) {
         let cx = &mut Context { log, effects };
+        self.acting = if matches!(input, Input::Admin(..)) { Acting::Operator } else { Acting::Internal };
         self.timeouts.note_time(now.monotonic_ms);
         self.begin_input(now, cx);
         match input {
@@ -207,7 +218,8 @@ impl Vhost {
             Input::Entries { queue, run, entries } => self.entries_read(queue, run, entries, cx),
             Input::StreamRead { queue, answer } => self.stream_read(queue, answer, cx),
             Input::Attach(connection) => self.channels.attach(connection),
-            Input::Identify(connection, identity) => self.channels.identify(connection, identity),
+            Input::Identify(connection, identity) => self.identify(connection, identity, cx),
+            Input::Event(event) => self.publish_event(&event, cx),
             Input::Detach(connection) => self.detach(connection, cx),
             Input::Admin(id, AdminCommand::Report) => self.answer_report(id, cx),
             Input::Admin(id, AdminCommand::Trace(is_on)) => {
@@ -232,6 +244,7 @@ impl Vhost {
             Input::Shutdown => return self.note_delivered(cx),
         }
         self.time_out_consumers(cx);
+        self.note_audience();
         self.run_queues(cx);
         self.totals.confirmed_count += self.channels.release_due(&self.progress, cx.effects);
     }
@@ -246,6 +259,7 @@ impl Vhost {
             return self.open_channel(channel, cx);
         }
         let Some(slot) = self.channels.open_slot(channel) else { return };
+        self.acting = Acting::Channel(slot);
         if let Err(error) = self.command_on(slot, method, command, cx) {
             self.fail_channel(slot, error, method, cx);
         }

@@ -9,6 +9,7 @@ use super::report::PolicyReport;
 use super::topology::{ExchangeRecord, ExchangeSlot, QueueRecord, QueueSlot, declared_alternate};
 use super::{Context, Vhost};
 use crate::definitions::{DefinitionChange, PolicyDefinition};
+use crate::protocol::value::Value;
 
 impl Vhost {
     /// The settings in force of a queue ([`QueueRecord::settings`]) have just changed: what it holds must be brought into
@@ -32,7 +33,18 @@ impl Vhost {
         };
         let change = layer.definition(policy.to_definition()).set();
         match self.policies.set(layer, policy) {
-            Ok(()) => self.policies_changed(id, change, cx),
+            Ok(()) => {
+                let headers = [
+                    ("name", Value::text(&definition.name)),
+                    ("vhost", Value::text(&self.config.name)),
+                    ("pattern", Value::text(&definition.pattern)),
+                    ("apply-to", Value::text(definition.apply_to.name())),
+                    ("priority", Value::I64(definition.priority)),
+                    ("definition", Value::text(&definition.definition)),
+                ];
+                self.announce("policy.set", &headers, cx);
+                self.policies_changed(id, change, cx);
+            }
             Err(why) => cx.effects.effects.push(Effect::Answer(id, AdminReply::Refused(why))),
         }
     }
@@ -48,6 +60,12 @@ impl Vhost {
         match self.policies.clear(layer, name) {
             Some(policy) => {
                 let change = layer.definition(policy.to_definition()).removed();
+                let headers = [("name", Value::text(name)), ("vhost", Value::text(&self.config.name))];
+                let key = match layer {
+                    PolicyLayer::User => "policy.cleared",
+                    PolicyLayer::Operator => "operator.policy.cleared",
+                };
+                self.announce(key, &headers, cx);
                 self.policies_changed(id, change, cx);
             }
             None => {

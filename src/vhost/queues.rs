@@ -185,6 +185,7 @@ impl Vhost {
     /// Removes a queue with all it holds. Its consumers end with it and are still to be told.
     fn take_queue(&mut self, slot: QueueSlot, cx: &mut Context<'_>) -> Gone {
         self.end_life(slot, cx);
+        self.has_audience();
         let mut changes = Vec::new();
         let Some(mut record) = self.topology.remove_queue(slot, &mut changes) else { return Gone::default() };
         if record.durable {
@@ -208,6 +209,10 @@ impl Vhost {
             }
             cancelled.push((consumer.channel, Arc::clone(&consumer.tag)));
         }
+        for (channel, tag) in &cancelled {
+            self.announce_consumer_deleted(&record.name, *channel, tag, cx);
+        }
+        self.announce_queue_deleted(&record, cx);
         for owner in record.queue.owners() {
             if let Some(channel) = self.channels.slots.get_mut(owner.channel) {
                 channel.unacked_count -= 1;
@@ -354,6 +359,7 @@ impl Vhost {
         self.define(definition.as_slice(), cx);
         self.apply_settings(queue, cx);
         self.use_queue(queue);
+        self.announce_queue_created(queue, cx);
         Ok(queue)
     }
 }

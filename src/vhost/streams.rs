@@ -109,11 +109,15 @@ impl Vhost {
             timeout_ms: None,
             arguments,
         };
+        let told = self.config.events.is_wanted().then(|| consumer.clone());
         let consumer = record.queue.add_consumer(consumer);
         let read = stream.add_consumer(consumer, slot, start, filter);
         let id = record.queue.id();
         channel.consumers.insert(Arc::clone(&tag), (queue, consumer));
         channel.queues.insert(queue);
+        if let Some(told) = told {
+            self.announce_consumer_created(queue, &told, cx);
+        }
         self.answer_now(slot, nowait, Reply::Consuming { tag }, cx);
         ask(id, read, cx);
         self.look_at(queue);

@@ -11,7 +11,9 @@ use super::slab::{Slab, slab_key};
 use crate::definitions::{
     BindingDefinition, Definition, DefinitionChange, DestinationKind, ExchangeDefinition, QueueDefinition,
 };
-use crate::exchange::{BoundTo, Chance, Exchange, ExchangeKind, History, PREDECLARED, Routes};
+use crate::exchange::{
+    BoundTo, Chance, EVENT_EXCHANGE, Exchange, ExchangeKind, History, PREDECLARED, Routes,
+};
 use crate::protocol::reply::ChannelError;
 use crate::protocol::table::Table;
 use crate::queue::{Queue, QueueArguments, QueueKind, QueueSettings, QueueValues, Serving, Stream};
@@ -81,6 +83,19 @@ pub(super) struct ExchangeRecord {
     pub(super) reached_in: u64,
 }
 
+/// What an observer hears of when it goes.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub(super) enum Gone {
+    Binding {
+        source: Arc<str>,
+        kind: DestinationKind,
+        destination: Arc<str>,
+        binding_key: Arc<str>,
+        arguments: Table,
+    },
+    Exchange(Arc<str>),
+}
+
 /// What became of a wish to bind.
 #[derive(Debug)]
 pub(super) struct Bound {
@@ -107,6 +122,10 @@ pub(super) struct Topology {
     pub(super) walk: u64,
     /// For exchanges that choose by it.
     pub(super) chance: Chance,
+    /// Somebody wants to know what goes.
+    pub(super) observed: bool,
+    /// What went since it was last taken, while observed.
+    pub(super) gone: Vec<Gone>,
     pub(super) walk_exchanges: Vec<ExchangeSlot>,
     pub(super) walk_targets: Vec<Target>,
 }
@@ -186,8 +205,9 @@ pub(super) fn declared_alternate(arguments: &Table) -> Option<Arc<str>> {
 }
 
 impl Topology {
-    /// The predeclared exchanges and nothing else. `seed` is for exchanges that choose by chance.
-    pub(super) fn new(seed: u64) -> Self {
+    /// The predeclared exchanges and nothing else. `seed` is for exchanges that choose by chance; `has_events` says whether
+    /// the event exchange is here.
+    pub(super) fn new(seed: u64, has_events: bool) -> Self {
         let mut topology = Self {
             queues: Slab::default(),
             exchanges: Slab::default(),
@@ -199,10 +219,12 @@ impl Topology {
             generation: 1,
             walk: 0,
             chance: Chance::new(seed),
+            observed: false,
+            gone: Vec::new(),
             walk_exchanges: Vec::new(),
             walk_targets: Vec::new(),
         };
-        for predeclared in PREDECLARED {
+        for predeclared in PREDECLARED.iter().chain(has_events.then_some(&EVENT_EXCHANGE)) {
             let exchange = Exchange {
                 name: predeclared.name.into(),
                 kind: predeclared.kind,
@@ -327,9 +349,7 @@ impl Topology {
             return;
         }
         self.generation += 1;
-        changes.extend(
-            self.binding_definition(source, target, binding_key, arguments).map(|gone| gone.removed()),
-        );
+        self.unbound(source, target, (binding_key, arguments), changes);
         self.remove_if_unbound(source, changes);
     }
 
@@ -360,6 +380,9 @@ impl Topology {
             doomed.extend(self.unbind_everywhere(Target::Exchange(slot), changes));
             let Some(record) = self.exchanges.remove(slot) else { continue };
             self.exchange_names.remove(&record.exchange.name);
+            if self.observed {
+                self.gone.push(Gone::Exchange(Arc::clone(&record.exchange.name)));
+            }
             if record.exchange.durable {
                 changes.push(record.definition().removed());
             }
@@ -397,8 +420,7 @@ impl Topology {
                 doomed.push(source);
             }
             for (binding_key, arguments) in removed {
-                let definition = self.binding_definition(source, target, &binding_key, &arguments);
-                changes.extend(definition.map(|gone| gone.removed()));
+                self.unbound(source, target, (&binding_key, &arguments), changes);
             }
         }
         doomed
@@ -408,9 +430,7 @@ impl Topology {
         let Some(record) = self.exchanges.get_mut(source) else { return };
         let routes = std::mem::replace(&mut record.routes, Routes::new(ExchangeKind::Fanout));
         for route in routes.bindings() {
-            let definition =
-                self.binding_definition(source, route.destination, route.binding_key, route.arguments);
-            changes.extend(definition.map(|gone| gone.removed()));
+            self.unbound(source, route.destination, (route.binding_key, route.arguments), changes);
             self.forget_source(route.destination, source);
         }
     }
@@ -431,6 +451,31 @@ impl Topology {
             if sources.is_empty() {
                 self.sources.remove(&target);
             }
+        }
+    }
+
+    /// A binding is gone, its ends are still there: adds the definition to remove, and notes it for observers.
+    fn unbound(
+        &mut self,
+        source: ExchangeSlot,
+        target: Target,
+        (binding_key, arguments): (&str, &Table),
+        changes: &mut Vec<DefinitionChange>,
+    ) {
+        let definition = self.binding_definition(source, target, binding_key, arguments);
+        changes.extend(definition.map(|gone| gone.removed()));
+        if self.observed
+            && let Some(source) = self.exchanges.get(source)
+            && let Some((kind, destination)) = self.target_name(target)
+        {
+            let gone = Gone::Binding {
+                source: Arc::clone(&source.exchange.name),
+                kind,
+                destination: Arc::clone(destination),
+                binding_key: binding_key.into(),
+                arguments: arguments.clone(),
+            };
+            self.gone.push(gone);
         }
     }
 

@@ -9,6 +9,7 @@ use ledgermq::connection::{Connection, ConnectionConfig, ConnectionEffects, Peer
 use ledgermq::limits::CONSUMER_TIMEOUT_MS;
 use ledgermq::protocol::reply::{ConnectionCode, ConnectionError};
 use ledgermq::vhost::command::ConnectionId;
+use ledgermq::vhost::events::EventTap;
 use ledgermq::vhost::input::{Effect, Effects, Input, LogProgress};
 use ledgermq::vhost::log::{Log, LogRefused, LoggedPublish, LoggedSettle, Stored};
 use ledgermq::vhost::{DeliverMode, Now, Vhost, VhostConfig};
@@ -49,6 +50,7 @@ impl Default for Broker {
             consumer_timeout_ms: CONSUMER_TIMEOUT_MS,
             budget: Budget::new(usize::MAX / 2),
             names_seed: [7; 32],
+            events: EventTap::default(),
         };
         Self {
             vhost: Vhost::new(config),
@@ -262,6 +264,7 @@ impl Broker {
                     let client = client.expect("who detaches was attached");
                     client.machine.detached(0, &mut client.effects);
                 }
+                Effect::Event(event) => self.apply(Input::Event(event)),
                 other => panic!("nothing is paged out: {other:?}"),
             }
         }

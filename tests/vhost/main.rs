@@ -24,3 +24,4 @@ mod simulation;
 mod streams;
 mod tracing;
 mod transactions;
+mod watching;

@@ -26,6 +26,7 @@ use ledgermq::vhost::command::{
     ChannelKey, Command, ConnectionId, DIRECT_REPLY_TO, Envelope, MethodId, Notice, Outcome, Publish,
     PublishSeq, Reply,
 };
+use ledgermq::vhost::events::EventTap;
 use ledgermq::vhost::input::{AdminCommand, AdminId, AdminReply, Effect, Effects, Identity, Input};
 use ledgermq::vhost::{DeliverMode, Now, PolicyLayer, Vhost, VhostConfig, VhostSettings};
 use ledgermq_storage::{QueueId, Seq, StoredEntry};
@@ -81,8 +82,14 @@ impl Talk {
     /// A vhost with this budget for bodies and segments of this size.
     pub(crate) fn with(budget_bytes: usize, segment_bytes: u32, deliver: DeliverMode) -> Self {
         let budget = Budget::new(budget_bytes);
-        let config =
-            VhostConfig { name: "/".into(), deliver, consumer_timeout_ms: 0, budget, names_seed: [1; 32] };
+        let config = VhostConfig {
+            name: "/".into(),
+            deliver,
+            consumer_timeout_ms: 0,
+            budget,
+            names_seed: [1; 32],
+            events: EventTap::default(),
+        };
         Self {
             vhost: Vhost::new(config.clone()),
             log: MemoryLog::new(segment_bytes),
@@ -210,7 +217,8 @@ impl Talk {
                 if self.attached.insert(id) {
                     self.apply(Input::Attach(ConnectionId(id)));
                 }
-                let identity = Identity { name: format!("client {id}").into(), user: (*user).into() };
+                let name = format!("client {id}").into();
+                let identity = Identity { name, user: (*user).into(), about: Table::default() };
                 self.apply(Input::Identify(ConnectionId(id), identity));
             }
             ["admin", "purge", queue] => {
@@ -387,6 +395,7 @@ impl Talk {
                 Effect::ReadBodies { .. } | Effect::ReadEntries { .. } | Effect::ReadStream { .. } => {
                     self.reads.push_back(effect);
                 }
+                Effect::Event(event) => self.apply(Input::Event(event)),
                 other => self.driver.push_back(told(other)),
             }
         }
@@ -634,6 +643,7 @@ fn layer(command: &str) -> PolicyLayer {
 fn told(effect: Effect) -> String {
     match effect {
         Effect::Detached(connection) => format!("detached {}", connection.0),
+        Effect::Event(_) => unreachable!("events go back to the vhost"),
         Effect::Answer(_, AdminReply::Done) => "done".into(),
         Effect::Answer(_, AdminReply::Removed(count)) => format!("removed {count}"),
         Effect::Answer(_, AdminReply::Refused(why)) => format!("refused {why}"),

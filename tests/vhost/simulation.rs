@@ -14,6 +14,7 @@ use ledgermq::protocol::value::Value;
 use ledgermq::vhost::command::{
     ChannelKey, Command, ConnectionId, Envelope, MethodId, Notice, Outcome, Publish, PublishSeq, Reply,
 };
+use ledgermq::vhost::events::EventTap;
 use ledgermq::vhost::input::{Effect, Effects, Input};
 use ledgermq::vhost::{DeliverMode, Now, Vhost, VhostConfig};
 use ledgermq_storage::{Lsn, QueueId, Seq};
@@ -119,6 +120,7 @@ impl World {
             consumer_timeout_ms: 0,
             budget,
             names_seed: [0; 32],
+            events: EventTap::default(),
         };
         let mut world = Self {
             vhost: Vhost::new(config.clone()),
