@@ -12,7 +12,6 @@ use std::os::unix::fs::{DirBuilderExt, FileExt, MetadataExt, OpenOptionsExt};
 use std::path::{Path, PathBuf};
 use std::sync::atomic::{AtomicU64, Ordering};
 use std::sync::{Arc, PoisonError, RwLock};
-use std::time::Instant;
 
 /// An open file of a [`Disk`].
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
@@ -216,10 +215,7 @@ impl Disk for RealDisk {
 
     fn sync(&self, file: FileId) -> io::Result<()> {
         let file = self.file(file)?;
-        let began = Instant::now();
-        file.sync_data()?;
-        self.sync_clock.count(began.elapsed());
-        Ok(())
+        self.sync_clock.time(|| file.sync_data())
     }
 
     fn sync_times(&self) -> SyncTimes {

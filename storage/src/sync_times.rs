@@ -1,7 +1,8 @@
 //! How long the disk takes to sync: counted where the real disk does it, read by whoever watches the broker.
 
+use std::io;
 use std::sync::atomic::{AtomicU64, Ordering};
-use std::time::Duration;
+use std::time::{Duration, Instant};
 
 /// Upper ends of the classes of durations, µs. Longer ones are counted in a last class without an end.
 pub const SYNC_CLASSES_US: [u64; 13] =
@@ -31,7 +32,15 @@ pub(crate) struct SyncClock {
 }
 
 impl SyncClock {
-    pub(crate) fn count(&self, took: Duration) {
+    /// Syncs, and counts how long it took if it worked.
+    pub(crate) fn time(&self, sync: impl FnOnce() -> io::Result<()>) -> io::Result<()> {
+        let began = Instant::now();
+        sync()?;
+        self.count(began.elapsed());
+        Ok(())
+    }
+
+    fn count(&self, took: Duration) {
         let took_ns = u64::try_from(took.as_nanos()).unwrap_or(u64::MAX);
         let class = SYNC_CLASSES_US.partition_point(|end_us| end_us * 1000 < took_ns);
         if let Some(count) = self.counts.get(class) {
