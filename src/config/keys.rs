@@ -192,11 +192,10 @@ pub static KEYS: [Key; 25] = [
     },
     Key {
         name: "default_queue_type",
-        allowed: "classic or quorum",
+        allowed: "classic, quorum or stream",
         help: "The type of durable queues whose declaration names none, in vhosts that say nothing else",
         set: |config, text| {
-            let kind = QueueKind::from_name(text).filter(|kind| *kind != QueueKind::Stream)?;
-            config.default_queue_kind = kind;
+            config.default_queue_kind = QueueKind::from_name(text)?;
             Some(())
         },
         show: |config| config.default_queue_kind.to_string(),

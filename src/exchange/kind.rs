@@ -44,6 +44,11 @@ impl ExchangeKind {
         NAMES.iter().find(|(_, known)| *known == name).map(|(kind, _)| *kind)
     }
 
+    /// Every type.
+    pub fn all() -> impl Iterator<Item = Self> {
+        NAMES.iter().map(|(kind, _)| *kind)
+    }
+
     /// Its name on the wire.
     pub fn name(self) -> &'static str {
         NAMES.iter().find(|(known, _)| *known == self).map_or("", |(_, name)| *name)

@@ -28,6 +28,10 @@ pub use routes::{BoundTo, DestinationId, Route, Routes};
 use crate::protocol::table::Table;
 use std::sync::Arc;
 
+/// All arguments of exchange.declare that mean something to some type; docs/compatibility.md lists them.
+pub const EXCHANGE_ARGUMENTS: [&str; 4] =
+    ["alternate-exchange", "hash-header", "hash-property", "x-recent-history-length"];
+
 /// An exchange as it was declared.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Exchange {

@@ -4,7 +4,7 @@ use super::table::Table;
 use super::value::Value;
 
 /// What the broker can beyond AMQP 0-9-1, in the names RabbitMQ's clients ask for.
-const CAPABILITIES: [&str; 9] = [
+pub const CAPABILITIES: [&str; 9] = [
     "publisher_confirms",
     "exchange_exchange_bindings",
     "basic.nack",

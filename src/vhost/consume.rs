@@ -160,6 +160,9 @@ impl Vhost {
 /// Arguments of basic.consume.
 const PRIORITY: &str = "x-priority";
 const TIMEOUT: &str = "x-consumer-timeout";
+/// All arguments of basic.consume that mean something here; docs/compatibility.md lists them.
+pub const CONSUMER_ARGUMENTS: [&str; 5] =
+    [PRIORITY, TIMEOUT, "x-stream-offset", "x-stream-filter", "x-stream-match-unfiltered"];
 
 /// An argument of basic.consume that must be an integer if it is there.
 fn integer(arguments: &Table, name: &str, queue: &QueueIn<'_>) -> Result<Option<i64>, ChannelError> {

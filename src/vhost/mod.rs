@@ -44,6 +44,7 @@ mod topology;
 mod trace;
 mod transaction;
 
+pub use consume::CONSUMER_ARGUMENTS;
 pub use policy::PolicyLayer;
 pub use policy_keys::{POLICY_KEYS, PolicyKey};
 pub use restore::RestoreError;
