@@ -39,6 +39,7 @@ impl Formatter {
     /// A line that is no row.
     pub(super) fn line(self, text: &str) -> String {
         match self {
+            Self::Json if text.is_empty() => "[]".to_owned(),
             Self::Json => Value::Object(Row::from_iter([("message".to_owned(), text.into())])).to_string(),
             Self::Table | Self::Csv | Self::PrettyTable => text.to_owned(),
         }
@@ -201,6 +202,7 @@ mod tests {
     #[test]
     fn a_line_is_a_message_for_machines() {
         assert_eq!(Formatter::Table.line("{\"a\":1}"), "{\"a\":1}");
+        assert_eq!(Formatter::Json.line(""), "[]");
         assert_eq!(Formatter::Json.line("{\"a\":1}"), "{\"message\":\"{\\\"a\\\":1}\"}");
     }
 
