@@ -8,7 +8,7 @@ use super::{Context, Failure, Open};
 use crate::auth::Access;
 use crate::protocol::frame::ChannelId;
 use crate::protocol::method_id::MethodId;
-use crate::protocol::reply::{ConnectionCode, ConnectionError};
+use crate::protocol::reply::{ChannelCode, ChannelError, ConnectionCode, ConnectionError};
 use crate::protocol::server_method::ServerMethod;
 use crate::protocol::table::Table;
 use crate::vhost::command::{ChannelKey, Command, DIRECT_REPLY_TO, Envelope};
@@ -31,12 +31,15 @@ pub(super) enum LastQueue {
 }
 
 impl LastQueue {
-    /// The name that permissions are asked with; `None` if an empty name stands for nothing.
-    pub(super) fn resolve<'a>(&'a self, name: &'a str) -> Option<&'a str> {
+    /// The name that permissions are asked with.
+    ///
+    /// # Errors
+    /// 404 if an empty name stands for nothing. RabbitMQ says so before anything else.
+    pub(super) fn resolve<'a>(&'a self, name: &'a str) -> Result<&'a str, ChannelError> {
         match (name, self) {
-            ("", Self::None) => None,
-            ("", Self::Named(last) | Self::Nameless(last)) => Some(last),
-            (name, _) => Some(name),
+            ("", Self::None) => Err(ChannelError::new(ChannelCode::NotFound, "no previously declared queue")),
+            ("", Self::Named(last) | Self::Nameless(last)) => Ok(last),
+            (name, _) => Ok(name),
         }
     }
 
@@ -82,13 +85,13 @@ impl Open {
         if self.consumers.len() >= consumers_max {
             return Err(not_allowed(format!("reached maximum ({consumers_max}) of consumers per channel")));
         }
-        let queue = without_line_breaks(queue);
-        let reads: Arc<str> = self.last_queue.resolve(&queue).unwrap_or_default().into();
-        if !reads.is_empty() && *reads != *DIRECT_REPLY_TO {
+        let reads: Arc<str> = self.last_queue.resolve(queue)?.into();
+        if *reads != *DIRECT_REPLY_TO {
             self.permissions.check(Access::Read, Resource::Queue(&reads), cx)?;
         }
         let tag: Arc<str> = if tag.is_empty() { cx.tags.name("amq.ctag-") } else { tag.into() };
         self.consumers.insert(Arc::clone(&tag), reads);
+        let queue = queue.into();
         Ok(Command::Consume { queue, tag, no_ack, exclusive, nowait, arguments })
     }
 
@@ -104,13 +107,11 @@ impl Open {
         Ok(Command::Get { queue, no_ack })
     }
 
-    /// The name of a queue the user may read, as the vhost is to be given it.
+    /// The name of a queue the user may read, as the vhost is to be given it: as it came, with its line breaks.
     pub(super) fn readable_queue(&mut self, queue: &str, cx: &Context<'_>) -> Result<Arc<str>, Failure> {
-        let queue = without_line_breaks(queue);
-        if let Some(name) = self.last_queue.resolve(&queue) {
-            self.permissions.check(Access::Read, Resource::Queue(name), cx)?;
-        }
-        Ok(queue)
+        let name = self.last_queue.resolve(queue)?;
+        self.permissions.check(Access::Read, Resource::Queue(name), cx)?;
+        Ok(queue.into())
     }
 
     /// Ends the consumers whose queue the user may no longer read.
@@ -132,7 +133,8 @@ impl Open {
     }
 }
 
-/// A name without carriage returns and line feeds, which RabbitMQ takes out of names, too.
+/// A name without carriage returns and line feeds, which RabbitMQ takes out, too, where names are declared, bound and
+/// deleted; not where a queue is read from.
 pub(super) fn without_line_breaks(name: &str) -> Arc<str> {
     if name.contains(['\r', '\n']) { name.replace(['\r', '\n'], "").into() } else { name.into() }
 }

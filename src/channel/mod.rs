@@ -171,7 +171,7 @@ impl Channel {
         let open = match &mut self.state {
             ChannelState::Open(open) => open,
             ChannelState::Ending(_) => return self.method_while_ending(&method, cx),
-            ChannelState::Closing => return Ok(self.method_while_closing(&method, cx)),
+            ChannelState::Closing => return self.method_while_closing(&method, cx),
         };
         if let Some(error) = open.assembly.interrupted() {
             return Err((error, open.assembly.cause()));
@@ -282,15 +282,17 @@ impl Channel {
         }
     }
 
-    fn method_while_closing(&self, method: &ClientMethod<'_>, cx: &mut Context<'_>) -> Life {
+    fn method_while_closing(&self, method: &ClientMethod<'_>, cx: &mut Context<'_>) -> Result<Life, Fatal> {
         match method {
-            ClientMethod::ChannelCloseOk => Life::Over,
+            ClientMethod::ChannelCloseOk => Ok(Life::Over),
             // Both sides closed at once: the client still owes us the answer to our close.
             ClientMethod::ChannelClose { .. } => {
                 cx.out.outbound.method(self.id.get(), &ServerMethod::ChannelCloseOk);
-                Life::Goes
+                Ok(Life::Goes)
             }
-            _ => Life::Goes,
+            // Its number is free only once close-ok has come. A client that is not told waits for open-ok for ever.
+            ClientMethod::ChannelOpen => Err((second_open(), method.id())),
+            _ => Ok(Life::Goes),
         }
     }
 }

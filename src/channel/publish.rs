@@ -126,7 +126,15 @@ impl Open {
             self.publish_cache.restricted = cx.accounts.has_topic_permission(user, vhost, &exchange);
         }
         if properties != self.publish_cache.properties {
-            self.publish_cache.marked = check_properties(&properties, cx)?;
+            match check_properties(&properties, cx) {
+                Ok(marked) => self.publish_cache.marked = marked,
+                Err(error) => {
+                    // The vhost has the first word: there may be no such exchange.
+                    let command = Command::RefusePublish { exchange, error };
+                    cx.out.commands.push(Envelope { channel: key, method: MethodId::BASIC_PUBLISH, command });
+                    return Ok(());
+                }
+            }
             let kept = properties.len() <= PROPERTIES_KEPT_BYTES_MAX;
             self.publish_cache.properties = if kept { properties.clone() } else { Bytes::new() };
             let read = Properties::new(&properties);

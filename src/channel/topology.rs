@@ -102,6 +102,11 @@ impl Open {
     ) -> Result<Command, Failure> {
         let name = without_line_breaks(name);
         not_default(&name)?;
+        if name.starts_with(RESERVED_PREFIX) {
+            let vhost = &cx.actor.vhost;
+            let text = format!("deletion of system exchange '{name}' in vhost '{vhost}' not allowed");
+            return Err(ChannelError::new(ChannelCode::AccessRefused, text).into());
+        }
         self.permissions.check(Access::Configure, Resource::Exchange(&name), cx)?;
         Ok(Command::DeleteExchange { name, if_unused, nowait })
     }
@@ -158,9 +163,8 @@ impl Open {
         cx: &Context<'_>,
     ) -> Result<Command, Failure> {
         let name = without_line_breaks(name);
-        if let Some(asked) = self.last_queue.resolve(&name) {
-            self.permissions.check(Access::Configure, Resource::Queue(asked), cx)?;
-        }
+        let asked = self.last_queue.resolve(&name)?;
+        self.permissions.check(Access::Configure, Resource::Queue(asked), cx)?;
         Ok(Command::DeleteQueue { name, if_unused, if_empty, nowait })
     }
 
@@ -168,9 +172,8 @@ impl Open {
     pub(super) fn bind_queue(&mut self, bind: Bind<'_>, cx: &Context<'_>) -> Result<Command, Failure> {
         let Bind { add, destination, source, binding_key, nowait, arguments } = bind;
         let (queue, exchange) = (without_line_breaks(destination), without_line_breaks(source));
-        if let Some(asked) = self.last_queue.resolve(&queue) {
-            self.permissions.check(Access::Write, Resource::Queue(asked), cx)?;
-        }
+        let asked = self.last_queue.resolve(&queue)?;
+        self.permissions.check(Access::Write, Resource::Queue(asked), cx)?;
         not_default(&exchange)?;
         self.permissions.check(Access::Read, Resource::Exchange(&exchange), cx)?;
         // The vhost puts the queue's name in the place of an empty key, if the queue's name is empty, too.
@@ -207,6 +210,9 @@ impl Open {
         self.permissions.check(Access::Write, Resource::Exchange(target), cx)
     }
 }
+
+/// Begins the names that only the broker gives.
+const RESERVED_PREFIX: &str = "amq.";
 
 fn not_default(exchange: &str) -> Result<(), ChannelError> {
     if exchange.is_empty() {

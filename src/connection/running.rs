@@ -122,7 +122,8 @@ impl Running {
                 "number of channels opened ({open}) has reached the negotiated channel_max ({})",
                 self.channels_max
             );
-            return Err((ConnectionError::new(ConnectionCode::NotAllowed, text), method.id()));
+            // RabbitMQ says this before it looks at the method.
+            return Err((ConnectionError::new(ConnectionCode::NotAllowed, text), MethodId::default()));
         }
         let limit = self.shared.accounts.limit(&self.shared.actor.user, MAX_CHANNELS);
         let counted = self.user_channels.take(limit).map_err(|limit| {

@@ -2,7 +2,7 @@
 
 use super::direct_reply::is_reply_name;
 use super::errors::{self, QueueIn};
-use super::topology::{ExchangeSlot, Target};
+use super::topology::{ExchangeSlot, Target, Topology};
 use super::{Context, Vhost};
 use crate::protocol::reply::ChannelError;
 use crate::protocol::table::Table;
@@ -18,6 +18,19 @@ pub(super) struct Asked {
     pub(super) nowait: bool,
     /// The answer if the source is a topic exchange.
     pub(super) topic_refusal: Option<Box<ChannelError>>,
+}
+
+impl Topology {
+    fn is_bound(&self, source: ExchangeSlot, target: Target, asked: &Asked) -> bool {
+        let record = self.exchanges.get(source);
+        record.is_some_and(|record| {
+            record.routes.bindings().any(|known| {
+                known.destination == target
+                    && **known.binding_key == *asked.binding_key
+                    && *known.arguments == asked.arguments
+            })
+        })
+    }
 }
 
 impl Vhost {
@@ -46,7 +59,11 @@ impl Vhost {
             return Err(self.no_exchange(exchange));
         }
         if let Some(target) = target {
-            self.check_open_to(slot, target)?;
+            let bound = |source| self.topology.is_bound(source, Target::Queue(target), &asked);
+            // Who unbinds what is not bound succeeds, also at a queue that is another's.
+            if asked.add || source.is_some_and(bound) {
+                self.check_open_to(slot, target)?;
+            }
         } else if asked.add {
             return Err(errors::not_found(QueueIn(&name, &self.config.name)));
         }

@@ -50,6 +50,14 @@ pub enum Command {
     /// basic.publish with its whole content.
     Publish(Publish),
 
+    /// basic.publish whose properties cannot be: fails the channel with `error`, unless the exchange is a worse reason.
+    RefusePublish {
+        /// The exchange it was for.
+        exchange: Arc<str>,
+        /// What is wrong with the properties.
+        error: ChannelError,
+    },
+
     /// exchange.declare.
     DeclareExchange {
         /// Name; never empty (the channel refuses the default exchange).

@@ -275,6 +275,7 @@ impl Vhost {
     ) -> Result<(), ChannelError> {
         match command {
             Command::Publish(publish) => self.publish(slot, publish, cx),
+            Command::RefusePublish { exchange, error } => Err(self.publish_refused(&exchange, error)),
             Command::Settle { outcome, deliveries } => {
                 self.settle(slot, outcome, &deliveries, cx);
                 Ok(())

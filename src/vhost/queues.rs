@@ -137,11 +137,11 @@ impl Vhost {
         if record.stream.is_some() {
             return Ok(());
         }
-        if only.unused && record.queue.consumer_count() > 0 {
-            return Err(errors::in_use(described));
-        }
         if only.empty && record.queue.ready_count() > 0 {
             return Err(errors::not_empty(&described));
+        }
+        if only.unused && record.queue.consumer_count() > 0 {
+            return Err(errors::in_use(described));
         }
         Ok(())
     }

@@ -26,7 +26,7 @@ fn an_error_of_the_vhost_closes_the_channel_until_the_client_agrees() {
     let mut machine = Machine::with_channel();
     let error = ChannelError::new(ChannelCode::NotFound, "no queue 'q' in vhost '/'");
     machine.notice(key(1, 0), Notice::ChannelFailed(error, MethodId { class: 60, method: 70 }));
-    machine.send(1, "queue.declare queue=x\nbasic.publish body=x\nchannel.open");
+    machine.send(1, "queue.declare queue=x\nbasic.publish body=x");
     assert_eq!(
         machine.heard(),
         [

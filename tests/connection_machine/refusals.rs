@@ -1,6 +1,7 @@
 //! What is refused before the vhost is asked, in RabbitMQ's words.
 
 use crate::support::machine::Machine;
+use ledgermq::vhost::command::{Command, Envelope};
 
 #[test]
 fn refusals_use_rabbitmqs_words() {
@@ -54,26 +55,35 @@ fn refusals_use_rabbitmqs_words() {
     check("queue.bind queue=q", refused(1, 403, default, 50, 20));
     check("queue.unbind queue=q", refused(1, 403, default, 50, 50));
     check(
-        "basic.publish properties={expiration=abc} body=x",
-        refused(1, 406, "PRECONDITION_FAILED - invalid expiration 'abc': no_integer", 60, 40),
-    );
-    check(
-        "basic.publish properties={expiration=-1}",
-        refused(1, 406, "PRECONDITION_FAILED - invalid expiration '-1': {value_negative,-1}", 60, 40),
-    );
-    check(
-        "basic.publish properties={user-id=eve} body=x",
-        refused(
-            1,
-            406,
-            "PRECONDITION_FAILED - user_id property set to 'eve' but authenticated user was 'guest'",
-            60,
-            40,
-        ),
-    );
-    check(
         "queue.declare queue=\"a\\x07b\"",
         refused(1, 403, "ACCESS_REFUSED - queue name 'a\\\\u{7}b' contains control characters", 50, 10),
+    );
+}
+
+/// The vhost is asked first whether the exchange takes publishes at all, and says this if it does.
+#[test]
+fn properties_that_cannot_be_are_refused_after_the_exchange_is_looked_at() {
+    fn check(publish: &str, expected: &str) {
+        let mut machine = Machine::with_channel();
+        machine.send(1, publish);
+        assert!(machine.heard().is_empty());
+        let commands = machine.commands();
+        let [Envelope { command: Command::RefusePublish { exchange, error }, .. }] = &commands[..] else {
+            panic!("{publish}: {commands:?}")
+        };
+        assert_eq!((&**exchange, error.reply_text().as_str()), ("e", expected));
+    }
+    check(
+        "basic.publish exchange=e properties={expiration=abc} body=x",
+        "PRECONDITION_FAILED - invalid expiration 'abc': no_integer",
+    );
+    check(
+        "basic.publish exchange=e properties={expiration=-1}",
+        "PRECONDITION_FAILED - invalid expiration '-1': {value_negative,-1}",
+    );
+    check(
+        "basic.publish exchange=e properties={user-id=eve} body=x",
+        "PRECONDITION_FAILED - user_id property set to 'eve' but authenticated user was 'guest'",
     );
 }
 

@@ -69,6 +69,7 @@ fn expected(state: &str, method: &str) -> Answer {
         ("await content header" | "await body", _) => ConnectionEnds(505),
 
         ("channel closed by client", "channel.open") => ConnectionEnds(504),
+        ("channel closed by us", "channel.open") => ConnectionEnds(504),
         ("channel closed by us" | "channel closed by client", "channel.close") => Said("channel.close-ok"),
         ("channel closed by us" | "channel closed by client", _) => Dropped,
 
@@ -79,7 +80,9 @@ fn expected(state: &str, method: &str) -> Answer {
         ("open channel", "exchange.declare" | "exchange.delete" | "exchange.bind" | "exchange.unbind") => {
             ChannelEnds(403)
         }
-        ("open channel", "queue.bind" | "queue.unbind") => ChannelEnds(403),
+        // The empty name stands for the queue declared last, and there is none.
+        ("open channel", "queue.bind" | "queue.unbind" | "queue.purge" | "queue.delete") => ChannelEnds(404),
+        ("open channel", "basic.get" | "basic.consume") => ChannelEnds(404),
         ("open channel", "basic.ack" | "basic.nack" | "basic.reject" | "tx.commit" | "tx.rollback") => {
             ChannelEnds(406)
         }

@@ -252,6 +252,8 @@ fn exclusive_queues_belong_to_their_connection() {
              1.1 > queue.declare-ok q 0 0
              1.1 < queue.declare q exclusive
              1.1 > queue.declare-ok q 0 0
+             1.1 < queue.bind q amq.fanout k
+             1.1 > queue.bind-ok
              2.1 < publish . q hello
              2.1 < {command}
              2.1 > failed {locked}
