@@ -72,8 +72,6 @@ pub struct Keeper {
     helper: Helper,
     /// Full segments whose index file is to be written, oldest first.
     unindexed: VecDeque<SealedSegment>,
-    /// The oldest of them, if few messages live in it: since when it is watched, ms.
-    draining: Option<(SegmentId, u64)>,
     /// Those the helper is at.
     indexing: VecDeque<SegmentId>,
     /// After a failure, index files are not tried again before.
@@ -119,7 +117,6 @@ impl Keeper {
         let mut keeper = Keeper {
             compaction: Compaction::after(index.marks().cold),
             unindexed: index.take_sealed().into(),
-            draining: None,
             indexing: VecDeque::new(),
             told_sealed_below: SegmentId(0),
             export: Schedule::after(newest),

@@ -42,12 +42,6 @@ pub const CHECKPOINT_BYTES: u64 = 256 * 1024 * 1024;
 pub const CHECKPOINT_MS: u64 = 5_000;
 /// Default for WAL bytes between two exports of the index.
 pub const EXPORT_BYTES: u64 = 256 * 1024 * 1024;
-/// A full segment of which less than one part in so many lives may be empty soon: its index file waits a moment.
-pub const DRAINING_SHARE: u64 = 4;
-/// That moment, ms. Until then its entries stay in memory.
-pub const DRAINING_MS: u64 = 250;
-/// Size of an export, bytes, up to which one is made for every segment that it lets go.
-pub const CHEAP_EXPORT_BYTES: usize = 1024 * 1024;
 /// Default for the time between two exports when there is something to save, ms.
 pub const EXPORT_MS: u64 = 300_000;
 /// Longest pause of the keeper between two looks at what is due, ms.

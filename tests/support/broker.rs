@@ -7,6 +7,7 @@ use ledgermq::auth::{Accounts, Tally};
 use ledgermq::budget::Budget;
 use ledgermq::connection::{Connection, ConnectionConfig, ConnectionEffects, Peer, Request};
 use ledgermq::limits::CONSUMER_TIMEOUT_MS;
+use ledgermq::message::Message;
 use ledgermq::protocol::reply::{ConnectionCode, ConnectionError};
 use ledgermq::vhost::command::ConnectionId;
 use ledgermq::vhost::events::EventTap;
@@ -257,6 +258,7 @@ impl Broker {
             client.machine.notices(mine, 0, &mut client.effects);
         }
         assert!(effects.notices.is_empty(), "every notice has a receiver");
+        let mut reads = Vec::new();
         for effect in effects.effects {
             match effect {
                 Effect::Detached(id) => {
@@ -265,8 +267,19 @@ impl Broker {
                     client.machine.detached(0, &mut client.effects);
                 }
                 Effect::Event(event) => self.apply(Input::Event(event)),
+                // What was delivered once may be in the log only.
+                Effect::ReadBodies { queue, wanted } => {
+                    let bodies = wanted.into_iter().map(|(seq, lsn, _)| {
+                        let found = self.log.messages.get(&(lsn, queue, seq)).map(Arc::clone);
+                        (seq, found.ok_or_else(|| format!("no message {seq} of queue {queue} at {lsn}")))
+                    });
+                    reads.push(Input::Bodies { queue, bodies: bodies.collect() });
+                }
                 other => panic!("nothing is paged out: {other:?}"),
             }
+        }
+        for read in reads {
+            self.apply(read);
         }
     }
 }
@@ -288,6 +301,7 @@ struct MemoryLog {
     next: u64,
     durable: u64,
     queues: u32,
+    messages: BTreeMap<(Lsn, QueueId, Seq), Arc<Message>>,
 }
 
 impl MemoryLog {
@@ -298,14 +312,19 @@ impl MemoryLog {
         lsn
     }
 
-    fn store(&mut self) -> Stored {
-        Stored { lsn: self.append(), record_bytes: 64 }
+    fn store(&mut self, publish: &LoggedPublish<'_>) -> Stored {
+        let lsn = self.append();
+        let message = Arc::new(publish.message.clone());
+        for slot in publish.slots {
+            self.messages.insert((lsn, slot.queue, slot.seq), Arc::clone(&message));
+        }
+        Stored { lsn, record_bytes: 64 }
     }
 }
 
 impl Log for MemoryLog {
-    fn publish(&mut self, _: LoggedPublish<'_>) -> Result<Stored, LogRefused> {
-        Ok(self.store())
+    fn publish(&mut self, publish: LoggedPublish<'_>) -> Result<Stored, LogRefused> {
+        Ok(self.store(&publish))
     }
 
     fn settle(&mut self, _: LoggedSettle) -> Lsn {
@@ -321,7 +340,7 @@ impl Log for MemoryLog {
         publishes: &[LoggedPublish<'_>],
         _: &[LoggedSettle],
     ) -> Result<(Lsn, Vec<Stored>), LogRefused> {
-        let stored = publishes.iter().map(|_| self.store()).collect();
+        let stored = publishes.iter().map(|publish| self.store(publish)).collect();
         Ok((self.append(), stored))
     }
 

@@ -31,7 +31,14 @@ impl Item {
             }
             Self::Number(number, kind) => {
                 out.push(*kind as u8);
-                out.extend(number.to_be_bytes());
+                let width = number_bytes(*kind);
+                match kind {
+                    'f' => out.extend((*number as f32).to_be_bytes()),
+                    'd' => out.extend((*number as f64).to_be_bytes()),
+                    // A scale of 0, then the number.
+                    'D' => out.extend([&[0][..], &(*number as i32).to_be_bytes()].concat()),
+                    _ => out.extend(number.to_be_bytes().iter().skip(8 - width)),
+                }
             }
             Self::Bytes(bytes) => {
                 out.push(b'S');
@@ -53,6 +60,17 @@ impl Item {
             }
             Self::Void => out.push(b'V'),
         }
+    }
+}
+
+/// Bytes of a number in a table by the letter of its type.
+pub(super) fn number_bytes(kind: char) -> usize {
+    match kind {
+        'b' | 'B' => 1,
+        's' | 'u' => 2,
+        'i' | 'I' | 'f' => 4,
+        'D' => 5,
+        _ => 8,
     }
 }
 
@@ -172,8 +190,17 @@ impl Text<'_> {
 fn number(word: &str) -> Option<Item> {
     let (digits, kind) = word.split_once(':').unwrap_or((word, "I"));
     let number = digits.parse().ok()?;
+    if !"bBsuIilLTfdD".contains(kind) || kind.len() != 1 {
+        return None;
+    }
     let fits = i32::try_from(number).is_ok();
     Some(Item::Number(number, if kind == "I" && !fits { 'l' } else { kind.chars().next()? }))
+}
+
+/// The value that a method in text gives a field, if it gives one.
+pub fn given(method: &str, field: &str) -> Option<Item> {
+    let (_, rest) = method.split_once(' ')?;
+    take(&mut Text { rest }.pairs(), field)
 }
 
 pub(super) fn take(pairs: &mut Vec<(String, Item)>, name: &str) -> Option<Item> {

@@ -46,7 +46,7 @@ impl Program {
                 command.env("RABBITMQ_DIST_PORT", free_port().to_string()).env("HOME", data_dir);
                 command.env("RABBITMQ_MNESIA_BASE", data_dir).env("RABBITMQ_LOG_BASE", data_dir);
                 command.env("RABBITMQ_ENABLED_PLUGINS_FILE", data_dir.join("plugins"));
-                command.env("RABBITMQ_CONFIG_FILE", data_dir.join("none"));
+                command.env("RABBITMQ_CONFIG_FILE", data_dir.join("rabbitmq.conf"));
                 command
             }
         }

@@ -3,7 +3,7 @@
 //!
 //! `queue.declare queue=q durable=true arguments={x-max-length=5}` is a method; fields left out are empty, 0 or false.
 
-use super::notation::{Item, Text, take, write_field};
+use super::notation::{Item, Text, given, number_bytes, take, write_field};
 use std::fmt::Write;
 
 /// Every method: name, class, number, fields with their types.
@@ -344,7 +344,10 @@ impl<'a> Cursor<'a> {
             't' => (self.number(1) != 0).to_string(),
             'I' => (self.number(4) as u32).cast_signed().to_string(),
             'l' => format!("{}:l", self.number(8).cast_signed()),
-            'T' => format!("{}:T", self.number(8)),
+            'b' | 'B' | 's' | 'u' | 'i' | 'L' | 'T' | 'f' | 'd' | 'D' => {
+                format!("{}:{kind}", self.number(number_bytes(kind)))
+            }
+            'x' => self.field('S'),
             'V' => "void".to_owned(),
             'A' => {
                 let length = self.number(4) as usize;
@@ -358,6 +361,17 @@ impl<'a> Cursor<'a> {
             other => self.field(other),
         }
     }
+}
+
+/// The short string that a method in text gives a field, as a broker takes it: without line breaks.
+pub fn short_string(method: &str, field: &str) -> Option<String> {
+    let bytes = given(method, field)?.into_bytes();
+    Some(String::from_utf8_lossy(&bytes).replace(['\r', '\n'], ""))
+}
+
+/// A string as the notation has it.
+pub fn quote(text: &str) -> String {
+    quoted(text.as_bytes())
 }
 
 fn split(fields: &'static str) -> impl Iterator<Item = (&'static str, char)> {

@@ -7,7 +7,7 @@ use crate::helper::Job;
 use crate::ids::{Lsn, SegmentId};
 use crate::index::SealedSegment;
 use crate::index::sled_rows::{Base, RowsError};
-use crate::limits::{CHEAP_EXPORT_BYTES, DRAINING_MS, DRAINING_SHARE, EXPORTS_KEPT, RETRY_MS};
+use crate::limits::{EXPORTS_KEPT, RETRY_MS};
 use std::io;
 use tracing::{debug, warn};
 
@@ -18,8 +18,6 @@ pub(super) struct Schedule {
     pub(super) saved: Lsn,
     /// Bytes of records since then.
     pub(super) log_bytes: u64,
-    /// How much was written to save it, bytes.
-    file_bytes: usize,
     /// When it was saved or tried last.
     last_ms: Option<u64>,
     /// After a failure: not before.
@@ -29,14 +27,6 @@ pub(super) struct Schedule {
 
 /// Shortest time between two exports that are made to free segments, ms.
 const URGENT_MS: u64 = 1000;
-
-/// Of an index file.
-enum Use {
-    Sure,
-    None,
-    /// To be seen soon.
-    Unknown,
-}
 
 impl Schedule {
     pub(super) fn after(saved: Lsn) -> Schedule {
@@ -63,15 +53,6 @@ impl Schedule {
 impl Keeper {
     pub(super) fn hand_over_index_files(&mut self, now_ms: u64) {
         while now_ms >= self.index_files_at_ms && self.helper.has_room() {
-            let Some(sealed) = self.unindexed.front() else { return };
-            match self.use_of_index_file(sealed.segment, now_ms) {
-                Use::Sure => {}
-                Use::None => {
-                    self.unindexed.pop_front();
-                    continue;
-                }
-                Use::Unknown => return,
-            }
             let Some(sealed) = self.unindexed.pop_front() else { return };
             let segment = sealed.segment;
             match self.helper.submit(Job::WriteIndex(sealed)) {
@@ -84,24 +65,6 @@ impl Keeper {
                 }
             }
         }
-    }
-
-    /// Whether somebody will read from the index file of a full segment: not if consumers keep up, for then nothing lives
-    /// there a moment later. (Should it be asked for after all, it is made from the segment.)
-    fn use_of_index_file(&mut self, segment: SegmentId, now_ms: u64) -> Use {
-        let state = self.index.segment(segment).copied().unwrap_or_default();
-        if state.live_slots == 0 {
-            return Use::None;
-        }
-        if state.live_slots * DRAINING_SHARE >= state.slots {
-            return Use::Sure;
-        }
-        let since_ms = match self.draining {
-            Some((draining, since_ms)) if draining == segment => since_ms,
-            Some(_) | None => now_ms,
-        };
-        self.draining = Some((segment, since_ms));
-        if now_ms < since_ms.saturating_add(DRAINING_MS) { Use::Unknown } else { Use::Sure }
     }
 
     pub(super) fn indexed(&mut self, segment: SegmentId) {
@@ -137,15 +100,9 @@ impl Keeper {
     pub(super) fn export_if_due(&mut self, now_ms: u64) {
         let applied = self.index.applied();
         let (bytes_max, ms_max) = (self.options.export_bytes, self.options.export_ms);
-        let segment_bytes = u64::from(self.options.segment_bytes);
-        let is_cheap = self.export.file_bytes <= CHEAP_EXPORT_BYTES;
         let due = self.export.is_due(now_ms, applied, bytes_max, ms_max)
             || (self.ports.space_is_low()
                 && self.export.is_due(now_ms, applied, bytes_max, URGENT_MS)
-                && self.an_export_would_free())
-            // A segment that is used again soon is still in memory, and a new one need not be filled with zeros.
-            || (is_cheap
-                && self.export.is_due(now_ms, applied, bytes_max.min(segment_bytes), u64::MAX)
                 && self.an_export_would_free());
         if due {
             self.start_export(now_ms);
@@ -169,7 +126,6 @@ impl Keeper {
         self.index.compress();
         let applied = self.index.applied();
         let bytes = export::encode(&self.index, &self.identity.uuid);
-        self.export.file_bytes = bytes.len();
         if self.helper.submit(Job::Export { applied, bytes }).is_ok() {
             self.export.start(now_ms);
         }

@@ -1,0 +1,291 @@
+//! A conversation: who connects and what the clients say, in the notation of the stories of tests/conformance, without
+//! the answers. Names of the broker's making are written `$1`, `$2`, … in the order in which they were first heard.
+
+use std::collections::BTreeMap;
+use std::fmt;
+
+use crate::support::wire;
+
+/// A client and one of its channels.
+pub(crate) type Place = (String, u16);
+
+/// One thing that a client does.
+#[derive(Clone, Debug, PartialEq)]
+pub(crate) enum Step {
+    /// Logs in, as `user` and with these client properties in text notation.
+    Connect { client: String, user: String, properties: Option<String> },
+    /// Opens a socket and says nothing.
+    Accept { client: String },
+    /// Sends a method, in text notation, with its content if it has one.
+    Method { client: String, channel: u16, text: String },
+    /// Sends bytes.
+    Raw { client: String, bytes: Vec<u8> },
+    /// Its socket breaks.
+    Break { client: String },
+    /// Time passes, ms.
+    Wait { ms: u64 },
+}
+
+impl Step {
+    /// The client that acts.
+    pub(crate) fn client(&self) -> &str {
+        match self {
+            Self::Connect { client, .. }
+            | Self::Accept { client }
+            | Self::Method { client, .. }
+            | Self::Raw { client, .. }
+            | Self::Break { client } => client,
+            Self::Wait { .. } => "",
+        }
+    }
+
+    /// Reads a line of a story. `None` for what only our broker can be made to do.
+    fn parse(line: &str) -> Option<Vec<Self>> {
+        let words: Vec<&str> = line.split_whitespace().collect();
+        let option = |option: &str| {
+            let (_, rest) = line.split_once(&format!(" {option}="))?;
+            Some(
+                if rest.starts_with('{') { rest } else { rest.split(' ').next().unwrap_or_default() }
+                    .to_owned(),
+            )
+        };
+        let method = |client: &str, channel: u16, text: &str| Self::Method {
+            client: client.to_owned(),
+            channel,
+            text: text.to_owned(),
+        };
+        let after_arrow = || line.split_once(" > ").map_or("", |(_, method)| method);
+        Some(match words[..] {
+            ["connect", client, ..] => vec![Self::Connect {
+                client: client.to_owned(),
+                user: option("user").unwrap_or_else(|| "guest".to_owned()),
+                properties: option("properties"),
+            }],
+            ["accept", client] => vec![Self::Accept { client: client.to_owned() }],
+            ["wait", ms] => vec![Self::Wait { ms: ms.parse().expect("milliseconds") }],
+            [client, "breaks"] => vec![Self::Break { client: client.to_owned() }],
+            [client, channel, "reopens"] => {
+                let channel = channel.parse().expect("a channel");
+                vec![method(client, channel, "channel.close-ok"), method(client, channel, "channel.open")]
+            }
+            [client, ">", "raw", hex] => {
+                let byte = |at| u8::from_str_radix(&hex[at..at + 2], 16).expect("hex");
+                let bytes = (0..hex.len()).step_by(2).map(byte).collect();
+                vec![Self::Raw { client: client.to_owned(), bytes }]
+            }
+            [client, ">", ..] => vec![method(client, 0, after_arrow())],
+            [client, channel, ">", ..] => {
+                vec![method(client, channel.parse().unwrap_or_else(|_| panic!("{line}")), after_arrow())]
+            }
+            _ => return None,
+        })
+    }
+}
+
+impl fmt::Display for Step {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        match self {
+            Self::Connect { client, user, properties } => {
+                write!(f, "connect {client}")?;
+                if user != "guest" {
+                    write!(f, " user={user}")?;
+                }
+                properties.as_ref().map_or(Ok(()), |properties| write!(f, " properties={properties}"))
+            }
+            Self::Accept { client } => write!(f, "accept {client}"),
+            Self::Method { client, channel: 0, text } => write!(f, "{client} > {text}"),
+            Self::Method { client, channel, text } => write!(f, "{client} {channel} > {text}"),
+            Self::Raw { client, bytes } => {
+                write!(f, "{client} > raw ")?;
+                bytes.iter().try_for_each(|byte| write!(f, "{byte:02x}"))
+            }
+            Self::Break { client } => write!(f, "{client} breaks"),
+            Self::Wait { ms } => write!(f, "wait {ms}"),
+        }
+    }
+}
+
+/// A conversation and what it shows.
+#[derive(Clone, Debug)]
+pub(crate) struct Conversation {
+    /// The idea in a sentence, or the seed.
+    pub(crate) title: String,
+    pub(crate) steps: Vec<Step>,
+}
+
+impl Conversation {
+    /// Reads a file of conversations: each begins with a line `# idea`, and ends where the next begins. Answers in the
+    /// file are passed over. One that does not say who connects is held by `a` on channel 1. Those that need what only
+    /// our broker can be made to do are left out.
+    pub(crate) fn parse_all(file: &str, text: &str) -> Vec<Self> {
+        let mut all = Vec::new();
+        let mut current: Option<Option<Self>> = None;
+        for line in text.lines().map(str::trim).chain(["#"]) {
+            let words: Vec<&str> = line.split_whitespace().collect();
+            if let Some(idea) = line.strip_prefix('#') {
+                all.extend(current.take().flatten().filter(|last| !last.steps.is_empty()));
+                current = Some(Some(Self { title: format!("{file}: {}", idea.trim()), steps: Vec::new() }));
+            } else if let Some(Some(conversation)) = &mut current {
+                if words.is_empty() || matches!(words[..], [_, "<", ..] | [_, _, "<", ..] | [_, "closed"]) {
+                    continue;
+                }
+                match Step::parse(line) {
+                    Some(steps) => conversation.steps.extend(steps),
+                    None => current = Some(None),
+                }
+            }
+        }
+        all.iter_mut().for_each(Self::begin);
+        all
+    }
+
+    fn begin(&mut self) {
+        if !matches!(self.steps.first(), Some(Step::Connect { .. } | Step::Accept { .. })) {
+            let open = Step::Method { client: "a".to_owned(), channel: 1, text: "channel.open".to_owned() };
+            let connect =
+                Step::Connect { client: "a".to_owned(), user: "guest".to_owned(), properties: None };
+            self.steps.splice(..0, [connect, open]);
+        }
+    }
+
+    /// Names of queues and exchanges that it may leave behind.
+    pub(crate) fn names(&self) -> (Vec<String>, Vec<String>) {
+        let (mut queues, mut exchanges) = (Vec::new(), Vec::new());
+        for step in &self.steps {
+            let Step::Method { text, .. } = step else { continue };
+            let (field, names) = if text.starts_with("queue.declare") {
+                ("queue", &mut queues)
+            } else if text.starts_with("exchange.declare") {
+                ("exchange", &mut exchanges)
+            } else {
+                continue;
+            };
+            if let Some(name) = wire::short_string(text, field)
+                && !name.is_empty()
+                && !name.starts_with("amq.")
+                && !names.contains(&name)
+            {
+                names.push(name);
+            }
+        }
+        (queues, exchanges)
+    }
+}
+
+impl fmt::Display for Conversation {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        writeln!(f, "# {}", self.title)?;
+        self.steps.iter().try_for_each(|step| writeln!(f, "{step}"))
+    }
+}
+
+/// One thing a broker said, and the position of the step after which it was heard.
+#[derive(Clone, Debug, PartialEq)]
+pub(crate) struct Line {
+    pub(crate) step: usize,
+    pub(crate) text: String,
+}
+
+/// What a broker said in a conversation, place by place. Confirms are kept apart: brokers may fold them as they like.
+#[derive(Clone, Debug, Default)]
+pub(crate) struct Heard {
+    pub(crate) lines: BTreeMap<Place, Vec<Line>>,
+    /// Publishes by their number, and whether they were acked or nacked, with the step after which that was heard.
+    pub(crate) confirms: BTreeMap<Place, BTreeMap<u64, (bool, usize)>>,
+    /// By client: the step after which its socket was closed without a word.
+    pub(crate) closed: BTreeMap<String, usize>,
+}
+
+impl Heard {
+    /// Takes down what came.
+    pub(crate) fn note(&mut self, place: &Place, step: usize, text: String) {
+        if let Some(acked) = confirm(&text) {
+            let numbers = self.confirms.entry(place.clone()).or_default();
+            let number = field(&text, "delivery-tag");
+            let first = if text.contains("multiple=true") { 1 } else { number };
+            for number in first..=number {
+                numbers.entry(number).or_insert((acked, step));
+            }
+            return;
+        }
+        let text = without_identity(&text);
+        self.lines.entry(place.clone()).or_default().push(Line { step, text });
+    }
+
+    /// Whether the broker has ended the connection of a client, or agreed to its end.
+    pub(crate) fn ended(&self, client: &str) -> bool {
+        self.closed.contains_key(client)
+            || self
+                .lines
+                .get(&(client.to_owned(), 0))
+                .is_some_and(|lines| lines.iter().any(|line| line.text.starts_with("connection.close")))
+    }
+}
+
+/// Whether a line is a confirm, and if so, a good one.
+fn confirm(text: &str) -> Option<bool> {
+    match text.split(' ').next()? {
+        "basic.ack" => Some(true),
+        "basic.nack" => Some(false),
+        _ => None,
+    }
+}
+
+fn field(text: &str, name: &str) -> u64 {
+    let (_, rest) = text.split_once(&format!("{name}=")).unwrap_or_else(|| panic!("{name} in {text}"));
+    rest.split(' ').next().and_then(|number| number.parse().ok()).expect("a number")
+}
+
+/// connection.start without the server's properties: each broker says its own.
+fn without_identity(text: &str) -> String {
+    match (text.find(" server-properties="), text.find(" mechanisms=")) {
+        (Some(from), Some(to)) if text.starts_with("connection.start ") => {
+            format!("{}{}", &text[..from], &text[to..])
+        }
+        _ => text.to_owned(),
+    }
+}
+
+/// How names of the broker's making begin.
+const PREFIXES: [&str; 3] = ["amq.gen-", "amq.ctag-", "amq.rabbitmq.reply-to."];
+
+/// Names of the broker's making, in the order in which they were first heard.
+#[derive(Debug, Default)]
+pub(crate) struct Names(Vec<String>);
+
+impl Names {
+    /// `amq.gen-…`, `amq.ctag-…` and `amq.rabbitmq.reply-to.…` as `$1`, `$2`, …
+    pub(crate) fn hide(&mut self, text: &str) -> String {
+        let (mut out, mut rest) = (String::new(), text);
+        let find = |rest: &str| PREFIXES.iter().filter_map(|prefix| rest.find(prefix)).min();
+        while let Some(at) = find(rest) {
+            let (before, after) = rest.split_at(at);
+            let end = after
+                .find(|c: char| !c.is_ascii_alphanumeric() && !"-_.+/=".contains(c))
+                .unwrap_or(after.len());
+            let name = &after[..end];
+            let number = self.0.iter().position(|known| known == name).unwrap_or_else(|| {
+                self.0.push(name.to_owned());
+                self.0.len() - 1
+            });
+            out.push_str(before);
+            out.push_str(&format!("${}", number + 1));
+            rest = &after[end..];
+        }
+        out + rest
+    }
+
+    /// The other way round.
+    pub(crate) fn show(&self, text: &str) -> String {
+        let mut out = text.to_owned();
+        for (number, name) in self.0.iter().enumerate().rev() {
+            out = out.replace(&format!("${}", number + 1), name);
+        }
+        out
+    }
+
+    /// Names of queues.
+    pub(crate) fn queues(&self) -> impl Iterator<Item = &String> {
+        self.0.iter().filter(|name| name.starts_with("amq.gen-"))
+    }
+}
