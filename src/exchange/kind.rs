@@ -23,10 +23,12 @@ pub enum ExchangeKind {
     LocalRandom,
     /// Every binding, and the last messages to whoever is bound later.
     RecentHistory,
+    /// What the type in its arguments says, after the time in the message's header.
+    Delayed,
 }
 
 /// Every type with its name on the wire.
-const NAMES: [(ExchangeKind, &str); 9] = [
+const NAMES: [(ExchangeKind, &str); 10] = [
     (ExchangeKind::Direct, "direct"),
     (ExchangeKind::Fanout, "fanout"),
     (ExchangeKind::Topic, "topic"),
@@ -36,6 +38,7 @@ const NAMES: [(ExchangeKind, &str); 9] = [
     (ExchangeKind::Random, "x-random"),
     (ExchangeKind::LocalRandom, "x-local-random"),
     (ExchangeKind::RecentHistory, "x-recent-history"),
+    (ExchangeKind::Delayed, "x-delayed-message"),
 ];
 
 impl ExchangeKind {
@@ -98,7 +101,7 @@ mod tests {
         for (kind, name) in NAMES {
             assert_eq!((ExchangeKind::from_name(name), kind.name()), (Some(kind), name));
         }
-        for name in ["", "Direct", "direct ", "x-delayed-message"] {
+        for name in ["", "Direct", "direct ", "x-delayed"] {
             assert_eq!(ExchangeKind::from_name(name), None, "{name:?}");
         }
     }

@@ -29,8 +29,8 @@ use crate::protocol::table::Table;
 use std::sync::Arc;
 
 /// All arguments of exchange.declare that mean something to some type; docs/compatibility.md lists them.
-pub const EXCHANGE_ARGUMENTS: [&str; 4] =
-    ["alternate-exchange", "hash-header", "hash-property", "x-recent-history-length"];
+pub const EXCHANGE_ARGUMENTS: [&str; 5] =
+    ["alternate-exchange", "hash-header", "hash-property", "x-recent-history-length", "x-delayed-type"];
 
 /// An exchange as it was declared.
 #[derive(Clone, Debug, PartialEq, Eq)]

@@ -82,7 +82,8 @@ impl<D: DestinationId> Routes<D> {
     pub fn new(kind: ExchangeKind) -> Self {
         let table = match kind {
             ExchangeKind::Direct => RoutingTable::Direct(DirectTable::default()),
-            ExchangeKind::Fanout | ExchangeKind::RecentHistory => {
+            // A delayed one is made by `declared`, of the type that its arguments name.
+            ExchangeKind::Fanout | ExchangeKind::RecentHistory | ExchangeKind::Delayed => {
                 RoutingTable::Fanout(FanoutTable::default())
             }
             ExchangeKind::Topic => RoutingTable::Topic(TopicTable::default()),
@@ -100,6 +101,9 @@ impl<D: DestinationId> Routes<D> {
     /// # Errors
     /// 406 if they mean nothing to this type of exchange.
     pub fn declared(kind: ExchangeKind, arguments: &Table) -> Result<Self, ChannelError> {
+        if kind == ExchangeKind::Delayed {
+            return Self::declared(delayed_kind(arguments)?, arguments);
+        }
         let mut routes = Self::new(kind);
         if kind == ExchangeKind::ConsistentHash {
             routes.table = RoutingTable::ConsistentHash(HashTable::new(Hashed::parse(arguments)?));
@@ -281,6 +285,20 @@ impl<D: DestinationId> Routes<D> {
                 tables.iter().map(move |arguments| Route { destination, binding_key, arguments })
             })
         })
+    }
+}
+
+/// The type that routes what a delayed exchange lets go. Source: RabbitMQ `rabbit_exchange_type_delayed_message:validate`.
+fn delayed_kind(arguments: &Table) -> Result<ExchangeKind, ChannelError> {
+    let kind = arguments.get("x-delayed-type").and_then(|value| value.as_str());
+    match kind.and_then(ExchangeKind::from_name) {
+        Some(ExchangeKind::Delayed) => Err(precondition(
+            "Invalid argument, 'x-delayed-message' can't be used for 'x-delayed-type'".to_owned(),
+        )),
+        Some(kind) => Ok(kind),
+        None => Err(precondition(
+            "Invalid argument, 'x-delayed-type' must be an existing exchange type".to_owned(),
+        )),
     }
 }
 

@@ -119,7 +119,7 @@ impl Leaving {
 impl Queue {
     /// The first message, if one waits and its entry is in memory.
     pub fn head(&self) -> Option<&Entry> {
-        match self.ready.head() {
+        match self.first() {
             Head::Entry(entry) => Some(entry),
             Head::Empty | Head::Paged => None,
         }
@@ -144,7 +144,10 @@ impl Queue {
     /// A message left: the first one, or one that a consumer gave away.
     pub fn left(&mut self, leaver: &Leaver) {
         let entry = match leaver.from {
-            LeavesFrom::Head => self.ready.pop(),
+            LeavesFrom::Head => match &mut self.due {
+                None => self.ready.pop(),
+                Some(due) => due.remove(leaver.seq),
+            },
             LeavesFrom::Hand => self.leaving.remove(leaver.seq),
         };
         assert!(entry.as_ref().is_some_and(|entry| entry.seq == leaver.seq), "who leaves was there");
@@ -156,7 +159,7 @@ impl Queue {
 
     /// Asks for the entries of the first message, once, if they are on disk only.
     pub fn wanted_head(&mut self) -> Option<Run> {
-        matches!(self.ready.head(), Head::Paged).then(|| self.ready.ask_entries(1)).flatten()
+        self.has_unread().then(|| self.ready.ask_entries(1)).flatten()
     }
 
     /// Whether the next to leave can be read back, if it is not in memory.

@@ -7,6 +7,7 @@
 mod arguments;
 mod chunk;
 mod consumers;
+mod due;
 mod entry;
 mod equivalence;
 mod leaving;
@@ -38,13 +39,14 @@ use crate::message::Message;
 use crate::protocol::properties::Properties;
 use chunk::Paged;
 use consumers::Consumers;
+use due::Due;
 use leaving::Leaving;
 use ledgermq_storage::{DeliveredRange, Lsn, QueueId, Run, SegmentId, Seq, SettledSet, StoredEntry};
 use levels::Levels;
 use ready::Head;
 use residency::Residency;
 use returns::Returns;
-use std::collections::BTreeSet;
+use std::collections::{BTreeSet, VecDeque};
 use std::sync::Arc;
 use unacked::Unacked;
 
@@ -57,6 +59,8 @@ pub struct Queue {
     /// The highest priority; 0 if all messages are equal.
     priority_max: u8,
     unacked: Unacked,
+    /// Its messages, if they wait for a time instead; then `ready` only holds what is still to be read.
+    due: Option<Box<Due>>,
     leaving: Leaving,
     returns: Returns,
     /// Held messages stay in memory while the budget allows: they may have to go elsewhere.
@@ -130,6 +134,7 @@ impl Queue {
             ready: Levels::default(),
             priority_max: 0,
             unacked: Unacked::default(),
+            due: None,
             leaving: Leaving::default(),
             returns: Returns::default(),
             keeps_held: false,
@@ -194,12 +199,12 @@ impl Queue {
 
     /// Messages waiting.
     pub fn ready_count(&self) -> u64 {
-        self.ready.len()
+        self.ready.len() + self.due.as_ref().map_or(0, |due| due.len())
     }
 
     /// Body bytes waiting.
     pub fn ready_bytes(&self) -> u64 {
-        self.ready.bytes()
+        self.ready.bytes() + self.due.as_ref().map_or(0, |due| due.bytes())
     }
 
     /// The same as far as it is certain: after a start, what was not read yet is an estimate.
@@ -311,7 +316,10 @@ impl Queue {
             entry.message = None;
         }
         self.next_seq = self.next_seq.next();
-        self.ready.push(self.priority_of(message), entry);
+        match &mut self.due {
+            None => self.ready.push(self.priority_of(message), entry),
+            Some(due) => due.insert(entry),
+        }
     }
 
     /// Whether the first message can be handed out.
@@ -521,7 +529,8 @@ impl Queue {
         }
         let mut wanted = WantedBodies::new();
         let (mut bytes, mut resident_count) = (0, 0);
-        for entry in self.ready.in_order() {
+        let due = self.due.iter().flat_map(|due| due.in_order());
+        for entry in due.chain(self.ready.in_order()) {
             if entry.waits_for(marks.readable) {
                 break;
             }
@@ -548,7 +557,8 @@ impl Queue {
 
     /// A body was read.
     pub fn body_read(&mut self, seq: Seq, message: Arc<Message>) {
-        if let Some(entry) = self.ready.find_mut(seq).or_else(|| self.leaving.find_mut(seq))
+        let due = self.due.as_mut().and_then(|due| due.find_mut(seq));
+        if let Some(entry) = due.or_else(|| self.ready.find_mut(seq)).or_else(|| self.leaving.find_mut(seq))
             && entry.message.is_none()
         {
             self.residency.hold(&message);
@@ -558,7 +568,9 @@ impl Queue {
 
     /// The record of a message cannot be read: it is never delivered, and stays in the log. Answers whether it was there.
     pub fn set_aside(&mut self, seq: Seq) -> bool {
-        let Some(mut entry) = self.ready.remove(seq).or_else(|| self.leaving.remove(seq)) else {
+        let due = self.due.as_mut().and_then(|due| due.remove(seq));
+        let Some(mut entry) = due.or_else(|| self.ready.remove(seq)).or_else(|| self.leaving.remove(seq))
+        else {
             return false;
         };
         self.residency.release(&mut entry);
@@ -580,7 +592,13 @@ impl Queue {
                 && !self.damaged.contains(&entry.seq)
         });
         let entries = live.map(|entry| Entry::stored(entry, self.redelivered.contains(entry.seq))).collect();
-        self.ready.page_in(run, entries);
+        match &mut self.due {
+            None => self.ready.page_in(run, entries),
+            Some(due) => {
+                self.ready.page_in(run, VecDeque::new());
+                entries.into_iter().for_each(|entry| due.insert(entry));
+            }
+        }
     }
 
     /// The entries of a run cannot be read: its messages are set aside. Answers how many.

@@ -33,6 +33,9 @@ const BYTES_WITHOUT_LETTER: usize = 64;
 impl Vhost {
     /// Lets a message leave its queue, to its dead-letter exchange if there is one.
     pub(super) fn bury(&mut self, slot: QueueSlot, leaver: &Leaver, cx: &mut Context<'_>) -> Farewell {
+        if self.topology.queues.get(slot).is_some_and(|record| record.delays_for.is_some()) {
+            return self.release(slot, leaver, cx);
+        }
         let Some(exchange) = self.dead_letter_exchange(slot) else {
             self.drop_leaver(slot, leaver, cx);
             return Farewell::Gone;
@@ -42,11 +45,23 @@ impl Vhost {
             self.drop_leaver(slot, leaver, cx);
             return Farewell::Gone;
         };
-        let (takers, refusers) = self.takers_of(&letter, targets);
+        self.move_on(slot, leaver, &letter, targets, cx)
+    }
+
+    /// Moves a message, changed as it may be, from its queue to others; if none takes it, it is gone.
+    pub(super) fn move_on(
+        &mut self,
+        slot: QueueSlot,
+        leaver: &Leaver,
+        letter: &Arc<Message>,
+        targets: Vec<QueueSlot>,
+        cx: &mut Context<'_>,
+    ) -> Farewell {
+        let (takers, refusers) = self.takers_of(letter, targets);
         if takers.is_empty() {
             self.drop_leaver(slot, leaver, cx);
         } else {
-            let stored = match self.log_letter(slot, leaver, &letter, &takers, cx) {
+            let stored = match self.log_letter(slot, leaver, letter, &takers, cx) {
                 Ok(stored) => stored,
                 Err(LogRefused::NoSpace) => return NO_ROOM,
                 // Its history made it larger than any record can be.
@@ -58,10 +73,10 @@ impl Vhost {
             if let Some(record) = self.topology.queues.get_mut(slot) {
                 record.queue.left(leaver);
             }
-            self.count_death(leaver.death);
-            self.deliver_letter(&letter, &takers, stored);
+            self.count_leaver(slot, leaver.death);
+            self.deliver_letter(letter, &takers, stored);
         }
-        self.refuse_letters(refusers.into_iter().map(|refuser| (Arc::clone(&letter), refuser)).collect(), cx);
+        self.refuse_letters(refusers.into_iter().map(|refuser| (Arc::clone(letter), refuser)).collect(), cx);
         Farewell::Gone
     }
 
@@ -205,7 +220,14 @@ impl Vhost {
             self.buried = cx.log.settle(LoggedSettle { queue, seq, reason });
         }
         record.queue.left(leaver);
-        self.count_death(leaver.death);
+        self.count_leaver(slot, leaver.death);
+    }
+
+    /// Who was only let go by a delayed exchange did not die.
+    fn count_leaver(&mut self, slot: QueueSlot, death: Death) {
+        if self.topology.queues.get(slot).is_some_and(|record| record.delays_for.is_none()) {
+            self.count_death(death);
+        }
     }
 
     fn count_death(&mut self, death: Death) {

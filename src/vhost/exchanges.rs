@@ -93,6 +93,7 @@ impl Vhost {
         if !changes.is_empty() {
             self.defined = cx.log.define(changes);
         }
+        self.remove_orphans(cx);
     }
 
     fn create_exchange(
@@ -115,9 +116,11 @@ impl Vhost {
         let exchange = Exchange { name: Arc::clone(name), kind, durable, auto_delete, internal, arguments };
         let slot = self.topology.add_exchange(exchange)?;
         self.govern_exchange(slot);
+        let room = self.add_waiting_room(slot, cx).and_then(|room| self.topology.queues.get(room));
         if durable && let Some(record) = self.topology.exchanges.get(slot) {
-            let change = record.definition().set();
-            self.define(&[change], cx);
+            let mut changes = vec![record.definition().set()];
+            changes.extend(room.map(|room| room.definition().set()));
+            self.define(&changes, cx);
         }
         self.announce_exchange_created(slot, cx);
         Ok(())
@@ -143,10 +146,13 @@ fn check_equivalent(
             return Err(inequivalent(field, described, &quoted(&received), &quoted(&current)));
         }
     }
-    // Of the arguments only this one is compared. Source: RabbitMQ `rabbit_exchange:assert_args_equivalence`.
-    let received = asked.arguments.get(ALTERNATE_EXCHANGE);
-    let current = current.arguments.get(ALTERNATE_EXCHANGE);
-    check_same(ALTERNATE_EXCHANGE, received.as_ref(), current.as_ref(), described)
+    // Of the arguments only these are compared. Source: RabbitMQ `rabbit_exchange:assert_args_equivalence`.
+    let own = if kind == ExchangeKind::Delayed { &["x-delayed-type"][..] } else { &[] };
+    for name in [ALTERNATE_EXCHANGE].iter().chain(own) {
+        let (received, current) = (asked.arguments.get(name), current.arguments.get(name));
+        check_same(name, received.as_ref(), current.as_ref(), described)?;
+    }
+    Ok(())
 }
 
 /// Names are declared without carriage returns and line feeds. Source: RabbitMQ `rabbit_channel:strip_cr_lf`.

@@ -58,9 +58,7 @@ impl Vhost {
         VhostReport {
             name: self.config.name.to_string(),
             tracing: self.traces,
-            queues: sorted(self.topology.queues.iter().map(|(_, record)| queue_report(record)), |one| {
-                &one.name
-            }),
+            queues: sorted(self.named_queues().map(queue_report), |one| &one.name),
             exchanges: self.exchange_reports(),
             bindings: self.binding_reports(),
             consumers: self.consumer_reports(),
@@ -69,6 +67,11 @@ impl Vhost {
             policies: self.policy_reports(PolicyLayer::User),
             operator_policies: self.policy_reports(PolicyLayer::Operator),
         }
+    }
+
+    /// The queues that clients can name.
+    fn named_queues(&self) -> impl Iterator<Item = &QueueRecord> {
+        self.topology.queues.iter().map(|(_, record)| record).filter(|record| record.delays_for.is_none())
     }
 
     fn missing(&self, name: &str) -> String {
@@ -84,13 +87,17 @@ impl Vhost {
             internal: record.exchange.internal,
             arguments: texts(&record.exchange.arguments),
             policy: record.governing.user_name(),
+            messages_delayed: record
+                .delays_in
+                .and_then(|room| self.topology.queues.get(room))
+                .map_or(0, |room| room.queue.ready_count()),
         });
         sorted(reports, |one| &one.name)
     }
 
     /// The implicit bindings of the default exchange, then those that were made.
     fn binding_reports(&self) -> Vec<BindingReport> {
-        let implicit = self.topology.queues.iter().map(|(_, record)| BindingReport {
+        let implicit = self.named_queues().map(|record| BindingReport {
             source: String::new(),
             destination: record.name.to_string(),
             destination_kind: "queue",

@@ -9,13 +9,14 @@
 //! a time to live of 0 nor a length limit takes it back before the log has moved: that is the *grace*.
 
 use super::dead_letter::Farewell;
+use super::delayed::delay_ms;
 use super::input::Effect;
 use super::timers::{SetTime, Timer};
 use super::topology::{QueueRecord, QueueSlot};
 use super::{Context, Now, Vhost};
 use crate::limits::{LEAVING_BYTES_PER_INPUT_MAX, LEAVING_RETRY_MS};
 use crate::message::Message;
-use crate::queue::{Availability, Death, Leaver, LeavesFrom, Overflow, QueueKind};
+use crate::queue::{Availability, Death, Leaver, LeavesFrom, Overflow, QueueKind, QueueSettings};
 use ledgermq_storage::Seq;
 
 /// What a queue needs to know about the passing of time.
@@ -76,8 +77,12 @@ impl Clock {
 }
 
 impl QueueRecord {
-    /// When a message that comes now expires, unix ms; 0 = never. `own_ms` is what its publisher gave it.
-    pub(super) fn expire_at(&self, own_ms: Option<u64>, clock: &Clock) -> u64 {
+    /// When a message that comes now expires, unix ms; 0 = never. `own_ms` is what its publisher gave it. In a queue
+    /// of a delayed exchange, when it is let go.
+    pub(super) fn expire_at(&self, message: &Message, own_ms: Option<u64>, clock: &Clock) -> u64 {
+        if self.delays_for.is_some() {
+            return (clock.expiry_ms() + delay_ms(message).unwrap_or_default()).max(1);
+        }
         let lives_ms = match (own_ms, self.settings.message_ttl_ms) {
             (None, None) => return 0,
             _ if self.stream.is_some() => return 0,
@@ -136,6 +141,7 @@ impl QueueRecord {
     fn needs_head(&self) -> bool {
         self.is_over_limit()
             || self.life.cap.is_some()
+            || self.delays_for.is_some()
             || self.settings.message_ttl_ms.is_some()
             || self.settings.dead_letter_exchange.is_some()
     }
@@ -161,6 +167,7 @@ impl Vhost {
                 self.apply_settings(slot, cx);
                 self.use_queue(slot);
             }
+            self.remove_orphans(cx);
         }
         while let Some((slot, timer)) = self.timers.pop(now.monotonic_ms) {
             let Some(record) = self.topology.queues.get_mut(slot) else { continue };
@@ -183,6 +190,12 @@ impl Vhost {
     /// The settings of a queue are new, or it is: they hold at once. A time to live counts from now for what already waits.
     pub(super) fn apply_settings(&mut self, slot: QueueSlot, cx: &mut Context<'_>) {
         let Some(record) = self.topology.queues.get_mut(slot) else { return };
+        if record.delays_for.is_some() {
+            // No policy governs it.
+            record.settings = QueueSettings::default();
+            record.life.is_tended = true;
+            return self.look_at(slot);
+        }
         let settings = &record.settings;
         if settings.kind == QueueKind::Stream {
             return self.trim_stream(slot, cx);

@@ -19,6 +19,7 @@ mod consume;
 mod consumer_timeout;
 mod dead_letter;
 mod deaths;
+mod delayed;
 mod direct_reply;
 mod dispatch;
 mod errors;

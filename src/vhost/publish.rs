@@ -161,7 +161,7 @@ impl Vhost {
                     queue: record.queue.id(),
                     seq: record.queue.next_seq(),
                     priority: record.queue.priority_of(message),
-                    expire_unix_ms: record.expire_at(own_ms, &self.clock),
+                    expire_unix_ms: record.expire_at(message, own_ms, &self.clock),
                 });
             }
         }
@@ -183,7 +183,7 @@ impl Vhost {
                 is_tended |= self.enqueue_in_stream(slot, message, (lsn, record_bytes));
                 continue;
             }
-            let expire_unix_ms = record.expire_at(own_ms, &self.clock);
+            let expire_unix_ms = record.expire_at(message, own_ms, &self.clock);
             if record.life.is_tended || expire_unix_ms != 0 {
                 record.message_came(record.queue.next_seq(), expire_unix_ms);
                 is_tended = true;

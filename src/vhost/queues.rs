@@ -194,6 +194,7 @@ impl Vhost {
         } else {
             self.define(&changes, cx);
         }
+        self.remove_orphans(cx);
         if let Some(owner) = record.owner.and_then(|owner| self.channels.connection_slot(owner))
             && let Some(connection) = self.channels.connections.get_mut(owner)
         {

@@ -118,6 +118,8 @@ pub struct ExchangeReport {
     pub arguments: Vec<(String, String)>,
     /// The policy that governs it; empty if none does.
     pub policy: String,
+    /// Messages that wait in it for their time.
+    pub messages_delayed: u64,
 }
 
 /// A policy as operators see it.

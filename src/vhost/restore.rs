@@ -1,6 +1,7 @@
 //! A vhost comes back: exchanges, queues and bindings from their definitions, messages from what the log kept of each
 //! queue. At a clean stop it notes what was delivered, so that the next start can say so.
 
+use super::delayed::{DELAYS_FOR, waiting_room};
 use super::topology::{QueueRecord, Target};
 use super::{Context, PolicyLayer, Vhost, VhostConfig};
 use crate::budget::Budget;
@@ -72,6 +73,7 @@ impl Vhost {
             }
         }
         bindings.into_iter().try_for_each(|binding| vhost.restore_binding(binding))?;
+        vhost.topology.find_waiting_rooms();
         Ok(vhost)
     }
 
@@ -127,6 +129,10 @@ impl Vhost {
             Some(messages) => restored(messages, clean, budget),
             None => Queue::new(definition.queue, budget),
         };
+        if let Some(exchange) = arguments.get(DELAYS_FOR).and_then(|value| value.as_str()) {
+            self.topology.insert_nameless_queue(waiting_room(queue, &exchange.into(), true));
+            return Ok(());
+        }
         let mut record = QueueRecord::new(definition.name.into(), queue, arguments, declared);
         record.stream = stream.map(Box::new);
         record.durable = true;

@@ -4,6 +4,7 @@
 //! finds the way in its [`RouteCache`], as long as keys alone decide it.
 //! Source: RabbitMQ `rabbit_exchange:route`.
 
+use super::delayed::delay_ms;
 use super::topology::{ExchangeSlot, QueueSlot, Target, Topology};
 use crate::exchange::Label;
 use crate::message::Message;
@@ -78,7 +79,12 @@ impl Topology {
         self.enter(exchange, &mut exchanges);
         while let Some(exchange) = exchanges.pop() {
             let Some(record) = self.exchanges.get_mut(exchange) else { continue };
-            by_key &= record.routes.is_by_key();
+            by_key &= record.routes.is_by_key() && record.delays_in.is_none();
+            if record.delays_in.is_some() && delay_ms(message).is_some() {
+                let delays_in = record.delays_in;
+                self.reach(delays_in, found);
+                continue;
+            }
             if let Some(history) = &mut record.history {
                 by_key = false;
                 history.keep(message);

@@ -67,6 +67,8 @@ pub(super) struct QueueRecord {
     /// The walk that last reached it.
     pub(super) reached_in: u64,
     pub(super) life: Life,
+    /// The exchange whose messages wait here for their time. Such a queue has no name for clients.
+    pub(super) delays_for: Option<Arc<str>>,
 }
 
 /// An exchange with its bindings.
@@ -79,6 +81,8 @@ pub(super) struct ExchangeRecord {
     pub(super) routes: Routes<Target>,
     /// The last messages, if it keeps any.
     pub(super) history: Option<History>,
+    /// Where messages wait for their time, if it lets them.
+    pub(super) delays_in: Option<QueueSlot>,
     /// The walk that last reached it.
     pub(super) reached_in: u64,
 }
@@ -128,6 +132,8 @@ pub(super) struct Topology {
     pub(super) gone: Vec<Gone>,
     pub(super) walk_exchanges: Vec<ExchangeSlot>,
     pub(super) walk_targets: Vec<Target>,
+    /// Queues whose exchange is gone, to be removed.
+    pub(super) orphans: Vec<QueueSlot>,
 }
 
 impl QueueRecord {
@@ -156,6 +162,7 @@ impl QueueRecord {
             is_waiting: false,
             reached_in: 0,
             life: Life::default(),
+            delays_for: None,
         }
     }
 
@@ -223,6 +230,7 @@ impl Topology {
             gone: Vec::new(),
             walk_exchanges: Vec::new(),
             walk_targets: Vec::new(),
+            orphans: Vec::new(),
         };
         for predeclared in PREDECLARED.iter().chain(has_events.then_some(&EVENT_EXCHANGE)) {
             let exchange = Exchange {
@@ -271,6 +279,26 @@ impl Topology {
         slot
     }
 
+    /// Adds a queue that clients cannot name.
+    pub(super) fn insert_nameless_queue(&mut self, record: QueueRecord) -> QueueSlot {
+        let id = record.queue.id();
+        let slot = self.queues.insert(record);
+        self.queue_ids.insert(id, slot);
+        slot
+    }
+
+    /// After a start: ties the queues of delayed exchanges to these. One whose exchange is gone is to go as well.
+    pub(super) fn find_waiting_rooms(&mut self) {
+        let rooms = self.queues.iter().filter_map(|(slot, record)| Some((slot, record.delays_for.clone()?)));
+        for (room, exchange) in rooms.collect::<Vec<_>>() {
+            let exchange = self.exchange_named(&exchange).and_then(|slot| self.exchanges.get_mut(slot));
+            match exchange.filter(|record| record.exchange.kind == ExchangeKind::Delayed) {
+                Some(record) => record.delays_in = Some(room),
+                None => self.orphans.push(room),
+            }
+        }
+    }
+
     /// Adds an exchange as it was declared.
     ///
     /// # Errors
@@ -291,8 +319,15 @@ impl Topology {
         let name = Arc::clone(&exchange.name);
         let alternate_exchange = declared_alternate(&exchange.arguments);
         let governing = Governing::default();
-        let record =
-            ExchangeRecord { exchange, alternate_exchange, governing, routes, history, reached_in: 0 };
+        let record = ExchangeRecord {
+            exchange,
+            alternate_exchange,
+            governing,
+            routes,
+            history,
+            delays_in: None,
+            reached_in: 0,
+        };
         let slot = self.exchanges.insert(record);
         self.exchange_names.insert(name, slot);
         self.generation += 1;
@@ -383,6 +418,7 @@ impl Topology {
             if self.observed {
                 self.gone.push(Gone::Exchange(Arc::clone(&record.exchange.name)));
             }
+            self.orphans.extend(record.delays_in);
             if record.exchange.durable {
                 changes.push(record.definition().removed());
             }

@@ -202,7 +202,7 @@ impl Vhost {
             let seq = record.queue.draw_seq();
             if record.logs(message) {
                 let priority = record.queue.priority_of(message);
-                let expire_unix_ms = record.expire_at(own_ms, &self.clock);
+                let expire_unix_ms = record.expire_at(message, own_ms, &self.clock);
                 slots.push(Slot { queue: record.queue.id(), seq, priority, expire_unix_ms });
             }
         }

@@ -220,3 +220,22 @@ def test_time_to_live_goes_on_over_a_restart(mortal, connect_mortal):
     [(_, properties, _)] = receive(channel, "graves.timed", 1)
     assert deaths(properties) == [("expired", "timed", 1)]
     assert ready(channel, "timed") == 0
+
+
+def test_a_delayed_message_waits_even_while_the_broker_is_down(mortal, connect_mortal):
+    """RabbitMQ needs a plugin for it, and keeps what waits outside of its replicated queues."""
+    if mortal.is_rabbitmq:
+        pytest.skip("not without its plugin")
+    channel = connect_mortal().channel()
+    channel.exchange_declare("later", "x-delayed-message", durable=True, arguments={"x-delayed-type": "direct"})
+    queue(channel, "reminders", ("later", "remind"), durable=True)
+    channel.confirm_delivery()
+    for text, ms in [("second", 1500), ("first", 1000), ("at once", 0)]:
+        properties = pika.BasicProperties(delivery_mode=2, headers={"x-delay": ms})
+        channel.basic_publish("later", "remind", text, properties, mandatory=True)
+    assert drain(channel, "reminders") == ["at once"]
+    mortal.crash_and_restart()
+    got = receive(connect_mortal().channel(), "reminders", 2)
+    assert [(body, properties.headers["x-delay"]) for _, properties, body in got] == [
+        (b"first", -1000), (b"second", -1500),
+    ]

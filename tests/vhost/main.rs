@@ -8,6 +8,7 @@ mod consumer_timeout;
 mod consumers;
 mod dead_letters;
 mod definitions;
+mod delayed;
 mod deliveries;
 mod direct_reply;
 mod durability;

@@ -671,7 +671,9 @@ fn added(message: &Message) -> String {
     };
     let deaths = if deaths.is_empty() { String::new() } else { format!(" [{}]", deaths.join(", ")) };
     let count = headers.get("x-delivery-count").and_then(|count| count.as_i64());
-    deaths + &count.map_or_else(String::new, |count| format!(" x-delivery-count={count}"))
+    let count = count.map_or_else(String::new, |count| format!(" x-delivery-count={count}"));
+    let delay = headers.get("x-delay").and_then(|delay| delay.as_i64());
+    deaths + &count + &delay.map_or_else(String::new, |delay| format!(" x-delay={delay}"))
 }
 
 fn death(death: Fields<'_>) -> String {
