@@ -420,3 +420,54 @@ fn immediate_delivery_does_not_wait_for_the_disk() {
         ",
     );
 }
+
+#[test]
+fn a_dead_letter_is_kept_with_its_history() {
+    let mut talk = Talk::new();
+    talk.converse(DECLARE);
+    talk.converse(
+        "
+        1.1 < queue.declare q durable x-dead-letter-exchange= x-dead-letter-routing-key=s
+        1.1 > queue.declare-ok q 0 0
+        1.1 < publish . q one persistent
+        1.1 < get q
+        1.1 > get-ok one 0
+        1.1 < discard 1
+        queue q ready=0 unacked=0 bytes=0 consumers=0
+        crash
+        1.1 < qos 5
+        1.1 > qos-ok
+        1.1 < consume s a x-stream-offset=first
+        1.1 > consume-ok a
+        1.1 > deliver a one [rejected q 1]
+        ",
+    );
+}
+
+#[test]
+fn a_policy_shortens_a_stream_at_once() {
+    let mut talk = Talk::with(1 << 20, 4096, DeliverMode::AfterDurable);
+    talk.converse(DECLARE);
+    talk.publish_many("s", 0..1000);
+    talk.converse(
+        r#"
+        admin govern set-policy short ^s {"max-length-bytes":10000,"stream-max-segment-size-bytes":1000}
+        driver > done
+        "#,
+    );
+    let kept = talk.vhost.report().queues[0].messages_ready;
+    assert!((180..=300).contains(&kept), "{kept}: up to a segment more than ten kilobytes");
+    let first = 1000 - kept;
+    talk.converse(&format!(
+        "
+        admin govern clear-policy short
+        driver > done
+        crash
+        1.1 < qos 1
+        1.1 > qos-ok
+        1.1 < consume s a x-stream-offset=first
+        1.1 > consume-ok a
+        1.1 > deliver a m{first}
+        "
+    ));
+}
