@@ -90,6 +90,10 @@ impl Vhost {
 
     pub(super) fn cancel(&mut self, slot: ChannelSlot, tag: &Arc<str>, nowait: bool, cx: &mut Context<'_>) {
         let consumer = self.channels.slots.get_mut(slot).and_then(|channel| channel.consumers.remove(tag));
+        if let Some((queue, _)) = consumer {
+            // What was published before is still its.
+            self.run_queue(queue, cx);
+        }
         if let Some((queue, consumer)) = consumer
             && let Some(record) = self.topology.queues.get_mut(queue)
         {
@@ -139,6 +143,8 @@ impl Vhost {
             return Err(errors::get_beside_single_active(&QueueIn(&record.name, &self.config.name)));
         }
         self.use_queue(queue);
+        // What consumers can take is theirs, and they hear of it before this is answered.
+        self.run_queue(queue, cx);
         let ticket = self.channels.expect_get(slot);
         let Some(channel) = self.channels.slots.get_mut(slot) else { return Ok(()) };
         channel.queues.insert(queue);

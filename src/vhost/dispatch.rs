@@ -1,5 +1,5 @@
-//! Messages go out: queues that something happened to are looked at in turn; calls of basic.get come first, then
-//! consumers round robin, each while its prefetch, its channel's and its connection's outbox allow.
+//! Messages go out: queues that something happened to are looked at in turn; consumers come first, round robin, each while
+//! its prefetch, its channel's and its connection's outbox allow; what they cannot take is there for basic.get.
 //! A queue whose first message is not durable yet, or not in memory, is left alone until the log or the disk answers.
 //! Work is bounded: a queue delivers at most a turn before the next one is looked at, and outboxes end every loop.
 
@@ -74,7 +74,9 @@ impl Vhost {
             return self.let_the_dead_go(slot, cx);
         }
         match record.queue.availability(marks) {
-            Availability::Ready if record.gets.is_empty() => self.deliver_next(slot, cx),
+            Availability::Ready if record.gets.is_empty() || record.queue.next_consumer().is_some() => {
+                self.deliver_next(slot, cx)
+            }
             Availability::Ready | Availability::Empty => self.answer_get(slot, cx),
             Availability::Later => {
                 if !record.is_waiting {
@@ -133,7 +135,8 @@ impl Vhost {
             return Step::Done;
         };
         let outbox_full = connection.outbox_bytes >= OUTBOX_BYTES_MAX;
-        if outbox_full || !consumer.no_ack && !channel.has_credit() {
+        // The channel's prefetch also holds back those who acknowledge nothing, though what they get is not counted.
+        if outbox_full || !channel.has_credit() {
             connection.has_sleepers |= outbox_full;
             if record.queue.consumer_sleeps(consumer_slot) {
                 channel.sleepers.push((slot, consumer_slot));

@@ -32,7 +32,8 @@ impl Vhost {
         self.wake_if_asleep(slot);
     }
 
-    /// Lets go of what these deliveries were, if that is what became of them. Answers the record that says so.
+    /// Lets go of what these deliveries were, if that is what became of them, and of what those that were put back push
+    /// out of a full queue. Answers the record that says so.
     pub(super) fn let_rejected_go(&mut self, deliveries: &[(QueueId, Seq)], cx: &mut Context<'_>) -> Lsn {
         self.buried = Lsn::NONE;
         let mut last = None;
@@ -42,7 +43,11 @@ impl Vhost {
             }
             last = Some(queue);
             if let Some(slot) = self.topology.queue_numbered(queue)
-                && self.topology.queues.get(slot).is_some_and(|record| record.queue.next_leaver().is_some())
+                && self
+                    .topology
+                    .queues
+                    .get(slot)
+                    .is_some_and(|record| record.life.is_tended || record.queue.next_leaver().is_some())
             {
                 self.tend(slot, cx);
             }
@@ -149,9 +154,14 @@ impl Vhost {
         }
     }
 
-    /// Wakes the consumers of a channel, first the one that would have been served first.
+    /// Wakes the consumers of a channel, first the one that would have been served first, but those of the queue that
+    /// used up the credit last, so that no queue of the channel is left behind.
     pub(super) fn wake(&mut self, slot: ChannelSlot) {
         let Some(channel) = self.channels.slots.get_mut(slot) else { return };
+        if let Some(&(served, _)) = channel.sleepers.first() {
+            let count = channel.sleepers.iter().take_while(|(queue, _)| *queue == served).count();
+            channel.sleepers.rotate_left(count);
+        }
         for (queue, consumer) in channel.sleepers.drain(..) {
             let Some(record) = self.topology.queues.get_mut(queue) else { continue };
             record.queue.rouse_consumer(consumer);

@@ -84,6 +84,103 @@ fn prefetch_of_consumers_and_of_the_channel() {
 }
 
 #[test]
+fn what_a_consumer_can_take_is_not_there_for_a_get() {
+    converse(
+        "1.1 < queue.declare q
+         1.1 > queue.declare-ok q 0 0
+         1.1 < consume q x
+         1.1 > consume-ok x
+         1.1 < publish . q a ...
+         1.1 < get q
+         1.1 > deliver x a
+         1.1 > get-empty",
+    );
+}
+
+#[test]
+fn what_was_published_before_a_cancel_is_still_the_consumers() {
+    converse(
+        "1.1 < queue.declare q
+         1.1 > queue.declare-ok q 0 0
+         1.1 < consume q x
+         1.1 > consume-ok x
+         1.1 < publish . q a ...
+         1.1 < cancel x ...
+         1.1 < publish . q b
+         1.1 > deliver x a
+         1.1 > cancel-ok x
+         queue q ready=1 unacked=1 bytes=2 consumers=0",
+    );
+}
+
+#[test]
+fn credit_of_a_channel_goes_round_its_queues() {
+    converse(
+        "1.1 < queue.declare p
+         1.1 > queue.declare-ok p 0 0
+         1.1 < queue.declare q
+         1.1 > queue.declare-ok q 0 0
+         1.1 < qos 1 global
+         1.1 > qos-ok
+         1.1 < consume p x
+         1.1 > consume-ok x
+         1.1 < consume q y
+         1.1 > consume-ok y
+         1.1 < publish . p a
+         1.1 > deliver x a
+         1.1 < publish . p b
+         1.1 < publish . q c
+         1.1 < publish . q d
+         1.1 < ack 1
+         1.1 > deliver y c
+         1.1 < ack 2
+         1.1 > deliver x b
+         1.1 < ack 3
+         1.1 > deliver y d",
+    );
+}
+
+#[test]
+fn the_prefetch_of_the_channel_holds_back_who_need_not_ack_as_well() {
+    converse(
+        "1.1 < queue.declare q
+         1.1 > queue.declare-ok q 0 0
+         1.1 < queue.declare p
+         1.1 > queue.declare-ok p 0 0
+         1.1 < qos 1 global
+         1.1 > qos-ok
+         1.1 < consume q x
+         1.1 > consume-ok x
+         1.1 < consume p y no-ack
+         1.1 > consume-ok y
+         1.1 < publish . p a
+         1.1 > deliver y a
+         1.1 < publish . p b
+         1.1 > deliver y b
+         1.1 < publish . q c
+         1.1 > deliver x c
+         1.1 < publish . p d
+         1.1 < ack 3
+         1.1 > deliver y d",
+    );
+}
+
+#[test]
+fn what_is_put_back_into_a_full_queue_makes_room_at_once() {
+    converse(
+        "1.1 < queue.declare q x-max-length=1
+         1.1 > queue.declare-ok q 0 0
+         1.1 < publish . q a
+         1.1 < get q
+         1.1 > get-ok a 0
+         1.1 < publish . q b
+         1.1 < requeue 1 ...
+         1.1 < get q
+         1.1 > get-ok b 0",
+    );
+}
+
+#[test]
 fn who_need_not_ack_has_no_prefetch() {
     converse(
         "1.1 < queue.declare q durable

@@ -71,7 +71,7 @@ impl Model {
             let consumer = &self.consumers[tag];
             assert_eq!(consumer.at, holder.at, "the consumer's own channel");
             assert_eq!(consumer.queue, queue, "the consumer's own queue");
-            assert!(no_ack || self.has_credit(tag), "credit is never exceeded: {tag}");
+            assert!(self.has_credit(tag), "credit is never exceeded: {tag}");
         }
         let messages = self.queue(queue);
         let waiting = messages.iter_mut().filter(|message| message.holder.is_none());
@@ -97,7 +97,7 @@ impl Model {
         let all = held(&|holder| holder.at == consumer.at && holder.tag.is_some());
         let global = self.global_prefetch.get(&consumer.at).copied().unwrap_or(0);
         let below = |count: usize, limit: u16| limit == 0 || count < usize::from(limit);
-        consumer.no_ack || below(own, consumer.prefetch_count) && below(all, global)
+        (consumer.no_ack || below(own, consumer.prefetch_count)) && below(all, global)
     }
 
     /// What a channel holds: queue and body.

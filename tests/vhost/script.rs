@@ -4,6 +4,7 @@
 //! ```text
 //! 1.1 < queue.declare q durable          every command is answered by a synced log at once,
 //! 1.1 > queue.declare-ok q 0 0
+//! 1.1 < publish . q hello ...            this and the next command come in one batch
 //! log hold                               until the test takes the log over:
 //! 1.1 < publish . q hello persistent #1  to exchange `.` (the default one), key q, body hello, publish seq 1
 //! log sync                               everything is durable; `log sync N` N records more; `log write` written only
@@ -46,6 +47,8 @@ pub(crate) struct Talk {
     pub(crate) config: VhostConfig,
     now: Now,
     effects: Effects,
+    /// Commands that go with the next one.
+    batch: Vec<Envelope>,
     /// Steered by the script instead of synced after every command.
     log_is_held: bool,
     /// Reads wait for `read`.
@@ -96,6 +99,7 @@ impl Talk {
             config,
             now: Now { monotonic_ms: 0, unix_ms: START_UNIX_MS },
             effects: Effects::default(),
+            batch: Vec::new(),
             log_is_held: false,
             reads_are_held: false,
             reads: VecDeque::new(),
@@ -363,9 +367,15 @@ impl Talk {
         }
         client.next_method += 1;
         let method = MethodId { class: client.next_method, method: 0 };
+        let (line, goes_on) = line.strip_suffix(" ...").map_or((line, false), |line| (line, true));
         let command = client.command(&line.replace("REPLY", &self.reply_to));
         let key = ChannelKey { connection, number: at.1, life: client.life };
-        self.apply(Input::Commands(vec![Envelope { channel: key, method, command }]));
+        self.batch.push(Envelope { channel: key, method, command });
+        if goes_on {
+            return;
+        }
+        let batch = std::mem::take(&mut self.batch);
+        self.apply(Input::Commands(batch));
         if !self.log_is_held {
             self.sync(usize::MAX);
         }
