@@ -201,12 +201,53 @@ pub(super) fn parse(arguments: &Table, described: &str) -> Result<QueueArguments
     Ok(queue)
 }
 
-/// The arguments that are compared when a queue of this kind is declared again.
-pub(super) fn compared(kind: QueueKind) -> impl Iterator<Item = &'static str> {
-    QUEUE_ARGUMENTS
-        .iter()
-        .filter(move |known| known.is_listed && known.kinds.contains(&kind))
-        .map(|known| known.name)
+/// The arguments that are compared when a queue of this kind is declared again, in RabbitMQ's order: the first that
+/// differs is named.
+pub(super) fn compared(kind: QueueKind) -> &'static [&'static str] {
+    match kind {
+        QueueKind::Classic => &[
+            "x-expires",
+            "x-message-ttl",
+            "x-dead-letter-exchange",
+            "x-dead-letter-routing-key",
+            "x-max-length",
+            "x-max-length-bytes",
+            "x-max-priority",
+            "x-overflow",
+            "x-queue-mode",
+            "x-queue-version",
+            "x-single-active-consumer",
+            "x-queue-type",
+            "x-queue-master-locator",
+            "x-queue-leader-locator",
+            "x-delivery-limit",
+        ],
+        QueueKind::Quorum => &[
+            "x-dead-letter-exchange",
+            "x-dead-letter-routing-key",
+            "x-dead-letter-strategy",
+            "x-expires",
+            "x-max-length",
+            "x-max-length-bytes",
+            "x-max-in-memory-length",
+            "x-max-in-memory-bytes",
+            "x-overflow",
+            "x-single-active-consumer",
+            "x-queue-type",
+            "x-quorum-initial-group-size",
+            "x-delivery-limit",
+            "x-message-ttl",
+            "x-queue-leader-locator",
+        ],
+        QueueKind::Stream => &[
+            "x-max-length-bytes",
+            "x-queue-type",
+            "x-max-age",
+            "x-stream-max-segment-size-bytes",
+            "x-initial-cluster-size",
+            "x-queue-leader-locator",
+        ],
+    }
 }
 
 /// The type the arguments name.
@@ -424,6 +465,19 @@ mod tests {
         // What no type lists is passed over, as anything unknown is.
         let arguments = Table::from_pairs(&[("x-stream-filter-size-bytes", Value::text("x"))]);
         assert_eq!(QueueArguments::parse(&arguments, DESCRIBED), Ok(QueueArguments::default()));
+    }
+
+    #[test]
+    fn what_a_type_lists_is_compared() {
+        for kind in [QueueKind::Classic, QueueKind::Quorum, QueueKind::Stream] {
+            let listed =
+                QUEUE_ARGUMENTS.iter().filter(|known| known.is_listed && known.kinds.contains(&kind));
+            let mut listed: Vec<_> = listed.map(|known| known.name).collect();
+            let mut compared = compared(kind).to_vec();
+            listed.sort_unstable();
+            compared.sort_unstable();
+            assert_eq!(compared, listed, "{kind}");
+        }
     }
 
     #[test]

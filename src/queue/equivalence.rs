@@ -20,7 +20,7 @@ pub fn check_equivalent(
     received: &Table,
     described: &str,
 ) -> Result<(), ChannelError> {
-    for name in compared(kind) {
+    for &name in compared(kind) {
         let (received, current) = (received.get(name), current.get(name));
         let is_kind = |value: &Option<Value<'_>>| match value {
             Some(value) => value.as_str() == Some(kind.name()),
