@@ -242,6 +242,21 @@ impl QueueState {
                 self.delivered.insert(last.next(), (end, count));
             }
         }
+        // Neighbours that were delivered equally often are one: a queue may note every message that comes back.
+        let (mut first, mut last) = (first, last);
+        if let Some((&start, &(end, count))) = self.delivered.range(..first).next_back()
+            && end.next() == first
+            && count == range.count
+        {
+            self.delivered.remove(&start);
+            first = start;
+        }
+        if let Some(&(end, count)) = self.delivered.get(&last.next())
+            && count == range.count
+        {
+            self.delivered.remove(&last.next());
+            last = end;
+        }
         self.delivered.insert(first, (last, range.count));
     }
 

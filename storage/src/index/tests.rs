@@ -401,6 +401,10 @@ fn a_range_delivered_twice_has_the_later_count() {
     log.deliver(&[range(5, 6, 2), range(14, 18, 3)]);
     let expected = vec![range(2, 4, 1), range(5, 6, 2), range(7, 13, 1), range(14, 18, 3)];
     assert_eq!(log.index.queue(QueueId(1)).unwrap().delivered(QueueId(1)), expected);
+    // One by one, in any order, they join.
+    log.deliver(&[range(5, 5, 1), range(19, 19, 3), range(6, 6, 1)]);
+    let expected = vec![range(2, 13, 1), range(14, 19, 3)];
+    assert_eq!(log.index.queue(QueueId(1)).unwrap().delivered(QueueId(1)), expected);
 }
 
 #[test]
