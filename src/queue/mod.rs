@@ -529,6 +529,7 @@ impl Queue {
         }
         let mut wanted = WantedBodies::new();
         let (mut bytes, mut resident_count) = (0, 0);
+        let mut is_first_missing = false;
         let due = self.due.iter().flat_map(|due| due.in_order());
         for entry in due.chain(self.ready.in_order()) {
             if entry.waits_for(marks.readable) {
@@ -537,6 +538,7 @@ impl Queue {
             if entry.message.is_some() {
                 resident_count += 1;
             } else {
+                is_first_missing |= resident_count == 0;
                 bytes += entry.record_bytes as usize;
                 if !wanted.is_empty() && bytes > HEAD_BYTES_MAX {
                     break;
@@ -547,8 +549,12 @@ impl Queue {
                 break;
             }
         }
-        // While half a window is in memory there is no hurry: reading less often means reading more at once.
-        if wanted.len() * 2 < HEAD_MESSAGES_MAX && resident_count * 2 >= HEAD_MESSAGES_MAX {
+        // While half a window is in memory there is no hurry: reading less often means reading more at once. Unless the
+        // first message is the one that is missing: all wait for it.
+        if !is_first_missing
+            && wanted.len() * 2 < HEAD_MESSAGES_MAX
+            && resident_count * 2 >= HEAD_MESSAGES_MAX
+        {
             wanted.clear();
         }
         self.reading = !wanted.is_empty();

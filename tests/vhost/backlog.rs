@@ -163,3 +163,15 @@ fn bodies_stay_in_memory_while_the_budget_lasts() {
     talk.converse("1.1 < queue.delete q\n1.1 > queue.delete-ok 50");
     assert_eq!(talk.config.budget.used_bytes(), 0);
 }
+
+/// A few messages on disk, many new ones behind them in memory: whoever waits waits for the first, and it must be read
+/// however much else is there. It was not, and the queue stood still.
+#[test]
+fn few_recovered_messages_before_many_new_ones_are_read() {
+    let mut talk = Talk::new();
+    talk.converse("1.1 < queue.declare q durable\n1.1 > queue.declare-ok q 0 0");
+    talk.publish_many("q", 0..10);
+    talk.converse("crash");
+    talk.publish_many("q", 10..250);
+    talk.converse("2.1 < get q no-ack\n2.1 > get-ok m0 249 redelivered");
+}
