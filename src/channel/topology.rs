@@ -145,6 +145,10 @@ impl Open {
             self.permissions.check_any(queue, cx)?;
         } else {
             no_control_characters(queue, &name)?;
+            if name.starts_with(RESERVED_PREFIX) {
+                let text = format!("queue name '{name}' contains reserved prefix 'amq.*'");
+                return Err(ChannelError::new(ChannelCode::AccessRefused, text).into());
+            }
             self.permissions.check(Access::Configure, queue, cx)?;
             let dead_letters = arguments.get("x-dead-letter-exchange").and_then(|value| value.as_str());
             self.check_passing_on(queue, dead_letters, cx)?;

@@ -110,6 +110,25 @@ const RULES: &[Rule] = &[
         applies: |_, ours, theirs| ours.contains("invalid expiration") && theirs.contains("user_id property"),
     },
     Rule {
+        reason: "a renewed secret is checked, where RabbitMQ takes any for a login by password",
+        applies: |step, ours, _| {
+            step.starts_with("connection.update-secret") && ours.contains("New secret was refused")
+        },
+    },
+    Rule {
+        reason: "streams and quorum queues are those of RabbitMQ 4: other words, and x-delivery-count only once it counts",
+        applies: |_, ours, theirs| {
+            [
+                "x-stream-offset",
+                "consumer prefetch count is not set",
+                "x-delivery-count=0",
+                "x-dead-letter-strategy",
+            ]
+            .iter()
+            .any(|words| theirs.contains(words) && !ours.is_empty())
+        },
+    },
+    Rule {
         reason: "a method that the specification does not know ends the connection with 503, also on a channel that is \
                  not open, where RabbitMQ drops the connection without a word",
         applies: |_, ours, theirs| ours.contains("unimplemented method") && theirs.is_empty(),

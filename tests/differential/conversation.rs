@@ -208,7 +208,7 @@ impl Heard {
             }
             return;
         }
-        let text = without_identity(&text);
+        let text = without_times(&without_identity(&text));
         self.lines.entry(place.clone()).or_default().push(Line { step, text });
     }
 
@@ -248,6 +248,17 @@ fn without_identity(text: &str) -> String {
 
 /// How names of the broker's making begin.
 const PREFIXES: [&str; 3] = ["amq.gen-", "amq.ctag-", "amq.rabbitmq.reply-to."];
+
+/// The entries of an `x-death` header without their times.
+fn without_times(text: &str) -> String {
+    let (mut out, mut rest) = (String::new(), text);
+    while let Some((before, after)) = rest.split_once(" time=") {
+        out.push_str(before);
+        rest = after.trim_start_matches(|c: char| c.is_ascii_digit());
+        out.push_str(" time=*");
+    }
+    out + rest
+}
 
 /// Names of the broker's making, in the order in which they were first heard.
 #[derive(Debug, Default)]

@@ -196,6 +196,15 @@ impl Maker {
             }
             return;
         }
+        // RabbitMQ gives back what a failed channel held once close-ok has come, ours at once: nobody is to see the time
+        // between.
+        let holding = self.clients.iter().find_map(|(client, channels)| {
+            let holds = |channel: &Channel| channel.closing && !channel.unacked.is_empty();
+            channels.iter().find(|(_, channel)| holds(channel)).map(|(number, _)| (client.clone(), *number))
+        });
+        if let Some((client, number)) = holding {
+            return self.send(&client, number, "channel.close-ok");
+        }
         let client = clients[usize::try_from(self.random.below(clients.len() as u64)).unwrap()].clone();
         let open: Vec<u16> = self.clients[&client].keys().copied().collect();
         let closing = open.iter().copied().find(|number| self.clients[&client][number].closing);
@@ -325,7 +334,8 @@ impl Maker {
                 let no_ack = if self.random.once_in(3) { " no-ack=true" } else { "" };
                 let exclusive = if self.random.once_in(8) { " exclusive=true" } else { "" };
                 let tag = if nowait.is_empty() { tag } else { "t4" };
-                format!("basic.consume queue={queue} consumer-tag={tag}{no_ack}{exclusive}{nowait}")
+                let priority = if self.random.once_in(8) { " arguments={x-priority=3}" } else { "" };
+                format!("basic.consume queue={queue} consumer-tag={tag}{no_ack}{exclusive}{nowait}{priority}")
             }
             72..75 => format!("basic.cancel consumer-tag={}{nowait}", self.random.of(&TAGS)),
             75..86 => self.settle(client, number),
@@ -401,6 +411,17 @@ impl Maker {
                 " arguments={x-max-length=1000000:l}",
                 " arguments={x-expires=10000000}",
             ])
+        } else if self.random.once_in(5) {
+            self.random.of(&[
+                " arguments={x-max-length=2}",
+                " arguments={x-max-length=1 x-overflow=reject-publish}",
+                " arguments={x-max-length-bytes=5}",
+                " arguments={x-max-length=1 x-dead-letter-exchange=\"\" x-dead-letter-routing-key=q2}",
+                " arguments={x-dead-letter-exchange=e1}",
+                " arguments={x-dead-letter-exchange=\"\" x-dead-letter-routing-key=q3}",
+                " arguments={x-single-active-consumer=true}",
+                " arguments={x-max-priority=5}",
+            ])
         } else {
             ""
         };
@@ -411,7 +432,8 @@ impl Maker {
         let exchange = self.some_exchange();
         let kind = self.random.of(&["direct", "fanout", "topic", "headers"]);
         let flags = self.flags(&["durable", "auto-delete", "internal", "passive"], 7);
-        format!("exchange.declare exchange={exchange} type={kind}{flags}")
+        let alternate = if self.random.once_in(8) { " arguments={alternate-exchange=e2}" } else { "" };
+        format!("exchange.declare exchange={exchange} type={kind}{flags}{alternate}")
     }
 
     fn binding_arguments(&mut self) -> &'static str {
@@ -456,7 +478,14 @@ impl Maker {
                 " properties={expiration=999999999999999}",
             ]),
             14 => " properties={delivery-mode=1 priority=200 cluster-id=c content-encoding=gzip}",
-            _ => " properties={headers={}}",
+            _ => self.random.of(&[
+                " properties={headers={}}",
+                " properties={headers={CC=[q2 k]}}",
+                " properties={headers={BCC=[q3] CC=[q1]}}",
+                " properties={headers={CC=q2}}",
+                " properties={priority=2}",
+                " properties={priority=9}",
+            ]),
         };
         let body = match self.random.below(10) {
             0 => String::new(),

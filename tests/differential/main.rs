@@ -9,6 +9,14 @@
 //! users.rs in `--vhost`: `--definitions` prints what to import. Differences that were agreed on are in accepted.rs; for
 //! any other it prints the shortest conversation that shows it, and fails.
 
+#![allow(
+    clippy::format_push_string,
+    clippy::maybe_infinite_iter,
+    clippy::needless_pass_by_value,
+    clippy::similar_names,
+    clippy::default_trait_access,
+    reason = "plain text is made and few of these lines run often"
+)]
 #![allow(clippy::unwrap_used, clippy::indexing_slicing, reason = "a test that cannot go on panics")]
 
 mod accepted;
