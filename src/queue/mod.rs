@@ -639,6 +639,9 @@ fn is_same_holder(one: Owner, other: Owner) -> bool {
 }
 
 #[cfg(test)]
+mod tests;
+
+#[cfg(test)]
 pub(crate) mod test_support {
     use super::*;
     use bytes::Bytes;

@@ -165,7 +165,7 @@ fn bodies_stay_in_memory_while_the_budget_lasts() {
 }
 
 /// A few messages on disk, many new ones behind them in memory: whoever waits waits for the first, and it must be read
-/// however much else is there. It was not, and the queue stood still.
+/// however much else is there.
 #[test]
 fn few_recovered_messages_before_many_new_ones_are_read() {
     let mut talk = Talk::new();
