@@ -60,6 +60,8 @@ pub struct Return<'a> {
 
 /// Class basic.
 const BASIC: u8 = 60;
+/// The bit `requeue` of basic.nack.
+const REQUEUE: u8 = 0b10;
 /// Class, weight and body size of a content header.
 const HEADER_BYTES: usize = 12;
 
@@ -123,9 +125,10 @@ impl Outbound {
         self.settled(channel, 80, delivery_tag, u8::from(multiple));
     }
 
-    /// basic.nack: a publish (and with `multiple` all before it) was not stored.
+    /// basic.nack: a publish (and with `multiple` all before it) was not stored. `requeue` says nothing to a publisher; it is
+    /// set as RabbitMQ sets it.
     pub fn nack(&mut self, channel: ChannelId, delivery_tag: u64, multiple: bool) {
-        self.settled(channel, 120, delivery_tag, u8::from(multiple));
+        self.settled(channel, 120, delivery_tag, REQUEUE | u8::from(multiple));
     }
 
     #[expect(clippy::many_single_char_names, reason = "the octets of numbers, in their order")]
@@ -245,7 +248,7 @@ mod tests {
         out.nack(channel(2), 1, false);
         let expected = [
             &b"\x01\0\x02\0\0\0\x0d\0\x3c\0\x50\0\0\0\0\0\0\x01\x02\x01\xce"[..],
-            b"\x01\0\x02\0\0\0\x0d\0\x3c\0\x78\0\0\0\0\0\0\0\x01\0\xce",
+            b"\x01\0\x02\0\0\0\x0d\0\x3c\0\x78\0\0\0\0\0\0\0\x01\x02\xce",
         ]
         .concat();
         assert_eq!(written(&mut out), expected);

@@ -31,7 +31,7 @@ fn confirms_are_numbered_from_select_and_folded() {
         [
             "1 basic.ack delivery-tag=3 multiple=true",
             "1 basic.ack delivery-tag=5 multiple=false",
-            "1 basic.nack delivery-tag=4 multiple=false requeue=false",
+            "1 basic.nack delivery-tag=4 multiple=false requeue=true",
         ]
     );
     assert_eq!(machine.connection.report().channels[0].unconfirmed_count, 0);
