@@ -336,7 +336,7 @@ proptest! {
         out.heartbeat();
         let expected = vec![
             AMQPFrame::Method(7, AMQPClass::Basic(basic::AMQPMethod::Ack(basic::Ack { delivery_tag, multiple }))),
-            AMQPFrame::Method(8, AMQPClass::Basic(basic::AMQPMethod::Nack(basic::Nack { delivery_tag, multiple, requeue: false }))),
+            AMQPFrame::Method(8, AMQPClass::Basic(basic::AMQPMethod::Nack(basic::Nack { delivery_tag, multiple, requeue: true }))),
             AMQPFrame::Heartbeat,
         ];
         prop_assert_eq!(their_frames(&mut out), expected);
