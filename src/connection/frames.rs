@@ -91,8 +91,8 @@ impl Connection {
                 self.close_by_client(out);
                 Ok(())
             }
-            ClientMethod::ConnectionUpdateSecret { new_secret, .. } => {
-                self.update_secret(new_secret.0, out).map_err(|error| (error, method.id()))?;
+            ClientMethod::ConnectionUpdateSecret { .. } => {
+                self.ask_rights_again(out)?;
                 out.outbound.method(0, &ServerMethod::ConnectionUpdateSecretOk);
                 self.heartbeat.sent(now_ms);
                 Ok(())
@@ -104,21 +104,11 @@ impl Connection {
         }
     }
 
-    /// connection.update-secret: the login is checked again with what the client shows now, and everything that was found
-    /// allowed is asked again.
-    fn update_secret(&mut self, secret: &[u8], out: &mut ConnectionEffects) -> Result<(), ConnectionError> {
+    /// connection.update-secret: everything that was found allowed is asked again. The secret itself is for logins that
+    /// expire; one by password does not, and any secret will do, as in RabbitMQ.
+    fn ask_rights_again(&mut self, out: &mut ConnectionEffects) -> Result<(), Fatal> {
         let Stage::Running(running) = &mut self.stage else { return Ok(()) };
-        let user = running.user();
-        if let Err(refused) = self.accounts.login(user, secret, self.peer.is_local()) {
-            let why = refused.reason(user);
-            out.requests.push(Request::Log(format!("{} new secret refused: {why}", self.peer)));
-            let text = "New secret was refused by one of the backends";
-            return Err(ConnectionError::new(ConnectionCode::NotAllowed, text));
-        }
-        let accounts = Arc::clone(&self.accounts);
-        running
-            .accounts_changed(accounts, &self.client, self.frame_bytes_max, out)
-            .map_err(|(error, _)| error)
+        running.accounts_changed(Arc::clone(&self.accounts), &self.client, self.frame_bytes_max, out)
     }
 
     fn handshake_frame(

@@ -90,11 +90,6 @@ impl Running {
         }
     }
 
-    /// Who is logged in.
-    pub(super) fn user(&self) -> &str {
-        &self.shared.actor.user
-    }
-
     /// A method on a channel.
     pub(super) fn method(
         &mut self,

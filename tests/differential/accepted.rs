@@ -110,12 +110,6 @@ const RULES: &[Rule] = &[
         applies: |_, ours, theirs| ours.contains("invalid expiration") && theirs.contains("user_id property"),
     },
     Rule {
-        reason: "a renewed secret is checked, where RabbitMQ takes any for a login by password",
-        applies: |step, ours, _| {
-            step.starts_with("connection.update-secret") && ours.contains("New secret was refused")
-        },
-    },
-    Rule {
         reason: "streams and quorum queues are those of RabbitMQ 4: other words, and x-delivery-count only once it counts",
         applies: |_, ours, theirs| {
             [
