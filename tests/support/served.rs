@@ -7,6 +7,7 @@
     reason = "a test: a failure ends it, and what it started is ended when dropped"
 )]
 
+use std::collections::VecDeque;
 use std::io::{BufRead, BufReader, Read};
 use std::net::TcpListener;
 use std::path::{Path, PathBuf};
@@ -17,6 +18,8 @@ const BINARY: &str = env!("CARGO_BIN_EXE_ledgermq");
 /// A broker that accepts clients.
 pub(crate) struct Served {
     child: Child,
+    /// What it said before it was ready and nobody has looked at yet.
+    early: VecDeque<String>,
     lines: BufReader<ChildStderr>,
     data_dir: PathBuf,
     /// Where AMQP clients connect.
@@ -42,14 +45,15 @@ impl Served {
         let (port, http_port) = (free_port(), free_port());
         let mut child = serve(data_dir, port, http_port, flags).spawn().unwrap();
         let mut lines = BufReader::new(child.stderr.take().unwrap());
-        let mut said = String::new();
+        let mut early = VecDeque::new();
         loop {
-            let start = said.len();
-            assert!(lines.read_line(&mut said).unwrap() > 0, "it ended before it was ready: {said}");
-            if said[start..].contains(" ready, accepting clients") {
-                let ready_line = said.split_off(start);
-                return Self { child, lines, data_dir: data_dir.to_owned(), port, http_port, ready_line };
+            let mut line = String::new();
+            assert!(lines.read_line(&mut line).unwrap() > 0, "it ended before it was ready: {early:?}");
+            if line.contains(" ready, accepting clients") {
+                let data_dir = data_dir.to_owned();
+                return Self { child, early, lines, data_dir, port, http_port, ready_line: line };
             }
+            early.push_back(line);
         }
     }
 
@@ -64,14 +68,18 @@ impl Served {
         format!("amqp://guest:guest@127.0.0.1:{}/%2f", self.port)
     }
 
-    /// Reads its lines until one holds `words`.
+    /// Reads its lines until one holds `words`, from the first it said.
     pub(crate) fn wait_for_line(&mut self, words: &str) -> String {
-        let mut line = String::new();
-        while !line.contains(words) {
-            line.clear();
-            assert!(self.lines.read_line(&mut line).unwrap() > 0, "it ended without saying {words}");
+        loop {
+            let line = self.early.pop_front().unwrap_or_else(|| {
+                let mut line = String::new();
+                assert!(self.lines.read_line(&mut line).unwrap() > 0, "it ended without saying {words}");
+                line
+            });
+            if line.contains(words) {
+                return line;
+            }
         }
-        line
     }
 
     /// Runs `ledgermq ctl` with these arguments against it.
