@@ -110,6 +110,12 @@ const RULES: &[Rule] = &[
         applies: |_, ours, theirs| ours.contains("invalid expiration") && theirs.contains("user_id property"),
     },
     Rule {
+        reason: "the headers of a death are those of RabbitMQ 4: also of the last one, and the reason first",
+        applies: |_, ours, theirs| {
+            ours.contains("x-last-death-reason=") && theirs.contains("x-first-death-reason=")
+        },
+    },
+    Rule {
         reason: "streams and quorum queues are those of RabbitMQ 4: other words, and x-delivery-count only once it counts",
         applies: |_, ours, theirs| {
             [
