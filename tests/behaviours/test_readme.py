@@ -8,6 +8,7 @@ import re
 import signal
 import subprocess
 import sys
+import tempfile
 
 import pytest
 
@@ -40,14 +41,15 @@ def place(tmp_path):
 
 
 def run(place, *command):
-    """Runs a command as the reader of README does; what brokers in the background say goes to a file."""
-    with place.log.open("a") as log:
+    """Runs a command as the reader of README does. A broker that it leaves in the background has its output still."""
+    with place.log.open("a") as log, tempfile.TemporaryFile("w+") as out:
         done = subprocess.run(
-            command, cwd=ROOT, env=place.environment, stdin=subprocess.DEVNULL, stdout=subprocess.PIPE, stderr=log,
-            text=True,
+            command, cwd=ROOT, env=place.environment, stdin=subprocess.DEVNULL, stdout=out, stderr=log, text=True
         )
-    assert done.returncode == 0, f"{command}: {done.stdout}{place.log.read_text()}"
-    return done.stdout
+        out.seek(0)
+        said = out.read()
+    assert done.returncode == 0, f"{command}: {said}{place.log.read_text()}"
+    return said
 
 
 @pytest.mark.skipif(given_broker() is not None, reason="README is about a broker of one's own")

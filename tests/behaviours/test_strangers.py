@@ -1,6 +1,6 @@
 """Clients that mean ill, or do not mean anything: many, silent, deaf. Others must not notice, and memory stays bounded.
 
-The rows S… are those of the attacks that need real sockets, many of them, or the memory of a real process.
+These are the attacks that need real sockets, many of them, or the memory of a real process; the others are in tests/security_rows.rs.
 """
 
 import re
@@ -60,7 +60,7 @@ def works(broker):
         assert drain(channel, "works") == ["message"]
 
 
-def test_s2_those_who_say_nothing_cost_little_and_disturb_nobody(own):
+def test_those_who_say_nothing_cost_little_and_disturb_nobody(own):
     broker = own("--handshake-ms", "600000")
     works(broker)
     before = resident(broker)
@@ -88,7 +88,7 @@ def test_idle_connections_with_a_channel_are_small(own):
         client.close()
 
 
-def test_s27_a_thousand_consumers_that_never_read_are_bounded(own):
+def test_a_thousand_consumers_that_never_read_are_bounded(own):
     broker = own("--body-memory-bytes", "16MiB")
     publisher = broker.connect().channel()
     publisher.confirm_delivery()
@@ -110,7 +110,7 @@ def test_s27_a_thousand_consumers_that_never_read_are_bounded(own):
         client.close()
 
 
-def test_s30_a_flood_beyond_the_open_files_lets_others_be(own):
+def test_a_flood_beyond_the_open_files_lets_others_be(own):
     broker = own(under=["prlimit", "--nofile=256"])
     connection = broker.connect()
     channel = connection.channel()
@@ -127,7 +127,7 @@ def test_s30_a_flood_beyond_the_open_files_lets_others_be(own):
     connection.close()
 
 
-def test_s38_the_password_is_in_nothing_the_broker_wrote(own, tmp_path):
+def test_the_password_is_in_nothing_the_broker_wrote(own, tmp_path):
     canary, log = "canary-7d1f0c", tmp_path / "log"
     broker = own(under=["bash", "-c", f'"$@" 2>&1 | tee {log}', "-"])
     broker.ctl("add_user", "bird", canary)
