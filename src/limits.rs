@@ -26,10 +26,22 @@ pub const OUTBOX_BYTES_MAX: usize = 2 * 1024 * 1024;
 pub const REPLY_OUTBOX_BYTES_MAX: usize = 4 * OUTBOX_BYTES_MAX;
 /// Bytes of commands a connection may have on their way to its vhost; above: its socket is not read.
 pub const INBOX_BYTES_MAX: usize = 4 * 1024 * 1024;
+/// Size of a method above which it counts as its bytes on the way to the vhost, and not as an average one, bytes.
+pub const LARGE_METHOD_BYTES: usize = 512;
 /// Bytes of publishes kept by one transaction; above: 406 on the channel.
 pub const TRANSACTION_BYTES_MAX: usize = 32 * 1024 * 1024;
 /// Consumers of a channel; more: 530.
 pub const CONSUMERS_PER_CHANNEL_MAX: usize = 10_000;
+/// Consumers of a vhost; more: 406 on the channel.
+pub const CONSUMERS_PER_VHOST_MAX: u64 = 1_000_000;
+/// Queues of a vhost for which `max-queues` is not set; more: 406.
+pub const QUEUES_PER_VHOST_MAX: u64 = 100_000;
+/// Exchanges of a vhost; more: 406.
+pub const EXCHANGES_PER_VHOST_MAX: u64 = 100_000;
+/// Bindings of a vhost, those to the default exchange aside; more: 406.
+pub const BINDINGS_PER_VHOST_MAX: u64 = 1_000_000;
+/// Channels of a user, on all connections, for whom `max-channels` is not set; more: 530.
+pub const CHANNELS_PER_USER_MAX: u64 = 100_000;
 /// Default for how long a delivery may stay unacknowledged, ms; then its consumer is cancelled, or its channel closed with
 /// 406.
 pub const CONSUMER_TIMEOUT_MS: u64 = 30 * 60 * 1000;
@@ -53,6 +65,15 @@ pub const CONTENT_BYTES_MAX: u64 = 512 * 1024 * 1024;
 /// Half-received bodies on all channels of a connection, bytes, or the largest message if that is more; above: the
 /// connection is closed with 320.
 pub const ASSEMBLY_BYTES_MAX: u64 = 64 * 1024 * 1024;
+/// Half-received bodies of all connections together, bytes, or four times the largest message if that is more; above: who
+/// holds more than an equal part of it is not read any further, but for one at a time.
+pub const ASSEMBLY_BYTES_TOTAL_MAX: usize = 256 * 1024 * 1024;
+/// How long such a connection waits until it is closed with 320, ms.
+pub const ASSEMBLY_PATIENCE_MS: u64 = 30_000;
+/// How long the one that is read all the same has to finish; then it is closed with 320, ms.
+pub const ASSEMBLY_TURN_MS: u64 = 10_000;
+/// How often one that waits is looked at, ms.
+pub const ASSEMBLY_LOOK_MS: u64 = 50;
 /// What a body of several frames reserves first, bytes: it grows with what arrives, never by what is announced.
 pub const ASSEMBLY_RESERVE_BYTES: usize = 64 * 1024;
 /// Largest `expiration` of a message, ms (ten years); above: 406.
@@ -61,12 +82,24 @@ pub const EXPIRATION_MS_MAX: u64 = 315_360_000_000;
 pub const PROPERTIES_KEPT_BYTES_MAX: usize = 512;
 /// Permissions a channel remembers; the oldest is asked again when there are more.
 pub const CHANNEL_PERMISSIONS_MAX: usize = 12;
-/// Publishes a connection holds back while an alarm is on, bytes; above: its socket is not read.
+/// Publishes and what follows them that a connection holds back while an alarm is on, bytes; above: its socket is not read.
 pub const PARKED_BYTES_MAX: usize = 1024 * 1024;
 /// How long a client gets to answer connection.close, or to close its socket after ours, ms.
 pub const CLOSE_GRACE_MS: u64 = 3_000;
 /// How long a refused login without the right to an answer waits for its socket to be closed, ms.
 pub const REFUSED_LOGIN_MS: u64 = 3_000;
+/// Logins from one address that are refused at once; later ones wait for their answer.
+pub const REFUSED_FREE_MAX: u64 = 10;
+/// How much longer each of those waits than the one before, ms.
+pub const REFUSED_WAIT_STEP_MS: u64 = 1_000;
+/// How long the answer to a refused login waits at most, ms; it must fit within the handshake.
+pub const REFUSED_WAIT_MS_MAX: u64 = 5_000;
+/// How long an address that does not try again is remembered for that, ms.
+pub const REFUSED_REMEMBERED_MS: u64 = 60_000;
+/// Addresses remembered for that; from more of them every refusal waits longest.
+pub const REFUSED_ADDRESSES_MAX: usize = 10_000;
+/// Lines a second that clients may cause in the log; the rest is counted, and told as a sum.
+pub const CLIENT_LINES_PER_SECOND_MAX: u32 = 50;
 /// Bytes waiting for a client that does not read; above: nothing more is read from it.
 pub const UNWRITTEN_BYTES_MAX: usize = 2 * OUTBOX_BYTES_MAX;
 /// Clients the system lets wait until they are accepted.

@@ -2,13 +2,14 @@
 //! directory's business, which also persists the changes that come out of here before it answers.
 //! Invariant: a permission belongs to a user that exists.
 
-use super::limits::Limits;
+use super::limits::{Limits, MAX_CHANNELS};
 use super::password::{self, SALT_BYTES};
 use super::pattern::Pattern;
 use super::topic_permissions::TopicPermissions;
 use crate::definitions::{
     Definition, DefinitionChange, LimitScope, LimitsDefinition, PermissionDefinition, UserDefinition,
 };
+use crate::limits::CHANNELS_PER_USER_MAX;
 use std::collections::{BTreeMap, HashMap};
 use std::fmt;
 
@@ -336,6 +337,12 @@ impl Accounts {
     /// One limit of a user.
     pub fn limit(&self, user: &str, limit: &str) -> Option<u64> {
         self.limits(user)?.get(limit)
+    }
+
+    /// Channels a user may have, on all connections; `None` = as many as fit.
+    pub fn channels_max(&self, user: &str) -> Option<u64> {
+        self.limits(user)
+            .map_or(Some(CHANNELS_PER_USER_MAX), |limits| limits.get_or(MAX_CHANNELS, CHANNELS_PER_USER_MAX))
     }
 
     /// Sets what a user may do in a vhost. The caller has made sure that the vhost exists.

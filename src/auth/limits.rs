@@ -53,6 +53,12 @@ impl Limits {
         u64::try_from(*number).ok()
     }
 
+    /// The limit of this name, or `default` where nothing is said; `None` if a negative number says that there is none.
+    pub fn get_or(&self, name: &str, default: u64) -> Option<u64> {
+        let is_said = self.0.iter().any(|(known, _)| known == name);
+        if is_said { self.get(name) } else { Some(default) }
+    }
+
     /// Takes over what others say, and keeps the rest.
     pub fn merge(&mut self, others: Self) {
         self.0.retain(|(name, _)| others.0.iter().all(|(other, _)| other != name));
@@ -99,6 +105,8 @@ mod tests {
         assert_eq!(limits.to_json(), "{\"max-connections\":-1,\"max-queues\":0}");
         limits.remove(MAX_QUEUES);
         assert_eq!((limits.get(MAX_QUEUES), limits.is_empty()), (None, false));
+        assert_eq!(limits.get_or(MAX_QUEUES, 7), Some(7), "nothing is said");
+        assert_eq!(limits.get_or(MAX_CONNECTIONS, 7), None, "a negative number says: none");
     }
 
     #[test]

@@ -190,6 +190,12 @@ impl<D: DestinationId> Routes<D> {
         }
     }
 
+    /// Whether this is bound.
+    pub fn contains(&self, binding_key: &str, arguments: &Table, destination: D) -> bool {
+        let tables = self.bindings.get(&destination).and_then(|keys| keys.get(binding_key));
+        tables.is_some_and(|tables| tables.iter().any(|known| known == arguments))
+    }
+
     /// Removes a binding; `false` if there was none.
     pub fn unbind(&mut self, binding_key: &str, arguments: &Table, destination: D) -> bool {
         let Some(keys) = self.bindings.get_mut(&destination) else { return false };

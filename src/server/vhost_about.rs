@@ -5,6 +5,7 @@ use crate::auth::{Limits, MAX_QUEUES};
 use crate::definitions::{
     Definition, DefinitionChange, LimitScope, LimitsDefinition, VhostMetadataDefinition,
 };
+use crate::limits::QUEUES_PER_VHOST_MAX;
 use crate::queue::QueueKind;
 use crate::vhost::VhostSettings;
 
@@ -47,7 +48,8 @@ impl VhostAbout {
     pub(super) fn settings(&self, default: QueueKind) -> VhostSettings {
         VhostSettings {
             default_queue_kind: self.default_queue_kind.unwrap_or(default),
-            queues_max: self.limits.get(MAX_QUEUES),
+            queues_max: self.limits.get_or(MAX_QUEUES, QUEUES_PER_VHOST_MAX),
+            ..VhostSettings::default()
         }
     }
 
@@ -108,9 +110,25 @@ mod tests {
         kept.extend(VhostAbout { description: "others".into(), ..VhostAbout::default() }.definitions("w"));
         assert_eq!(VhostAbout::restore("v", &kept), about);
         assert_eq!(VhostAbout::restore("x", &kept), VhostAbout::default());
-        let settings = VhostSettings { default_queue_kind: QueueKind::Quorum, queues_max: Some(3) };
+        let settings = VhostSettings {
+            default_queue_kind: QueueKind::Quorum,
+            queues_max: Some(3),
+            ..VhostSettings::default()
+        };
         assert_eq!(about.settings(QueueKind::Classic), settings);
         assert_eq!(VhostAbout::default().settings(QueueKind::Quorum).default_queue_kind, QueueKind::Quorum);
+    }
+
+    #[test]
+    fn queues_are_limited_unless_an_operator_says_otherwise() {
+        for (limits, expected) in [
+            (vec![], Some(QUEUES_PER_VHOST_MAX)),
+            (vec![("max-queues".into(), 3)], Some(3)),
+            (vec![("max-queues".into(), -1)], None),
+        ] {
+            let about = VhostAbout { limits: Limits::new(limits), ..VhostAbout::default() };
+            assert_eq!(about.settings(QueueKind::Classic).queues_max, expected);
+        }
     }
 
     #[test]

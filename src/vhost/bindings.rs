@@ -23,13 +23,7 @@ pub(super) struct Asked {
 impl Topology {
     fn is_bound(&self, source: ExchangeSlot, target: Target, asked: &Asked) -> bool {
         let record = self.exchanges.get(source);
-        record.is_some_and(|record| {
-            record.routes.bindings().any(|known| {
-                known.destination == target
-                    && **known.binding_key == *asked.binding_key
-                    && *known.arguments == asked.arguments
-            })
-        })
+        record.is_some_and(|record| record.routes.contains(&asked.binding_key, &asked.arguments, target))
     }
 }
 
@@ -113,6 +107,10 @@ impl Vhost {
             self.define(&changes, cx);
             self.announce_gone(cx);
             return Ok(());
+        }
+        let limit = self.settings.bindings_max;
+        if self.topology.binding_count() >= limit && !self.topology.is_bound(source, target, asked) {
+            return Err(errors::binding_limit(&self.config.name, limit));
         }
         let bound = self.topology.bind(source, target, &asked.binding_key, &asked.arguments)?;
         let change = bound.definition.map(|definition| definition.set());

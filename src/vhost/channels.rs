@@ -10,6 +10,7 @@ use super::routing::RouteCache;
 use super::slab::{Slab, slab_key};
 use super::topology::QueueSlot;
 use super::transaction::Transaction;
+use crate::auth::Counted;
 use crate::queue::{ChannelSlot, ConsumerSlot};
 use ledgermq_storage::Lsn;
 use std::collections::{BTreeSet, HashMap, VecDeque};
@@ -64,6 +65,15 @@ enum HeldBack {
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(super) struct GetTicket(pub(super) u64);
 
+/// A consumer of a channel: at which queue, and as whom there.
+#[derive(Debug)]
+pub(super) struct Consuming {
+    pub(super) queue: QueueSlot,
+    pub(super) consumer: ConsumerSlot,
+    /// It counts among those of the vhost while it is here.
+    pub(super) _counted: Counted,
+}
+
 /// One life of a channel.
 #[derive(Debug)]
 #[expect(clippy::struct_excessive_bools, reason = "independent facts, two of them marks of list membership")]
@@ -83,7 +93,7 @@ pub(super) struct Channel {
     /// Consumers put to sleep because the channel or its connection was full, in the order in which they would have had
     /// their turn. May name some that are gone.
     pub(super) sleepers: Vec<(QueueSlot, ConsumerSlot)>,
-    pub(super) consumers: HashMap<Arc<str>, (QueueSlot, ConsumerSlot)>,
+    pub(super) consumers: HashMap<Arc<str>, Consuming>,
     /// Every queue that may hold messages for this channel.
     pub(super) queues: BTreeSet<QueueSlot>,
     pub(super) last_queue: Option<Arc<str>>,

@@ -226,6 +226,35 @@ pub enum Command {
     },
 }
 
+impl Command {
+    /// Bytes of the table it carries.
+    pub(crate) fn argument_bytes(&self) -> usize {
+        match self {
+            Self::DeclareExchange { arguments, .. }
+            | Self::BindExchange { arguments, .. }
+            | Self::DeclareQueue { arguments, .. }
+            | Self::BindQueue { arguments, .. }
+            | Self::Consume { arguments, .. } => arguments.as_bytes().len(),
+            Self::OpenChannel
+            | Self::CloseChannel
+            | Self::Publish(_)
+            | Self::RefusePublish { .. }
+            | Self::DeleteExchange { .. }
+            | Self::DeleteQueue { .. }
+            | Self::PurgeQueue { .. }
+            | Self::Qos { .. }
+            | Self::Cancel { .. }
+            | Self::Get { .. }
+            | Self::Settle { .. }
+            | Self::Recover { .. }
+            | Self::TxSelect
+            | Self::TxCommit { .. }
+            | Self::TxRollback
+            | Self::ConfirmSelect { .. } => 0,
+        }
+    }
+}
+
 /// A publish on its way to the queues.
 #[derive(Debug)]
 pub struct Publish {

@@ -1,6 +1,6 @@
 //! basic.consume, basic.cancel, basic.qos and basic.get: who wants messages, and how many at once.
 
-use super::channels::{GetTicket, Until};
+use super::channels::{Consuming, GetTicket, Until};
 use super::consumer_timeout::limit;
 use super::errors::{self, QueueIn};
 use super::{Context, Vhost};
@@ -62,6 +62,8 @@ impl Vhost {
         if record.queue.has_exclusive_consumer() || asked.exclusive && is_shared {
             return Err(errors::in_exclusive_use(&described));
         }
+        let counted = self.consumers.take(Some(self.settings.consumers_max));
+        let counted = counted.map_err(|limit| errors::consumer_limit(&described, limit))?;
         let Asked { tag, no_ack, exclusive, nowait, arguments } = asked;
         let consumer = Consumer {
             channel: slot,
@@ -75,7 +77,8 @@ impl Vhost {
         };
         let told = self.config.events.is_wanted().then(|| consumer.clone());
         let consumer = record.queue.add_consumer(consumer);
-        channel.consumers.insert(Arc::clone(&tag), (queue, consumer));
+        let consuming = Consuming { queue, consumer, _counted: counted };
+        channel.consumers.insert(Arc::clone(&tag), consuming);
         channel.queues.insert(queue);
         if !no_ack && let Some(record) = self.topology.queues.get(queue) {
             self.timeouts.expect(timeout_ms.map_or_else(|| self.timeout_of(record), limit));
@@ -90,11 +93,11 @@ impl Vhost {
 
     pub(super) fn cancel(&mut self, slot: ChannelSlot, tag: &Arc<str>, nowait: bool, cx: &mut Context<'_>) {
         let consumer = self.channels.slots.get_mut(slot).and_then(|channel| channel.consumers.remove(tag));
-        if let Some((queue, _)) = consumer {
+        if let Some(Consuming { queue, .. }) = consumer {
             // What was published before is still its.
             self.run_queue(queue, cx);
         }
-        if let Some((queue, consumer)) = consumer
+        if let Some(Consuming { queue, consumer, .. }) = consumer
             && let Some(record) = self.topology.queues.get_mut(queue)
         {
             record.cancel_consumer(consumer);

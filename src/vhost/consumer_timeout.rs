@@ -5,7 +5,7 @@
 //! Nothing is done per message: a delivery carries the second it went out, and the deliveries are looked at when the
 //! first of them can have timed out. Source: RabbitMQ 4.3, documentation on consumers; `rabbit_channel` for the text.
 
-use super::channels::Until;
+use super::channels::{Consuming, Until};
 use super::command::Notice;
 use super::topology::{QueueRecord, QueueSlot};
 use super::{Context, Vhost};
@@ -102,7 +102,8 @@ impl Vhost {
         cx: &mut Context<'_>,
     ) -> Option<Arc<str>> {
         let channel = self.channels.slots.get_mut(channel_slot)?;
-        let (tag, _) = channel.consumers.iter().find(|(_, place)| **place == (queue, consumer))?;
+        let is_it = |consuming: &Consuming| (consuming.queue, consuming.consumer) == (queue, consumer);
+        let (tag, _) = channel.consumers.iter().find(|(_, consuming)| is_it(consuming))?;
         let tag = Arc::clone(tag);
         channel.consumers.remove(&tag);
         let record = self.topology.queues.get_mut(queue)?;

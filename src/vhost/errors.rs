@@ -149,6 +149,29 @@ pub(super) fn queue_limit(queue: &str, vhost: &str, limit: u64) -> ChannelError 
     )
 }
 
+pub(super) fn exchange_limit(exchange: &ExchangeIn<'_>, limit: u64) -> ChannelError {
+    refused(
+        ChannelCode::PreconditionFailed,
+        format_args!("cannot declare {exchange}: exchange limit of {limit} is reached"),
+    )
+}
+
+/// Ours: RabbitMQ does not bound bindings.
+pub(super) fn binding_limit(vhost: &str, limit: u64) -> ChannelError {
+    refused(
+        ChannelCode::PreconditionFailed,
+        format_args!("cannot bind: binding limit in vhost '{vhost}' ({limit}) is reached"),
+    )
+}
+
+/// Ours: RabbitMQ bounds the consumers of a channel alone.
+pub(super) fn consumer_limit(queue: &QueueIn<'_>, limit: u64) -> ChannelError {
+    refused(
+        ChannelCode::PreconditionFailed,
+        format_args!("cannot consume from {queue}: consumer limit of the vhost ({limit}) is reached"),
+    )
+}
+
 pub(super) fn invalid_argument(name: &str, queue: &QueueIn<'_>, problem: &str) -> ChannelError {
     refused(ChannelCode::PreconditionFailed, format_args!("invalid arg '{name}' for {queue}: {problem}"))
 }

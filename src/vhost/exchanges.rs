@@ -106,6 +106,10 @@ impl Vhost {
         if name.starts_with(RESERVED_PREFIX) {
             return Err(errors::reserved_name("exchange", name));
         }
+        let limit = self.settings.exchanges_max;
+        if self.topology.exchange_count() >= limit {
+            return Err(errors::exchange_limit(&ExchangeIn(name, &self.config.name), limit));
+        }
         if let Some(value) = asked.arguments.get(ALTERNATE_EXCHANGE)
             && value.as_str().is_none()
         {

@@ -1,7 +1,7 @@
 //! Channels and connections come and go. A channel that closes gives back what it holds; a connection takes its exclusive
 //! queues with it. What they published stays, and the last answer waits until it is durable.
 
-use super::channels::Until;
+use super::channels::{Consuming, Until};
 use super::command::{ChannelKey, ConnectionId, MethodId, Notice, Reply};
 use super::events::Acting;
 use super::input::{Effect, Identity};
@@ -46,9 +46,9 @@ impl Vhost {
         self.replies.remove(slot, None);
         let consumers = std::mem::take(&mut channel.consumers);
         let queues: Vec<_> = channel.queues.iter().copied().collect();
-        for (queue, consumer) in consumers.values() {
-            if let Some(record) = self.topology.queues.get_mut(*queue) {
-                record.cancel_consumer(*consumer);
+        for &Consuming { queue, consumer, .. } in consumers.values() {
+            if let Some(record) = self.topology.queues.get_mut(queue) {
+                record.cancel_consumer(consumer);
             }
         }
         for queue in queues {
@@ -58,14 +58,14 @@ impl Vhost {
         }
         self.put_back_all_of(slot);
         if self.has_audience() {
-            for (tag, (queue, _)) in &consumers {
-                self.announce_consumer_left(*queue, slot, tag, cx);
+            for (tag, consuming) in &consumers {
+                self.announce_consumer_left(consuming.queue, slot, tag, cx);
             }
             self.announce_channel("channel.closed", slot, cx);
         }
         self.channels.close(slot);
-        for (queue, _) in consumers.into_values() {
-            self.remove_if_unused(queue, cx);
+        for consuming in consumers.into_values() {
+            self.remove_if_unused(consuming.queue, cx);
         }
     }
 

@@ -50,7 +50,11 @@ pub use policy::PolicyLayer;
 pub use policy_keys::{POLICY_KEYS, PolicyKey};
 pub use restore::RestoreError;
 
+use crate::auth::Tally;
 use crate::budget::Budget;
+use crate::limits::{
+    BINDINGS_PER_VHOST_MAX, CONSUMERS_PER_VHOST_MAX, EXCHANGES_PER_VHOST_MAX, QUEUES_PER_VHOST_MAX,
+};
 use crate::protocol::reply::ChannelError;
 use crate::queue::{ChannelSlot, QueueKind, Watermarks};
 use channels::{Channels, Until};
@@ -107,12 +111,30 @@ pub struct VhostConfig {
 }
 
 /// What an operator may change of a vhost while it runs.
-#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct VhostSettings {
     /// The type of queues that name none; where they cannot be of it, they are classic.
     pub default_queue_kind: QueueKind,
     /// Queues there may be; more: 406. `None` = as many as fit.
     pub queues_max: Option<u64>,
+    /// Exchanges there may be; more: 406.
+    pub exchanges_max: u64,
+    /// Bindings there may be; more: 406.
+    pub bindings_max: u64,
+    /// Consumers there may be; more: 406.
+    pub consumers_max: u64,
+}
+
+impl Default for VhostSettings {
+    fn default() -> Self {
+        Self {
+            default_queue_kind: QueueKind::default(),
+            queues_max: Some(QUEUES_PER_VHOST_MAX),
+            exchanges_max: EXCHANGES_PER_VHOST_MAX,
+            bindings_max: BINDINGS_PER_VHOST_MAX,
+            consumers_max: CONSUMERS_PER_VHOST_MAX,
+        }
+    }
 }
 
 /// One namespace with all it holds.
@@ -135,6 +157,8 @@ pub struct Vhost {
     deferred: Vec<(Until, Effect)>,
     totals: VhostTotals,
     replies: ReplyConsumers,
+    /// Consumers of all channels.
+    consumers: Tally,
     timeouts: ConsumerTimeouts,
     /// Copies of all messages go to the trace exchange.
     traces: bool,
@@ -178,6 +202,7 @@ impl Vhost {
             deferred: Vec::new(),
             totals: VhostTotals::default(),
             replies: ReplyConsumers::default(),
+            consumers: Tally::default(),
             timeouts: ConsumerTimeouts::default(),
             traces: false,
             acting: Acting::default(),

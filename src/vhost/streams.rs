@@ -2,7 +2,7 @@
 //! A consumer of a stream is in the queue's list of consumers like any other, for its turn and its credit; where it stands
 //! is the stream's to know. One that has seen everything, or whose next message must be read, sleeps until it is woken.
 
-use super::channels::Until;
+use super::channels::{Consuming, Until};
 use super::command::{Deliver, MethodId, Notice, Reply};
 use super::consume::Asked;
 use super::errors::{self, QueueIn};
@@ -96,6 +96,9 @@ impl Vhost {
             return Ok(());
         }
         let Some(stream) = &mut record.stream else { return Ok(()) };
+        let counted = self.consumers.take(Some(self.settings.consumers_max));
+        let counted = counted
+            .map_err(|limit| errors::consumer_limit(&QueueIn(&record.name, &self.config.name), limit))?;
         let Asked { tag, nowait, arguments, .. } = asked;
         let filter = Filter::parse(&arguments);
         let consumer = Consumer {
@@ -113,7 +116,7 @@ impl Vhost {
         let consumer = record.queue.add_consumer(consumer);
         let read = stream.add_consumer(consumer, slot, start, filter);
         let id = record.queue.id();
-        channel.consumers.insert(Arc::clone(&tag), (queue, consumer));
+        channel.consumers.insert(Arc::clone(&tag), Consuming { queue, consumer, _counted: counted });
         channel.queues.insert(queue);
         if let Some(told) = told {
             self.announce_consumer_created(queue, &told, cx);

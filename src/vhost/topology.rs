@@ -1,7 +1,8 @@
 //! What a vhost consists of: its exchanges, its queues, and the bindings between them, found by name or by number.
 //! Says which definitions a change touches; writing them is the caller's business. A binding is durable if both its ends
 //! are. `generation` grows with every change that can lead a message elsewhere.
-//! Invariant: `sources` lists an exchange under a target at least while it has a binding to it.
+//! Invariants: `sources` lists an exchange under a target at least while it has a binding to it; `binding_count` is what the
+//! routes of all exchanges hold.
 
 use super::command::ConnectionId;
 use super::consume::PendingGet;
@@ -122,6 +123,7 @@ pub(super) struct Topology {
     queue_ids: HashMap<QueueId, QueueSlot, foldhash::fast::FixedState>,
     last_id: Option<(QueueId, QueueSlot)>,
     sources: HashMap<Target, Vec<ExchangeSlot>>,
+    binding_count: u64,
     pub(super) generation: u64,
     pub(super) walk: u64,
     /// For exchanges that choose by it.
@@ -223,6 +225,7 @@ impl Topology {
             queue_ids: HashMap::default(),
             last_id: None,
             sources: HashMap::new(),
+            binding_count: 0,
             generation: 1,
             walk: 0,
             chance: Chance::new(seed),
@@ -249,6 +252,16 @@ impl Topology {
     /// How many queues there are.
     pub(super) fn queue_count(&self) -> u64 {
         self.queue_names.len() as u64
+    }
+
+    /// How many exchanges there are, the predeclared ones included.
+    pub(super) fn exchange_count(&self) -> u64 {
+        self.exchange_names.len() as u64
+    }
+
+    /// How many bindings there are.
+    pub(super) fn binding_count(&self) -> u64 {
+        self.binding_count
     }
 
     pub(super) fn queue_named(&self, name: &str) -> Option<QueueSlot> {
@@ -365,6 +378,7 @@ impl Topology {
         if !sources.contains(&source) {
             sources.push(source);
         }
+        self.binding_count += 1;
         self.generation += 1;
         let definition = self.binding_definition(source, target, binding_key, arguments);
         Ok(Bound { is_new: true, definition })
@@ -498,6 +512,7 @@ impl Topology {
         (binding_key, arguments): (&str, &Table),
         changes: &mut Vec<DefinitionChange>,
     ) {
+        self.binding_count -= 1;
         let definition = self.binding_definition(source, target, binding_key, arguments);
         changes.extend(definition.map(|gone| gone.removed()));
         if self.observed

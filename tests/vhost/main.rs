@@ -20,6 +20,7 @@ mod policies;
 mod priorities;
 mod publishing;
 mod routing;
+mod rules_of_number;
 mod script;
 mod simulation;
 mod streams;

@@ -296,6 +296,16 @@ impl Talk {
                 let queues_max = Some(count.parse().unwrap());
                 self.order(AdminCommand::Configure(VhostSettings { queues_max, ..VhostSettings::default() }));
             }
+            [what @ ("max-exchanges" | "max-bindings" | "max-consumers"), count] => {
+                let mut settings = VhostSettings::default();
+                let limit = match *what {
+                    "max-exchanges" => &mut settings.exchanges_max,
+                    "max-bindings" => &mut settings.bindings_max,
+                    _ => &mut settings.consumers_max,
+                };
+                *limit = count.parse().unwrap();
+                self.order(AdminCommand::Configure(settings));
+            }
             _ => panic!("no such line: {line}"),
         }
     }
