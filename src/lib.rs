@@ -10,6 +10,7 @@ pub mod connection;
 pub mod definitions;
 mod erlang_term;
 pub mod exchange;
+pub mod fair_budget;
 pub mod limits;
 pub mod management;
 pub mod message;

@@ -1,11 +1,12 @@
 //! Content on its way in: method, then header, then as many body frames as the header announced, with nothing in between.
 //!
 //! Nothing is allocated by what a header claims: memory grows with what has arrived, and what has arrived is counted
-//! against the connection's bound. Does not know what the finished content is for.
+//! against the connection's bound, and that of all connections together. Does not know what the finished content is for.
 //! Source: AMQP 0-9-1 §4.2.6; texts: RabbitMQ's `rabbit_command_assembler`, `rabbit_basic:check_msg_size`.
 
 use super::Failure;
 use super::publish::Announced;
+use crate::fair_budget::Share;
 use crate::limits::{ASSEMBLY_BYTES_MAX, ASSEMBLY_RESERVE_BYTES, CONTENT_BYTES_MAX};
 use crate::protocol::content::ContentHeader;
 use crate::protocol::method_id::MethodId;
@@ -90,13 +91,13 @@ impl Assembly {
         Ok(None)
     }
 
-    /// Takes a piece of the body. Returns the content once nothing is missing. `held_bytes` counts half-received bodies
-    /// of the whole connection.
+    /// Takes a piece of the body. Returns the content once nothing is missing. `held` counts half-received bodies of the
+    /// whole connection.
     pub(super) fn body(
         &mut self,
         piece: &[u8],
         message_bytes_max: u64,
-        held_bytes: &mut usize,
+        held: &mut Share,
     ) -> Result<Option<Content>, ConnectionError> {
         let partial = match self {
             Self::AwaitBody(partial) => partial,
@@ -117,18 +118,18 @@ impl Assembly {
         partial.missing_bytes = missing;
         if missing > 0 {
             partial.push(piece);
-            *held_bytes += piece.len();
-            return check_held(*held_bytes, message_bytes_max).map(|()| None);
+            held.take(piece.len());
+            return check_held(held.held_bytes(), message_bytes_max).map(|()| None);
         }
         let Self::AwaitBody(partial) = std::mem::take(self) else { return Ok(None) };
-        *held_bytes -= partial.body.len();
+        held.give(partial.body.len());
         Ok(Some(partial.finish(piece)))
     }
 
     /// Gives back what a half-received body holds: its channel is gone.
-    pub(super) fn release(&self, held_bytes: &mut usize) {
+    pub(super) fn release(&self, held: &mut Share) {
         if let Self::AwaitBody(partial) = self {
-            *held_bytes -= partial.body.len();
+            held.give(partial.body.len());
         }
     }
 }

@@ -29,6 +29,8 @@ struct Entry {
     settled: bool,
 }
 
+const _: () = assert!(size_of::<Entry>() <= 32, "what each unsettled delivery costs on its channel");
+
 /// What is out on one channel.
 #[derive(Debug, Default)]
 pub(crate) struct Deliveries {

@@ -25,6 +25,7 @@ pub(crate) use access::Actor;
 pub(crate) use tags::TagMaker;
 
 use crate::auth::Accounts;
+use crate::fair_budget::Share;
 use crate::protocol::client_method::ClientMethod;
 use crate::protocol::frame::ChannelId;
 use crate::protocol::method_id::MethodId;
@@ -51,8 +52,8 @@ pub(crate) struct Context<'a> {
     pub(crate) consumers_max: usize,
     /// Makes consumer tags for clients that name none.
     pub(crate) tags: &'a mut TagMaker,
-    /// Bytes of half-received bodies on all channels of the connection.
-    pub(crate) assembling_bytes: &'a mut usize,
+    /// Half-received bodies on all channels of the connection.
+    pub(crate) half_received: &'a mut Share,
     pub(crate) out: Output<'a>,
 }
 
@@ -235,7 +236,7 @@ impl Channel {
         };
         cx.out.outbound.method(self.id.get(), &close);
         match state {
-            ChannelState::Open(open) => open.assembly.release(cx.assembling_bytes),
+            ChannelState::Open(open) => open.assembly.release(cx.half_received),
             // The client's channel.close crossed ours: it gets its answer, too, and still owes us one.
             ChannelState::Ending(_) => cx.out.outbound.method(self.id.get(), &ServerMethod::ChannelCloseOk),
             ChannelState::Closing => {}

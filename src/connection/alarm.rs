@@ -20,6 +20,9 @@ pub(super) struct Parked {
     /// The client was told that it is blocked.
     told: bool,
     commands: Vec<Envelope>,
+    /// Content within them.
+    content_bytes: usize,
+    /// All they take, content included.
     bytes: usize,
     channels: HashSet<ChannelKey>,
 }
@@ -87,7 +90,8 @@ impl Running {
         let younger = out.commands.split_off(from);
         out.commands.append(&mut self.parked.commands);
         out.commands.extend(younger);
-        out.command_bytes += std::mem::take(&mut self.parked.bytes);
+        out.command_bytes += std::mem::take(&mut self.parked.content_bytes);
+        self.parked.bytes = 0;
         self.parked.channels.clear();
     }
 }
@@ -100,13 +104,22 @@ impl Parked {
                 Command::Publish(publish) => {
                     let bytes = publish.message.resident_bytes();
                     out.command_bytes -= bytes;
-                    self.bytes += bytes;
+                    self.content_bytes += bytes;
                     self.channels.insert(envelope.channel);
-                    self.commands.push(envelope);
+                    self.keep(envelope, bytes);
                 }
-                _ if self.channels.contains(&envelope.channel) => self.commands.push(envelope),
+                // Counted, too: whoever publishes once could else send such commands without end.
+                _ if self.channels.contains(&envelope.channel) => {
+                    let bytes = envelope.command.argument_bytes();
+                    self.keep(envelope, bytes);
+                }
                 _ => out.commands.push(envelope),
             }
         }
+    }
+
+    fn keep(&mut self, envelope: Envelope, bytes: usize) {
+        self.bytes += bytes + size_of::<Envelope>();
+        self.commands.push(envelope);
     }
 }

@@ -57,6 +57,7 @@ impl Connection {
 
     /// Does what time asks for: heartbeats, the handshake's end, the end of patience with a silent client.
     pub fn tick(&mut self, now_ms: u64, out: &mut ConnectionEffects) {
+        self.tick_half_received(now_ms, out);
         match &self.stage {
             Stage::Handshake { deadline_ms, step } => {
                 if now_ms >= *deadline_ms {
@@ -66,7 +67,7 @@ impl Connection {
                 }
             }
             Stage::Running(_) | Stage::Detaching => {
-                if self.listens() && self.heartbeat.is_missed(now_ms) {
+                if self.wants_input() && self.heartbeat.is_missed(now_ms) {
                     out.requests.push(Request::Log(format!("{} missed heartbeats", self.peer)));
                     self.socket_closed(out);
                     return self.close_socket(out);
@@ -92,7 +93,11 @@ impl Connection {
             Stage::Handshake { deadline_ms, .. } => {
                 self.heartbeat.next_deadline(false).into_iter().chain([*deadline_ms]).min()
             }
-            Stage::Running(_) | Stage::Detaching => self.heartbeat.next_deadline(self.listens()),
+            Stage::Running(running) => {
+                let heartbeat = self.heartbeat.next_deadline(self.wants_input());
+                heartbeat.into_iter().chain(running.half_received_deadline()).min()
+            }
+            Stage::Detaching => self.heartbeat.next_deadline(self.listens()),
             Stage::Closing { deadline_ms, .. } | Stage::Lingering { deadline_ms } => Some(*deadline_ms),
             Stage::Over => None,
         }

@@ -1,6 +1,7 @@
 //! What a connection is told at its birth: limits, what it says of the broker, and who is at the other end.
 //! Plain data, the same for all connections of a listener but for [`Peer`].
 
+use crate::fair_budget::FairBudget;
 use crate::limits;
 use std::fmt;
 use std::net::SocketAddr;
@@ -26,6 +27,8 @@ pub struct ConnectionConfig {
     pub message_bytes_max: u64,
     /// Consumers of a channel.
     pub consumers_max: usize,
+    /// For half-received bodies of all connections.
+    pub half_received: FairBudget,
 }
 
 impl Default for ConnectionConfig {
@@ -40,6 +43,7 @@ impl Default for ConnectionConfig {
             handshake_ms: limits::HANDSHAKE_MS,
             message_bytes_max: limits::MESSAGE_BYTES_MAX,
             consumers_max: limits::CONSUMERS_PER_CHANNEL_MAX,
+            half_received: FairBudget::new(limits::ASSEMBLY_BYTES_TOTAL_MAX),
         }
     }
 }

@@ -17,6 +17,9 @@ pub struct ConnectionEffects {
     /// Bytes of message content within `commands` ([`Message::resident_bytes`](crate::message::Message::resident_bytes)):
     /// what the driver holds inbox permits for.
     pub command_bytes: usize,
+    /// Bytes of large methods within `commands`, such as declarations with large tables, for which the driver holds permits
+    /// as well.
+    pub method_bytes: usize,
     /// Content of deliveries encoded into `outbound` (or dropped because their channel is gone), as the vhost counts it
     /// ([`Message::resident_bytes`](crate::message::Message::resident_bytes)). The driver reports it as `Input::Drained` once the
     /// socket took the bytes.

@@ -3,6 +3,7 @@
 
 use super::handshake::{Handshake, out_of_turn};
 use super::{Connection, ConnectionEffects, Fatal, Request, Stage};
+use crate::limits::LARGE_METHOD_BYTES;
 use crate::protocol::client_method::ClientMethod;
 use crate::protocol::frame::{self, Frame};
 use crate::protocol::method_id::MethodId;
@@ -21,36 +22,38 @@ impl Connection {
         }
     }
 
-    /// Handles the first frame of `input`. Returns how many bytes it took; 0 if it is incomplete.
-    pub(super) fn step(
-        &mut self,
-        input: &[u8],
-        now_ms: u64,
-        out: &mut ConnectionEffects,
-    ) -> Result<usize, Fatal> {
+    /// Handles the first frame of `input`; one that is an error ends the connection. Returns how many bytes it took; 0 if it
+    /// is incomplete.
+    pub(super) fn step(&mut self, input: &[u8], now_ms: u64, out: &mut ConnectionEffects) -> usize {
         match &self.stage {
             Stage::Handshake { step: Handshake::AwaitHeader, .. } => {
-                return Ok(self.protocol_header(input, out));
+                return self.protocol_header(input, out);
             }
             Stage::Detaching | Stage::Lingering { .. } | Stage::Closing { deaf: true, .. } | Stage::Over => {
-                return Ok(input.len());
+                return input.len();
             }
             Stage::Handshake { .. } | Stage::Running(_) | Stage::Closing { deaf: false, .. } => {}
         }
         let (frame, length) = match frame::decode(input, self.frame_bytes_max) {
             Ok(Some(decoded)) => decoded,
-            Ok(None) => return Ok(0),
+            Ok(None) => return 0,
             Err(error) => {
                 self.lose_track(&error, now_ms, out);
-                return Ok(input.len());
+                return input.len();
             }
         };
-        match self.stage {
-            Stage::Running(_) => self.running_frame(frame, now_ms, out)?,
-            Stage::Handshake { .. } => self.handshake_frame(frame, now_ms, out)?,
-            _ => self.closing_frame(frame, out),
+        let handled = match self.stage {
+            Stage::Running(_) => self.running_frame(frame, now_ms, out),
+            Stage::Handshake { .. } => self.handshake_frame(frame, now_ms, out),
+            _ => {
+                self.closing_frame(frame, out);
+                Ok(())
+            }
+        };
+        if let Err((error, cause)) = handled {
+            self.fail(&error, cause, now_ms, out);
         }
-        Ok(length)
+        length
     }
 
     fn running_frame(
@@ -67,6 +70,9 @@ impl Connection {
             }
             Frame::Method { channel, payload } => {
                 let method = decode(payload)?;
+                if payload.len() > LARGE_METHOD_BYTES {
+                    out.method_bytes += payload.len();
+                }
                 running.method(channel, method, &self.client, self.frame_bytes_max, out)
             }
             Frame::Header { channel, payload } => {

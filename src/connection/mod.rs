@@ -14,6 +14,7 @@ mod close;
 mod config;
 mod effects;
 mod frames;
+mod half_received;
 mod handshake;
 mod heartbeat;
 mod report;
@@ -135,21 +136,21 @@ impl Connection {
                 break;
             }
             match self.step(rest, now_ms, out) {
-                Ok(0) => break,
-                Ok(count) => consumed += count,
-                Err((error, cause)) => self.fail(&error, cause, now_ms, out),
+                0 => break,
+                count => consumed += count,
             }
         }
         self.note_publishes(commands_before, content_before, out);
+        self.note_half_received(now_ms);
         self.read_from = None;
         self.note_sent(outbound_before, now_ms, out);
         consumed
     }
 
     /// Whether the driver should read the socket. False while a login or vhost check is under way, while an alarm holds
-    /// back too many publishes, and once closed.
+    /// back too many publishes, while half-received messages of all connections are too many, and once closed.
     pub fn wants_input(&self) -> bool {
-        self.listens()
+        self.listens() && !self.waits_for_others()
     }
 
     /// Encodes what the vhost has to say.

@@ -5,9 +5,10 @@
 //! dropped.
 
 use super::alarm::Parked;
+use super::half_received::HalfReceived;
 use super::handshake::Tuned;
 use super::{Client, Connection, ConnectionEffects, Fatal};
-use crate::auth::{Accounts, Counted, MAX_CHANNELS, Tally};
+use crate::auth::{Accounts, Counted, Tally};
 use crate::channel::{Actor, Channel, Context, Life, Output, TagMaker};
 use crate::protocol::client_method::ClientMethod;
 use crate::protocol::frame::ChannelId;
@@ -40,7 +41,7 @@ struct Shared {
     tags: TagMaker,
     message_bytes_max: u64,
     consumers_max: usize,
-    assembling_bytes: usize,
+    half_received: HalfReceived,
 }
 
 impl Shared {
@@ -58,7 +59,7 @@ impl Shared {
             message_bytes_max: self.message_bytes_max,
             consumers_max: self.consumers_max,
             tags: &mut self.tags,
-            assembling_bytes: &mut self.assembling_bytes,
+            half_received: &mut self.half_received.share,
             out: Output {
                 outbound: &mut out.outbound,
                 commands: &mut out.commands,
@@ -83,11 +84,26 @@ impl Running {
                 tags: TagMaker::new(connection.tag_seed),
                 message_bytes_max: connection.config.message_bytes_max,
                 consumers_max: connection.config.consumers_max,
-                assembling_bytes: 0,
+                half_received: HalfReceived::new(&connection.config.half_received),
             },
             channels_max: tuned.channels_max,
             parked: Parked::default(),
         }
+    }
+
+    /// What is half-received on its channels.
+    pub(super) fn half_received(&mut self) -> &mut HalfReceived {
+        &mut self.shared.half_received
+    }
+
+    /// When to look at that again.
+    pub(super) fn half_received_deadline(&self) -> Option<u64> {
+        self.shared.half_received.next_deadline()
+    }
+
+    /// Whether it is not read because it holds too much of what all connections share.
+    pub(super) fn waits_for_others(&self) -> bool {
+        self.shared.half_received.waits()
     }
 
     /// A method on a channel.
@@ -120,7 +136,7 @@ impl Running {
             // RabbitMQ says this before it looks at the method.
             return Err((ConnectionError::new(ConnectionCode::NotAllowed, text), MethodId::default()));
         }
-        let limit = self.shared.accounts.limit(&self.shared.actor.user, MAX_CHANNELS);
+        let limit = self.shared.accounts.channels_max(&self.shared.actor.user);
         let counted = self.user_channels.take(limit).map_err(|limit| {
             let text = format!(
                 "number of channels opened for user '{}' has reached the maximum allowed user limit of ({limit})",

@@ -14,6 +14,8 @@ use crate::budget::Budget;
 use crate::clock::Clock;
 use crate::config::Config;
 use crate::connection::ConnectionConfig;
+use crate::fair_budget::FairBudget;
+use crate::limits::ASSEMBLY_BYTES_TOTAL_MAX;
 use ledgermq_storage::{
     DirLock, Options, Progress, RealDisk, Recovered, RecoveryProgress, RecoveryStatistics, Store,
 };
@@ -189,6 +191,10 @@ fn connection_config(config: &Config) -> ConnectionConfig {
         handshake_ms: config.handshake_ms,
         message_bytes_max: config.message_bytes_max,
         consumers_max: config.consumers_max,
+        half_received: FairBudget::new(
+            ASSEMBLY_BYTES_TOTAL_MAX
+                .max(4 * usize::try_from(config.message_bytes_max).unwrap_or(usize::MAX / 4)),
+        ),
     }
 }
 

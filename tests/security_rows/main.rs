@@ -2,9 +2,13 @@
 //! broker in memory. Attacks that need a socket, many of them, or a disk are tested with those.
 #![allow(clippy::unwrap_used, clippy::indexing_slicing, reason = "a test that cannot go on panics")]
 
+mod much;
+mod rights;
+#[path = "../support/mod.rs"]
 mod support;
 
 use ledgermq::connection::Request;
+use ledgermq::definitions::PermissionDefinition;
 use ledgermq::vhost::command::Command;
 use support::broker::Broker;
 use support::machine::{CAPABLE, HEADER, Machine, start_ok};
@@ -38,9 +42,14 @@ fn announce(body_bytes: u64) -> Vec<u8> {
 
 #[test]
 fn s1_strangers_are_told_the_protocol_and_closed_at_once() {
-    for opening in
-        [&b"GET / HTTP/1.1\r\n\r\n"[..], b"\x16\x03\x01\x02\x00", b"AMQP\x03\x01\x00\x00", b"\0\0\0\0"]
-    {
+    for opening in [
+        &b"GET / HTTP/1.1\r\n\r\n"[..],
+        b"\x16\x03\x01\x02\x00",
+        b"AMQP\x03\x01\x00\x00",
+        b"\0\0\0\0",
+        b"PROXY TCP4 127.0.0.1 127.0.0.1 5 5672\r\n",
+        b"\r\n\r\n\0\r\nQUIT\n",
+    ] {
         let mut machine = Machine::accepted();
         machine.send_bytes(opening);
         assert_eq!(machine.heard(), ["0 header [65, 77, 81, 80, 0, 0, 9, 1]"]);
@@ -134,6 +143,72 @@ fn s8_logins_that_make_no_sense_ask_nobody() {
     }
 }
 
+/// Ten thousand times what a guesser might send: no crash, and nobody is asked about an empty name or password, or about a
+/// user in whose place another is to act.
+#[test]
+fn s8_random_logins_ask_only_about_a_name_and_a_password() {
+    let mut random = 0x2545_F491_4F6C_DD1D_u64;
+    let mut next = |below: u64| {
+        random ^= random << 13;
+        random ^= random >> 7;
+        random ^= random << 17;
+        (random >> 8) % below
+    };
+    let pieces = [
+        "",
+        "\\x00",
+        "guest",
+        "\\xff",
+        "\\x05LOGINS",
+        "\\x00\\x00\\x00\\x05",
+        "\\x08PASSWORDS",
+        "a",
+        "\\x80",
+    ];
+    for _ in 0..10_000 {
+        let response: String = (0..next(8)).map(|_| pieces[next(9) as usize]).collect();
+        let mechanism = ["PLAIN", "AMQPLAIN", "ANONYMOUS", "EXTERNAL", "plain", ""][next(6) as usize];
+        let mut machine = before_login();
+        machine.send(
+            0,
+            &format!(
+                "connection.start-ok client-properties={CAPABLE} mechanism=\"{mechanism}\" response=\"{response}\""
+            ),
+        );
+        match &machine.requests()[..] {
+            [] => assert_eq!(code(&machine.heard()), Some(403), "{mechanism} {response}"),
+            [Request::Authenticate(login)] => {
+                assert!(["PLAIN", "AMQPLAIN"].contains(&mechanism), "{mechanism} {response}");
+                assert!(!login.user.is_empty() && !login.password.is_empty(), "{mechanism} {response}");
+            }
+            others => panic!("{mechanism} {response}: {others:?}"),
+        }
+    }
+}
+
+#[test]
+fn s10_tuning_beyond_what_was_offered_is_refused() {
+    for (tune_ok, expected) in [
+        ("channel-max=2047 frame-max=131072", None),
+        ("channel-max=1 frame-max=4096", None),
+        ("channel-max=2047 frame-max=0", None),
+        ("channel-max=2047 frame-max=131072 heartbeat=0", None),
+        ("channel-max=2047 frame-max=131072 heartbeat=65535", None),
+        ("channel-max=0 frame-max=131072", Some(530)),
+        ("channel-max=2048 frame-max=131072", Some(530)),
+        ("channel-max=2047 frame-max=131073", Some(530)),
+        ("channel-max=2047 frame-max=4095", Some(530)),
+        ("channel-max=2047 frame-max=4294967295", Some(530)),
+    ] {
+        let mut machine = before_login();
+        machine.send(0, &start_ok(CAPABLE, "guest"));
+        machine.connection.authenticated(Ok("guest".into()), 0, &mut machine.effects);
+        machine.heard();
+        machine.send(0, &format!("connection.tune-ok {tune_ok}"));
+        assert_eq!(code(&machine.heard()), expected, "{tune_ok}");
+    }
+}
+
 #[test]
 fn s11_channels_that_come_and_go_leave_nothing_behind() {
     let mut machine = Machine::open();
@@ -213,6 +288,88 @@ fn s22_nobody_publishes_in_anothers_name() {
 }
 
 #[test]
+fn s22_further_keys_that_are_no_list_of_texts_are_refused() {
+    for header in ["CC=one", "BCC=one", "CC=7", "BCC={}"] {
+        let mut broker = Broker::default();
+        broker.connect("eve", "guest", None);
+        broker.send("eve", 1, "channel.open");
+        broker.heard("eve");
+        broker.send(
+            "eve",
+            1,
+            &format!("basic.publish routing-key=q properties={{headers={{{header}}}}} body=x"),
+        );
+        let heard = broker.heard("eve");
+        assert!(heard.iter().any(|(_, line)| line.contains("reply-code=406")), "{header}: {heard:?}");
+    }
+}
+
+/// A history of deaths that a client made up is replaced: it keeps no message from going where it goes.
+#[test]
+fn s22_a_forged_history_of_deaths_is_not_believed() {
+    let mut broker = Broker::default();
+    broker.connect("eve", "guest", None);
+    broker.send("eve", 1, "channel.open");
+    broker.send("eve", 1, "queue.declare queue=dead");
+    broker.send(
+        "eve",
+        1,
+        "queue.declare queue=q arguments={x-message-ttl=0 x-dead-letter-exchange=\"\" x-dead-letter-routing-key=dead}",
+    );
+    broker.heard("eve");
+    let forged =
+        "{x-death=[{count=9:l reason=expired queue=dead time=1:T exchange=\"\" routing-keys=[\"dead\"]}]}";
+    broker.send("eve", 1, &format!("basic.publish routing-key=q properties={{headers={forged}}} body=x"));
+    broker.pass(1);
+    broker.send("eve", 1, "basic.get queue=dead");
+    let heard = broker.heard("eve");
+    let line = &heard.last().unwrap().1;
+    assert!(line.starts_with("basic.get-ok") && line.contains("count=1:l"), "{heard:?}");
+    assert!(!line.contains("count=9:l"), "{line}");
+}
+
+#[test]
+fn s24_a_right_taken_away_ends_consumers_and_publishing_at_once() {
+    let mut broker = Broker::default();
+    broker.connect("alice", "guest", None);
+    broker.send("alice", 1, "channel.open");
+    broker.send("alice", 1, "queue.declare queue=q");
+    broker.send("alice", 1, "basic.consume queue=q consumer-tag=t");
+    broker.send("alice", 1, "basic.publish routing-key=q body=1");
+    broker.heard("alice");
+    broker.change_accounts(|accounts| {
+        accounts
+            .set_permissions(PermissionDefinition {
+                user: "guest".into(),
+                vhost: "/".into(),
+                configure: ".*".into(),
+                write: "^$".into(),
+                read: "^$".into(),
+            })
+            .unwrap();
+    });
+    assert!(
+        broker.heard("alice").iter().any(|(_, line)| line.starts_with("basic.cancel consumer-tag=\"t\""))
+    );
+    broker.send("alice", 1, "basic.publish routing-key=q body=2");
+    assert!(broker.heard("alice").last().unwrap().1.contains("reply-code=403"));
+}
+
+#[test]
+fn s24_a_user_who_is_deleted_is_put_out() {
+    let mut broker = Broker::default();
+    broker.connect("alice", "guest", None);
+    broker.change_accounts(|accounts| {
+        accounts.delete_user("guest").unwrap();
+    });
+    let heard = broker.heard("alice");
+    assert!(
+        heard[0].1.contains("reply-code=320") && heard[0].1.contains("user 'guest' is deleted"),
+        "{heard:?}"
+    );
+}
+
+#[test]
 fn s24_a_user_without_a_vhost_is_put_out() {
     let mut broker = Broker::default();
     broker.connect("alice", "guest", None);
@@ -233,7 +390,11 @@ fn s26_an_exclusive_queue_is_locked_for_others_until_its_connection_goes() {
     broker.send("alice", 1, "queue.declare queue=mine exclusive=true");
     let attempts = [
         "queue.declare queue=mine",
+        "queue.declare queue=mine exclusive=true",
+        "queue.declare queue=mine passive=true",
         "basic.consume queue=mine",
+        "basic.consume queue=mine exclusive=true",
+        "basic.get queue=mine no-ack=true",
         "basic.get queue=mine",
         "queue.bind queue=mine exchange=amq.direct",
         "queue.purge queue=mine",
