@@ -4,6 +4,7 @@ mod accounts;
 mod limits;
 mod password;
 mod pattern;
+mod refusals;
 mod secret;
 mod tally;
 mod topic_permissions;
@@ -13,5 +14,6 @@ pub use accounts::{
 };
 pub use limits::{Limits, MAX_CHANNELS, MAX_CONNECTIONS, MAX_QUEUES};
 pub(crate) use pattern::Pattern;
+pub use refusals::Refusals;
 pub use secret::Secret;
 pub use tally::{Counted, Tally};

@@ -202,6 +202,68 @@ mod tests {
         }
     }
 
+    /// What Erlang's `re`, which RabbitMQ asks, said of these patterns and names: `1` where the pattern is found.
+    #[test]
+    fn patterns_are_found_where_rabbitmq_finds_them() {
+        const NAMES: [&str; 16] = [
+            "",
+            "orders",
+            "my-orders",
+            "orders-2",
+            "Orders",
+            "amq.default",
+            "amq.gen-x",
+            "amqXgen",
+            "a",
+            "ab",
+            "a.b",
+            r"q\d",
+            "q7",
+            "(x)",
+            "^$",
+            "a b",
+        ];
+        for (pattern, expected) in [
+            (r"", "1..............."),
+            (r"^$", "1..............."),
+            (r".*", "1111111111111111"),
+            (r".+", ".111111111111111"),
+            (r"orders", ".111............"),
+            (r"^orders", ".1.1............"),
+            (r"orders$", ".11............."),
+            (r"^orders$", ".1.............."),
+            (r"^(orders|a)$", ".1......1......."),
+            (r"^orders|a$", ".1.1....1......."),
+            (r"(?i)^orders$", ".1..1..........."),
+            (r"^amq\.", ".....11........."),
+            (r"^amq.", ".....111........"),
+            (r"^amq\.(gen.*|default)$", ".....11........."),
+            (r"^(?!amq\.).*$", "11111..111111111"),
+            (r"^(?!amq\.)[a-z]+$", ".1......11......"),
+            (r"^[^.]*$", "11111..111.11111"),
+            (r"^.$", "........1......."),
+            (r"^a?b?$", "1.......11......"),
+            (r"^q\d$", "............1..."),
+            (r"^q\\d$", "...........1...."),
+            (r"\(x\)", ".............1.."),
+            (r"^\w+$", ".1..1..111..1..."),
+            (r"^\S+$", ".11111111111111."),
+            (r"\bb", "..........1....1"),
+            (r"^a{1,2}$", "........1......."),
+            (r"\Aorders\z", ".1.............."),
+            (r"[[:upper:]]", "....1..1........"),
+            (r"^orders\$", "................"),
+            (r"$^", "1..............."),
+            (r"x*", "1111111111111111"),
+            (r"^(a|b|ab)(\.b)?$", "........111....."),
+        ] {
+            let pattern = Pattern::new(pattern).unwrap();
+            let found: String =
+                NAMES.iter().map(|name| if pattern.allows(name) { '1' } else { '.' }).collect();
+            assert_eq!(found, expected, "{:?}", pattern.source());
+        }
+    }
+
     #[test]
     fn the_empty_pattern_of_a_policy_is_found_everywhere() {
         for (pattern, name, expected) in

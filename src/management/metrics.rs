@@ -29,6 +29,9 @@ fn page(metrics: &BrokerMetrics) -> String {
         let on = u8::from(metrics.alarms.contains(&alarm));
         page.gauge(&format!("ledgermq_alarm_{alarm}"), "1 while the alarm is on", on);
     }
+    let half_received = metrics.half_received_bytes;
+    page.gauge("ledgermq_half_received_bytes", "Memory that half-received messages take", half_received);
+    page.counter("ledgermq_logins_refused_total", "Logins refused", metrics.logins_refused);
     let totals = &metrics.totals;
     let counters = [
         ("rabbitmq_global_messages_received_total", "Publishes received", totals.published_count),

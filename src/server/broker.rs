@@ -1,14 +1,17 @@
 //! What the tasks of a running broker share. No logic but that of looking.
 
 use super::alarms::Alarms;
+use super::client_lines::ClientLines;
 use super::connections::Connections;
 use super::directory::Directory;
+use crate::auth::Refusals;
 use crate::budget::Budget;
 use crate::clock::Clock;
 use crate::config::Config;
 use crate::connection::ConnectionConfig;
 use crate::vhost::report::VhostTotals;
 use ledgermq_storage::{Store, StoreStatus};
+use std::net::IpAddr;
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use tokio::sync::watch;
 
@@ -24,6 +27,8 @@ pub struct Broker {
     pub(super) connections: Arc<Connections>,
     pub(super) directory: Directory,
     pub(super) alarms: Alarms,
+    pub(super) client_lines: ClientLines,
+    pub(super) refusals: Mutex<Refusals>,
     pub(super) stage: watch::Sender<Stage>,
 }
 
@@ -45,6 +50,10 @@ pub struct BrokerMetrics {
     pub uptime_ms: u64,
     /// Open connections.
     pub connections: u64,
+    /// Logins refused since the start.
+    pub logins_refused: u64,
+    /// Memory that half-received messages take, bytes.
+    pub half_received_bytes: u64,
     /// Open channels.
     pub channels: u64,
     /// Queues of all vhosts.
@@ -83,6 +92,8 @@ impl Broker {
         let mut metrics = BrokerMetrics {
             uptime_ms: self.clock.now_ms(),
             connections: self.connections.count() as u64,
+            logins_refused: self.lock_refusals().count(),
+            half_received_bytes: self.connection_config.half_received.used_bytes() as u64,
             body_memory_bytes: self.budget.used_bytes() as u64,
             resident_bytes: super::alarms::resident_bytes(),
             alarms: self.alarms(),
@@ -111,6 +122,15 @@ impl Broker {
 
     fn lock_store(&self) -> MutexGuard<'_, Option<Store>> {
         self.store.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+
+    /// Notes a refused login: how long its answer is to wait, ms.
+    pub(super) fn note_refusal(&self, from: IpAddr) -> u64 {
+        self.lock_refusals().note(from, self.clock.now_ms())
+    }
+
+    fn lock_refusals(&self) -> MutexGuard<'_, Refusals> {
+        self.refusals.lock().unwrap_or_else(PoisonError::into_inner)
     }
 
     /// Asks for a clean stop.

@@ -24,7 +24,7 @@ use std::time::Duration;
 use tokio::net::TcpStream;
 use tokio::sync::mpsc::UnboundedReceiver;
 use tokio::time::{Instant, Sleep, sleep};
-use tracing::{debug, info};
+use tracing::{debug, info, warn};
 
 /// Mail taken at once.
 const MAIL_BATCH: usize = 64;
@@ -47,7 +47,16 @@ pub(super) struct ConnectionTask {
     unread: ReadBuffer,
     outbox: Outbox,
     alarm: Alarm,
+    refusal: Option<Refusal>,
     end: End,
+}
+
+/// A login that was refused and is to hear so later.
+struct Refusal {
+    /// When, ms of the broker's clock.
+    at_ms: u64,
+    /// For the log.
+    why: String,
 }
 
 /// When the task wants to be woken though nothing happens.
@@ -98,6 +107,7 @@ impl ConnectionTask {
             unread: ReadBuffer::default(),
             outbox: Outbox::default(),
             alarm: Alarm { sleep, at_ms: now_ms, active_ms: now_ms, holds_buffers: false },
+            refusal: None,
             end: End::No,
             broker,
         }
@@ -199,6 +209,12 @@ impl ConnectionTask {
                 ticked = true;
                 continue;
             }
+            if let Some(Refusal { why, .. }) = self.refusal.take_if(|refusal| refusal.at_ms <= now_ms) {
+                self.machine.authenticated(Err(why), now_ms, &mut self.effects);
+                self.read_again(now_ms);
+                ticked = true;
+                continue;
+            }
             let alarm = &mut self.alarm;
             if alarm.holds_buffers && alarm.active_ms + QUIET_MS <= now_ms && self.effects.outbound.is_empty()
             {
@@ -207,7 +223,8 @@ impl ConnectionTask {
                 self.effects.outbound = Outbound::default();
             }
             let quiet_ms = alarm.holds_buffers.then_some(alarm.active_ms + QUIET_MS);
-            let Some(next_ms) = machine_ms.into_iter().chain(quiet_ms).min() else { break };
+            let refusal_ms = self.refusal.as_ref().map(|refusal| refusal.at_ms);
+            let Some(next_ms) = machine_ms.into_iter().chain(quiet_ms).chain(refusal_ms).min() else { break };
             if alarm.at_ms > next_ms || alarm.at_ms <= now_ms {
                 alarm.at_ms = next_ms.max(now_ms + 1);
                 let wait = Duration::from_millis(alarm.at_ms - now_ms);
@@ -252,7 +269,8 @@ impl ConnectionTask {
         }
         let commands = std::mem::take(&mut self.effects.commands);
         let content_bytes = std::mem::take(&mut self.effects.command_bytes);
-        let permits = content_bytes + commands.len() * size_of::<Envelope>();
+        let method_bytes = std::mem::take(&mut self.effects.method_bytes);
+        let permits = content_bytes + method_bytes + commands.len() * size_of::<Envelope>();
         if let Some(vhost) = &self.vhost {
             self.inbox.take_permits(permits);
             vhost.send(VhostMail::Commands { connection: self.inbox.id, commands, permits });
@@ -266,7 +284,13 @@ impl ConnectionTask {
                 let result = self.broker.directory.authenticate(&login, self.peer.is_local());
                 let events = self.broker.directory.events();
                 events.tell_login(&login.user, &self.machine.report(), result.is_ok());
-                self.machine.authenticated(result, now_ms, &mut self.effects);
+                let wait_ms = result.as_ref().err().map(|_| self.broker.note_refusal(self.peer.remote.ip()));
+                match (result, wait_ms) {
+                    (Err(why), Some(wait_ms @ 1..)) => {
+                        self.refusal = Some(Refusal { at_ms: now_ms + wait_ms, why });
+                    }
+                    (result, _) => self.machine.authenticated(result, now_ms, &mut self.effects),
+                }
                 self.read_again(now_ms);
             }
             Request::OpenVhost { vhost, user } => {
@@ -294,7 +318,12 @@ impl ConnectionTask {
                 }
             }
             Request::Log(line) => {
-                info!(connection = self.inbox.id.0, client = %self.peer.remote, "{}", line.escape_debug());
+                if let Some(left_out) = self.broker.client_lines.admit(now_ms) {
+                    if left_out > 0 {
+                        warn!(count = left_out, "lines about clients were left out");
+                    }
+                    info!(connection = self.inbox.id.0, client = %self.peer.remote, "{}", line.escape_debug());
+                }
             }
         }
         debug!(connection = self.inbox.id.0, client = %self.peer.remote, end = ?self.end, "carried out");

@@ -10,6 +10,7 @@
 mod admission;
 mod alarms;
 mod broker;
+mod client_lines;
 mod connection_task;
 mod connections;
 mod control_socket;

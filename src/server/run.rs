@@ -2,6 +2,7 @@
 
 use super::alarms::{self, Alarms};
 use super::broker::{Broker, Stage};
+use super::client_lines::ClientLines;
 use super::connections::Connections;
 use super::directory::Directory;
 use super::error::ServeError;
@@ -175,6 +176,8 @@ async fn assemble(
         connections,
         directory,
         alarms: Alarms::default(),
+        client_lines: ClientLines::default(),
+        refusals: Mutex::default(),
         stage: watch::Sender::new(Stage::Starting),
     });
     Ok((broker, progress, restored.queue_count))
