@@ -1,12 +1,25 @@
-//! The data directory before anything is in it: made if it is not there, and refused if others could reach into it.
+//! The data directory before anything is in it: made if it is not there, and refused if others could reach into it. And
+//! what the process may leave behind elsewhere: nothing that others can read.
 
 use super::error::ServeError;
+use rustix::fs::Mode;
+use rustix::process::{Resource, Rlimit};
 use std::fs;
 use std::os::unix::fs::{DirBuilderExt, MetadataExt, PermissionsExt};
 use std::path::Path;
 
 /// Only the broker's user.
 const MODE: u32 = 0o700;
+
+/// Closes all files to others that this process or a library of it will make, whatever mode is asked for, and has a crash
+/// leave no core file: messages and passwords would be in it. Who needs one raises the limit of the running process.
+pub(super) fn leave_nothing_for_others() -> Result<(), ServeError> {
+    rustix::process::umask(Mode::RWXG | Mode::RWXO);
+    let none = Rlimit { current: Some(0), ..rustix::process::getrlimit(Resource::Core) };
+    rustix::process::setrlimit(Resource::Core, none)
+        .map_err(std::io::Error::from)
+        .map_err(ServeError::io("forbidding core files"))
+}
 
 /// Makes sure that `dir` is a directory of ours that nobody else can enter.
 pub(super) fn prepare(dir: &Path) -> Result<(), ServeError> {

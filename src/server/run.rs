@@ -63,6 +63,7 @@ struct Doors {
 
 async fn serve(mut config: Config, http: HttpServer) -> Result<(), ServeError> {
     let clock = Clock::start();
+    data_dir::leave_nothing_for_others()?;
     data_dir::prepare(&config.data_dir)?;
     let lock = DirLock::acquire(&config.data_dir)?;
     let doors = Doors {
