@@ -48,7 +48,7 @@ const ABSENCES: &[(&str, &[&str])] = &[
     ("tokio::", &["src/server/", "src/management/", "src/cli/", "src/main.rs"]),
     ("axum::", &["src/management/"]),
     ("socket2::", &["src/server/"]),
-    ("rustix::", &["src/server/data_dir.rs"]),
+    ("rustix::", &["src/server/data_dir.rs", "storage/src/"]),
     ("sled::", &["storage/src/index/sled_rows.rs"]),
     ("bincode::", &["storage/src/encoding.rs"]),
     ("amq_protocol::", &["src/protocol/"]),

@@ -14,6 +14,7 @@ import subprocess
 import tempfile
 import threading
 import time
+from contextlib import suppress
 from pathlib import Path
 
 import pika
@@ -54,7 +55,7 @@ class Broker:
 class OwnBroker(Broker):
     """One that we start, kill and start again."""
 
-    def __init__(self, *flags, under=()):
+    def __init__(self, *flags, under=(), listen="127.0.0.1", http="off"):
         """`under` is a command that runs the broker's, such as a tracer."""
         self.under = under
         self._directory = tempfile.TemporaryDirectory(prefix="behaviours-")
@@ -67,7 +68,7 @@ class OwnBroker(Broker):
             ctl = [BINARY.with_name("rabbitmqctl")]
         else:
             environment = ENVIRONMENT | {"LEDGERMQ_DATA_DIR": str(self.data_dir)}
-            self._command = [BINARY, "serve", "--listen", f"127.0.0.1:{port}", "--http-listen", "off", *flags]
+            self._command = [BINARY, "serve", "--listen", f"{listen}:{port}", "--http-listen", http, *flags]
             self._ready = " ready"
             ctl = [BINARY, "ctl"]
         super().__init__("127.0.0.1", port, ctl, environment)
@@ -92,7 +93,8 @@ class OwnBroker(Broker):
 
     def kill(self):
         """As a crash would end it."""
-        os.killpg(self.process.pid, signal.SIGKILL)
+        with suppress(ProcessLookupError):  # it has ended by itself
+            os.killpg(self.process.pid, signal.SIGKILL)
         self.process.wait()
 
     def crash_and_restart(self):

@@ -34,6 +34,20 @@ def mortal():
 
 
 @pytest.fixture
+def own():
+    """own(*flags, under=…) starts a broker that nobody else uses."""
+    brokers = []
+
+    def own(*flags, **options):
+        brokers.append(OwnBroker(*flags, **options))
+        return brokers[-1]
+
+    yield own
+    for broker in brokers:
+        broker.stop()
+
+
+@pytest.fixture
 def connect(broker):
     """connect() opens a connection, connect(user, password) another user's."""
     connections = []

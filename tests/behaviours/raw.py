@@ -10,9 +10,20 @@ def short(text):
     return bytes([len(text)]) + text.encode()
 
 
+def any_frame(kind, channel, payload):
+    return struct.pack(">BHI", kind, channel, len(payload)) + payload + b"\xce"
+
+
 def frame(channel, class_id, method_id, fields):
-    payload = struct.pack(">HH", class_id, method_id) + fields
-    return struct.pack(">BHI", 1, channel, len(payload)) + payload + b"\xce"
+    return any_frame(1, channel, struct.pack(">HH", class_id, method_id) + fields)
+
+
+def publish(channel, exchange, key, announced, body, properties=b"\0\0"):
+    """basic.publish; the header announces `announced` bytes, of which `body` follows."""
+    method = frame(channel, 60, 40, b"\0\0" + short(exchange) + short(key) + b"\0")
+    header = any_frame(2, channel, struct.pack(">HHQ", 60, 0, announced) + properties)
+    pieces = [any_frame(3, channel, body[at:at + 100_000]) for at in range(0, len(body), 100_000)]
+    return method + header + b"".join(pieces)
 
 
 class RawClient:
@@ -33,24 +44,32 @@ class RawClient:
         return struct.unpack(">HH", payload[:4])
 
     def _read(self, count):
-        data = b""
+        data = bytearray()
         while len(data) < count:
             more = self.socket.recv(count - len(data))
             assert more, "the broker closed the connection"
             data += more
-        return data
+        return bytes(data)
 
     def call(self, channel, class_id, method_id, fields, answer):
         self.socket.sendall(frame(channel, class_id, method_id, fields))
         assert self.read_method() == answer
 
-    def log_in(self, heartbeat=0):
-        """Opens the connection to `/` and channel 1."""
+    def ask_to_log_in(self, user, password):
+        """Sends a login, of a client that wants to hear why it was refused; the answer is for the caller to read."""
         self.socket.sendall(HEADER)
         assert self.read_method() == (10, 10)
-        response = b"\0guest\0guest"
-        fields = struct.pack(">I", 0) + short("PLAIN") + struct.pack(">I", len(response)) + response + short("en_US")
-        self.call(0, 10, 11, fields, (10, 30))
+        response = b"\0" + user.encode() + b"\0" + password.encode()
+        capabilities = short("authentication_failure_close") + b"t\1"
+        properties = short("capabilities") + b"F" + struct.pack(">I", len(capabilities)) + capabilities
+        fields = struct.pack(">I", len(properties)) + properties + short("PLAIN")
+        fields += struct.pack(">I", len(response)) + response + short("en_US")
+        self.socket.sendall(frame(0, 10, 11, fields))
+
+    def log_in(self, heartbeat=0):
+        """Opens the connection to `/` and channel 1."""
+        self.ask_to_log_in("guest", "guest")
+        assert self.read_method() == (10, 30)
         self.socket.sendall(frame(0, 10, 31, struct.pack(">HIH", 2047, 131072, heartbeat)))
         self.call(0, 10, 40, short("/") + b"\0\0", (10, 41))
         self.call(1, 20, 10, b"\0", (20, 11))
@@ -59,6 +78,11 @@ class RawClient:
     def consume(self, queue):
         """Consumes without acknowledgements; what comes is for the caller to read, or not."""
         self.call(1, 60, 20, b"\0\0" + short(queue) + short("") + b"\x02" + struct.pack(">I", 0), (60, 21))
+
+    def skip(self, count):
+        """Reads so many bytes and looks at none."""
+        while count:
+            count -= len(self._read(min(count, 1 << 16)))
 
     def close(self):
         self.socket.close()

@@ -3,6 +3,7 @@
 #![allow(clippy::unwrap_used, clippy::indexing_slicing, reason = "a test that cannot go on panics")]
 
 mod much;
+mod page;
 mod rights;
 #[path = "../support/mod.rs"]
 mod support;
