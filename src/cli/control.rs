@@ -267,6 +267,31 @@ pub enum ControlRequest {
     ListConnections,
     /// Lists channels of all vhosts: see [`super::rows::channel_row`].
     ListChannels,
+    /// Closes a connection: its client hears 320 with this explanation. That it is not there is no error.
+    CloseConnection {
+        /// Column `pid` of its row.
+        pid: String,
+        /// For the client and the log.
+        explanation: String,
+    },
+    /// Closes connections that opened a vhost, oldest first; answered with a text that counts them.
+    CloseConnections {
+        /// This vhost alone.
+        vhost: Option<String>,
+        /// At most so many; 0 = all.
+        limit: u64,
+        /// Pause after each, ms.
+        delay_ms: u64,
+        /// For the clients and the log.
+        explanation: String,
+    },
+    /// Closes the connections of a user.
+    CloseUserConnections {
+        /// Name.
+        user: String,
+        /// For the clients and the log.
+        explanation: String,
+    },
     /// Removes the ready messages of a queue.
     PurgeQueue {
         /// Vhost.

@@ -125,6 +125,23 @@ impl Connections {
         }
     }
 
+    /// Tells one; whether it is there.
+    pub(super) fn tell(&self, id: ConnectionId, mail: ConnectionMail) -> bool {
+        let registry = self.lock();
+        let entry = registry.open.get(&id);
+        entry.inspect(|entry| entry.inbox.send(mail)).is_some()
+    }
+
+    /// Those that opened a vhost and are `chosen` by its name and their user's, oldest first.
+    pub(super) fn opened(&self, chosen: impl Fn(&str, &str) -> bool) -> Vec<ConnectionId> {
+        let registry = self.lock();
+        let opened = registry.open.iter().filter_map(|(id, entry)| Some((*id, entry.opened.as_ref()?)));
+        let mut ids: Vec<_> =
+            opened.filter(|(_, opened)| chosen(&opened.vhost, &opened.user)).map(|(id, _)| id).collect();
+        ids.sort_unstable();
+        ids
+    }
+
     /// How many opened `vhost`.
     pub(super) fn count_in(&self, vhost: &str) -> u64 {
         self.lock().by_vhost.get(vhost).copied().unwrap_or_default()
@@ -189,6 +206,24 @@ impl Registry {
 #[cfg(test)]
 mod tests {
     use super::*;
+
+    #[test]
+    fn those_of_a_vhost_or_a_user_are_found_and_told() {
+        let connections = Connections::new();
+        let (eve, mut eves_mail) = connections.register();
+        let (bob, _bobs_mail) = connections.register();
+        let (handshaking, _mail) = connections.register();
+        for (id, vhost, user) in [(bob.id, "v", "bob"), (eve.id, "w", "eve")] {
+            connections.admit(id, &vhost.into(), &user.into(), |_| Ok::<_, ()>(())).unwrap();
+        }
+        assert_eq!(connections.opened(|_, _| true), [eve.id, bob.id], "not the one that shakes hands");
+        assert_eq!(connections.opened(|vhost, _| vhost == "v"), [bob.id]);
+        assert_eq!(connections.opened(|_, user| user == "eve"), [eve.id]);
+        assert!(connections.tell(eve.id, ConnectionMail::Force("why".into())));
+        assert!(matches!(eves_mail.try_recv(), Ok(ConnectionMail::Force(text)) if &*text == "why"));
+        connections.unregister(handshaking.id);
+        assert!(!connections.tell(handshaking.id, ConnectionMail::Drop), "it is gone");
+    }
 
     #[test]
     fn connections_are_counted_by_vhost_and_user() {

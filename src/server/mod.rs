@@ -11,6 +11,7 @@ mod admission;
 mod alarms;
 mod broker;
 mod client_lines;
+mod closing;
 mod connection_task;
 mod connections;
 mod control_socket;

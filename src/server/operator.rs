@@ -3,6 +3,7 @@
 
 use super::alarms::Alarms;
 use super::broker::{Broker, Stage};
+use super::closing;
 use super::govern::{self, Refused};
 use super::watermarks::{Mark, Watermarks};
 use crate::auth::AccountsError;
@@ -49,6 +50,13 @@ pub(super) async fn carry_out(broker: &Broker, request: ControlRequest) -> Contr
             ControlResponse::Rows { rows: reports.iter().map(rows::connection_row).collect() }
         }
         ControlRequest::ListChannels => list_channels(broker).await,
+        ControlRequest::CloseConnection { pid, explanation } => closing::one(broker, &pid, &explanation),
+        ControlRequest::CloseConnections { vhost, limit, delay_ms, explanation } => {
+            closing::all(broker, vhost.as_deref(), limit, delay_ms, &explanation).await
+        }
+        ControlRequest::CloseUserConnections { user, explanation } => {
+            closing::all_of_user(broker, &user, &explanation)
+        }
         ControlRequest::PurgeQueue { vhost, queue } => {
             ask(broker, &vhost, AdminCommand::PurgeQueue(queue.into())).await
         }

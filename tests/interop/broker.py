@@ -4,6 +4,7 @@
 A broker of our own is described by files in its directory, so that a test program in any language can restart it by running
 `$INTEROP_RESTART`, which is `broker.py restart DIRECTORY`. Further arguments: `kill` ends it as a crash would, not peacefully;
 flags of the broker hold until the next restart, such as `--disk-low-bytes 1024GiB`, which raises the alarm of a low disk.
+`anew` empties its store, too. `$INTEROP_STOP` stops it (with `kill`: as a crash) until `$INTEROP_RESTART` brings it back.
 """
 
 import json
@@ -41,18 +42,22 @@ class Broker:
         if self.ctl:
             directory.mkdir(parents=True, exist_ok=True)
             link = directory / "rabbitmqctl"
-            link.write_text(f'#!/bin/sh\nexec {shlex.join(self.ctl)} "$@"\n')
+            link.write_text(f'#!/bin/sh\n{self.verbs()}exec {shlex.join(self.ctl)} "$@"\n')
             link.chmod(0o755)
             known["PATH"] = f"{directory}:{os.environ['PATH']}"
             known["INTEROP_CTL"] = str(link)
         return known
+
+    def verbs(self):
+        """Shell for what programs expect of `rabbitmqctl` and this broker's does not have."""
+        return ""
 
     def stop(self):
         """A broker that was running before stays."""
 
 
 class OwnBroker(Broker):
-    """Started by us on a free port of the loopback interface, with an empty store."""
+    """Started by us on a free port of the loopback interface, with an empty store. `binary` may be RabbitMQ's start script."""
 
     def __init__(self, binary, directory, flags=()):
         shutil.rmtree(directory, ignore_errors=True)
@@ -60,33 +65,84 @@ class OwnBroker(Broker):
         self.directory = directory
         host, port = "127.0.0.1", free_port()
         data = directory / "data"
-        self._rabbitmqctl = directory / "rabbitmqctl"
-        self._rabbitmqctl.symlink_to(binary)
-        command = [str(binary), "serve", "--data-dir", str(data), "--listen", f"{host}:{port}", "--http-listen", "off"]
-        (directory / "broker.json").write_text(json.dumps({"command": [*command, *flags], "host": host, "port": port}))
+        self._is_rabbitmq = binary.name == "rabbitmq-server"
+        if self._is_rabbitmq:
+            command = [str(binary)]
+            environment = rabbitmq_environment(data, host, port)
+            rabbitmqctl = binary.with_name("rabbitmqctl")
+        else:
+            serve = ["serve", "--data-dir", str(data), "--listen", f"{host}:{port}", "--http-listen", "off"]
+            command = [str(binary), *serve, *flags]
+            environment = {"LEDGERMQ_DATA_DIR": str(data)}
+            rabbitmqctl = directory / "rabbitmqctl"
+            rabbitmqctl.symlink_to(binary)
+        ctl = ["env", *(f"{name}={value}" for name, value in environment.items()), str(rabbitmqctl)]
+        about = {"command": command, "ctl": ctl, "host": host, "port": port, "environment": environment}
+        (directory / "broker.json").write_text(json.dumps(about | {"is_rabbitmq": self._is_rabbitmq}))
+        empty(directory)
         start(directory)
-        super().__init__(host, port, ["env", f"LEDGERMQ_DATA_DIR={data}", str(self._rabbitmqctl)])
+        super().__init__(host, port, ctl)
 
     @property
     def is_rabbitmq(self):
-        return False
+        return self._is_rabbitmq
 
     def environment(self, directory):
-        restart = shlex.join([sys.executable, "-B", str(Path(__file__).resolve()), "restart", str(self.directory)])
-        return super().environment(directory) | {"INTEROP_RESTART": restart}
+        return super().environment(directory) | {"INTEROP_RESTART": self.verb("restart"), "INTEROP_STOP": self.verb("stop")}
+
+    def verb(self, name):
+        return shlex.join([sys.executable, "-B", str(Path(__file__).resolve()), name, str(self.directory)])
+
+    def verbs(self):
+        if self.is_rabbitmq:
+            return ""
+        # Ours is one process, and nothing of it stays behind to be started.
+        return f"case $1 in stop_app) exec {self.verb('stop')} ;; start_app) exec {self.verb('restart')} ;; esac\n"
 
     def alive(self):
-        return running(pid(self.directory))
+        process = pid(self.directory)
+        return process is not None and running(process)
 
     def stop(self):
         stop(self.directory, signal.SIGKILL)
         shutil.rmtree(self.directory / "data", ignore_errors=True)
 
 
+def rabbitmq_environment(data, host, port):
+    """A node of its own beside others on this machine."""
+    return {
+        "HOME": str(data),
+        "RABBITMQ_NODENAME": f"interop-{port}@localhost",
+        "RABBITMQ_NODE_IP_ADDRESS": host,
+        "RABBITMQ_NODE_PORT": str(port),
+        "RABBITMQ_DIST_PORT": str(free_port()),
+        "RABBITMQ_MNESIA_BASE": str(data),
+        "RABBITMQ_LOG_BASE": str(data),
+        "RABBITMQ_ENABLED_PLUGINS_FILE": str(data / "plugins"),
+        "RABBITMQ_CONFIG_FILE": str(data / "none"),
+    }
+
+
+# RabbitMQ has no flags; these become commands once it runs.
+RABBITMQ_COMMANDS = {"--disk-low-bytes": "set_disk_free_limit"}
+
+
+def empty(directory):
+    """Its store, while it is stopped."""
+    data = directory / "data"
+    shutil.rmtree(data, ignore_errors=True)
+    # RabbitMQ wants it to be there; ours takes it as it is.
+    data.mkdir(mode=0o700)
+
+
 def start(directory, flags=()):
     """Returns once clients can connect."""
     about = json.loads((directory / "broker.json").read_text())
     environment = {name: value for name, value in os.environ.items() if not name.startswith("LEDGERMQ_")}
+    orders = []
+    if about["is_rabbitmq"]:
+        environment |= about["environment"]
+        flags, orders = [], [[RABBITMQ_COMMANDS[flag], value] for flag, value in zip(flags[::2], flags[1::2])]
     with open(directory / "broker.log", "ab") as log:
         process = subprocess.Popen(
             [*about["command"], *flags], stdin=subprocess.DEVNULL, stdout=log, stderr=log, env=environment, start_new_session=True
@@ -96,26 +152,36 @@ def start(directory, flags=()):
     while True:
         try:
             product(about["host"], about["port"])
-            return
+            break
         except OSError:
             if process.poll() is not None or time.monotonic() > give_up:
                 raise RuntimeError("the broker did not start:\n" + (directory / "broker.log").read_text()[-3000:]) from None
             time.sleep(0.02)
+    for order in orders:
+        subprocess.run([*about["ctl"], *order], check=True, stdout=subprocess.DEVNULL)
 
 
 def stop(directory, how):
     process = pid(directory)
+    if process is None:
+        return
+    # RabbitMQ is several processes.
+    kill = os.killpg if how == signal.SIGKILL else os.kill
     if running(process):
-        os.kill(process, how)
+        kill(process, how)
     give_up = time.monotonic() + STOP_SECONDS_MAX
     while running(process):
         if time.monotonic() > give_up:
-            os.kill(process, signal.SIGKILL)
+            os.killpg(process, signal.SIGKILL)
         time.sleep(0.02)
+    # The number may soon be another's.
+    (directory / "broker.pid").unlink()
 
 
 def pid(directory):
-    return int((directory / "broker.pid").read_text())
+    """`None` while it is stopped."""
+    file = directory / "broker.pid"
+    return int(file.read_text()) if file.exists() else None
 
 
 def running(process):
@@ -150,10 +216,13 @@ def free_port():
 
 
 if __name__ == "__main__":
-    if sys.argv[1] != "restart":
+    if sys.argv[1] not in ("restart", "stop"):
         sys.exit(__doc__)
     where = Path(sys.argv[2])
     flags = sys.argv[3:]
-    is_crash = flags[:1] == ["kill"]
-    stop(where, signal.SIGKILL if is_crash else signal.SIGTERM)
-    start(where, flags[is_crash:])
+    how = flags.pop(0) if flags[:1] in (["kill"], ["anew"]) else ""
+    stop(where, signal.SIGKILL if how else signal.SIGTERM)
+    if sys.argv[1] == "restart":
+        if how == "anew":
+            empty(where)
+        start(where, flags)

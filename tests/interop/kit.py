@@ -67,6 +67,35 @@ class Kit:
             quiet = ["env", "DEBIAN_FRONTEND=noninteractive"]
             self.build([*as_root, *quiet, "apt-get", "install", "-y", "-qq", "--no-install-recommends", *missing])
 
+    def debian_source(self, package, version):
+        """What the authors gave to Debian's source package, as new."""
+        kept = self.cache / "debian" / f"{package}-{version}"
+        if not kept.exists():
+            # The machine's own list of places, asked for sources; what apt knows of binary packages stays as it is.
+            arriving = self.cache / "arriving"
+            shutil.rmtree(arriving, ignore_errors=True)
+            for directory in ("parts", "lists/partial", "cache/archives/partial"):
+                (arriving / directory).mkdir(parents=True)
+            for file in Path("/etc/apt/sources.list.d").glob("debian*.sources"):
+                (arriving / "parts" / file.name).write_text(re.sub(r"(?m)^Types:.*$", "Types: deb-src", file.read_text()))
+            if (old := Path("/etc/apt/sources.list")).exists():
+                (arriving / "parts/old.list").write_text(re.sub(r"(?m)^deb ", "deb-src ", old.read_text()))
+            settings = {
+                "Dir::Etc::SourceList": "/dev/null",
+                "Dir::Etc::SourceParts": arriving / "parts",
+                "Dir::State::lists": arriving / "lists",
+                "Dir::Cache": arriving / "cache",
+            }
+            options = [f"-o{name}={value}" for name, value in settings.items()]
+            self.build(["apt-get", *options, "update", "-qq"], cwd=arriving)
+            # A mirror may lack other parts of the package: what counts is that the authors' own archive is there.
+            self.build(["sh", "-c", '"$@" || true', "-", "apt-get", *options, "source", "--download-only", "-qq", package], cwd=arriving)
+            with tarfile.open(next(arriving.glob(f"*_{version}.orig.tar.*"))) as archive:
+                archive.extractall(arriving / "unpacked", filter="data")
+            kept.parent.mkdir(parents=True, exist_ok=True)
+            next((arriving / "unpacked").iterdir()).rename(kept)
+        return self._as_new(kept)
+
     def sdist(self, package, version):
         """The unpacked source distribution, as new."""
         kept = self.cache / "pypi" / f"{package}-{version}"
@@ -79,6 +108,7 @@ class Kit:
                     pip / "pip",
                     "download",
                     "--quiet",
+                    "--disable-pip-version-check",
                     "--no-deps",
                     "--no-binary",
                     package,
@@ -175,7 +205,7 @@ class Kit:
         try:
             status, said = self._bounded(command, cwd, env, BUILD_SECONDS_MAX, quiet)
             if status != 0:
-                raise RuntimeError(f"{' '.join(map(str, command))} ended with {status}: {said[-2000:]}")
+                raise RuntimeError(f"{' '.join(map(str, command))[:200]} ended with {status}: {said[-2000:]}")
             return said
         finally:
             self.building_s += time.monotonic() - began
@@ -184,8 +214,12 @@ class Kit:
         """A part of the suite: (status, what it printed). TimeUp after what is left of the suite's time."""
         return self._bounded(command, cwd, env, self.seconds_max, False)
 
+    def environment(self):
+        """What programs of the suite get to know."""
+        return os.environ | self.broker.environment(self.work / "bin")
+
     def _bounded(self, command, cwd, env, seconds, quiet):
-        environment = os.environ | self.broker.environment(self.work / "bin") | (env or {})
+        environment = self.environment() | (env or {})
         environment = {name: str(value) for name, value in environment.items() if not name.startswith("LEDGERMQ_")}
         stderr = subprocess.DEVNULL if quiet else subprocess.STDOUT
         process = subprocess.Popen(

@@ -6,6 +6,7 @@ use super::format::Formatter;
 use crate::config::{DATA_DIR, nearest};
 use std::fmt::Write;
 use std::path::PathBuf;
+use std::str::FromStr;
 use std::time::Duration;
 
 /// What the options say.
@@ -36,6 +37,10 @@ pub(super) struct Options {
     pub(super) user: String,
     /// Of all vhosts or users.
     pub(super) global: bool,
+    /// At most so many connections are closed; 0 = all.
+    pub(super) limit: u64,
+    /// Pause after each connection that is closed, ms.
+    pub(super) per_connection_delay_ms: u64,
     /// Of a vhost, for people.
     pub(super) description: Option<String>,
     /// Of a vhost, separated by commas.
@@ -79,6 +84,8 @@ pub(super) fn parse(
         apply_to: "all".to_owned(),
         user: "guest".to_owned(),
         global: false,
+        limit: 0,
+        per_connection_delay_ms: 0,
         description: None,
         tags: None,
         default_queue_type: None,
@@ -113,7 +120,9 @@ pub(super) fn parse(
             "-n" | "--node" => choose_node(&value()?, hostname, &mut options)?,
             "-e" | "--if-empty" => options.if_empty = true,
             "-u" | "--if-unused" => options.if_unused = true,
-            "--priority" => options.priority = parse_priority(&value()?)?,
+            "--priority" => options.priority = parse_number(name, &value()?)?,
+            "--limit" => options.limit = parse_number(name, &value()?)?,
+            "--per-connection-delay" => options.per_connection_delay_ms = parse_number(name, &value()?)?,
             "--apply-to" => options.apply_to = value()?,
             "--user" => options.user = value()?,
             "--global" => options.global = true,
@@ -154,9 +163,9 @@ fn parse_timeout(text: &str) -> Result<Duration, String> {
     }
 }
 
-fn parse_priority(text: &str) -> Result<i64, String> {
+fn parse_number<N: FromStr>(option: &str, text: &str) -> Result<N, String> {
     let wrong =
-        |_| format!("Error (argument validation): Invalid options for this command:\n--priority : {text}");
+        |_| format!("Error (argument validation): Invalid options for this command:\n{option} : {text}");
     text.parse().map_err(wrong)
 }
 
@@ -255,6 +264,8 @@ Options, accepted anywhere:
    -q, --quiet             Nothing but the result
    -s, --silent            The same, and no column names
    -t, --timeout <seconds> How long to wait for the broker
+   --limit <number>        Connections to close at most, default all
+   --per-connection-delay <ms>  Pause after each connection that is closed
    --priority <number>     Of a policy, default 0; the highest one that matches governs
    --apply-to <objects>    Of a policy: all (default), queues, exchanges, classic_queues, quorum_queues, streams
    --                      What follows is no option
@@ -337,6 +348,10 @@ mod tests {
             (
                 "set_policy --priority x p ^q {}",
                 "Error (argument validation): Invalid options for this command:\n--priority : x",
+            ),
+            (
+                "close_all_connections --limit -1 why",
+                "Error (argument validation): Invalid options for this command:\n--limit : -1",
             ),
             (
                 "set_policy p ^q",

@@ -2,7 +2,7 @@
 //! Names, order of arguments and texts are those of rabbitmqctl 3.10.
 
 use super::arguments::Options;
-use super::governing;
+use super::{closing, governing};
 use crate::auth::Secret;
 use crate::cli::control::ControlRequest;
 use crate::cli::rows;
@@ -75,7 +75,7 @@ pub(super) const fn fixed(
     Command { name, usage, help, least: count, most: count, shape: Shape::Listing(columns) }
 }
 
-/// Commands, in the order of the help; those of [`governing`] follow.
+/// Commands, in the order of the help; those of [`closing`] and [`governing`] follow.
 static COMMANDS: [Command; 33] = [
     plain("status", "", 0, "Shows the state of the broker"),
     plain("stop", "", 0, "Stops the broker"),
@@ -215,7 +215,7 @@ static COMMANDS: [Command; 33] = [
 impl Command {
     /// All commands, in the order of the help.
     pub(super) fn all() -> impl Iterator<Item = &'static Self> {
-        COMMANDS.iter().chain(&governing::COMMANDS)
+        COMMANDS.iter().chain(&closing::COMMANDS).chain(&governing::COMMANDS)
     }
 
     /// The command of this name.
@@ -303,7 +303,9 @@ impl Command {
                 format!("Deleting queue '{first}' on vhost '{vhost}' {conditions}...")
             }
             "stop" => format!("Stopping the broker at {} ...", options.data_dir.display()),
-            name => governing::banner(name, arguments, options).unwrap_or_default(),
+            name => closing::banner(name, arguments, options)
+                .or_else(|| governing::banner(name, arguments, options))
+                .unwrap_or_default(),
         }
     }
 
@@ -389,7 +391,10 @@ impl Command {
                 if_unused: options.if_unused,
                 if_empty: options.if_empty,
             },
-            name => return governing::request(name, arguments, options),
+            name => {
+                return closing::request(name, arguments, options)
+                    .or_else(|| governing::request(name, arguments, options));
+            }
         })
     }
 }

@@ -2,6 +2,7 @@
 //! rabbitmqctl prints, and ends with its exit codes.
 
 mod arguments;
+mod closing;
 mod commands;
 mod format;
 mod governing;
