@@ -1,7 +1,9 @@
 """amqp091-go (Debian's package): all its tests."""
 
+from kit import Expected
+
 SECONDS_MAX = 180
-PASSED_MIN = 116
+PASSED_MIN = 115
 SHORT = True
 PACKAGE, IMPORT = "golang-github-rabbitmq-amqp091-go-dev", "github.com/rabbitmq/amqp091-go"
 
@@ -9,3 +11,10 @@ PACKAGE, IMPORT = "golang-github-rabbitmq-amqp091-go-dev", "github.com/rabbitmq/
 def run(kit):
     kit.debian("golang-go", PACKAGE)
     return kit.debian_go(IMPORT, ["-tags", "integration"], {"AMQP_URL": kit.broker.url("")})
+
+
+EXCEPTIONS = {
+    "TestNotifyClosesAllChansAfterConnectionClose": Expected(
+        "talks to no broker, and gives a channel that is closed already one millisecond to show it", sometimes=True
+    ),
+}
