@@ -24,6 +24,11 @@ impl Clock {
         u64::try_from(self.started.elapsed().as_micros()).unwrap_or(u64::MAX)
     }
 
+    /// Nanoseconds since the clock started; never goes back.
+    pub fn now_ns(&self) -> u64 {
+        u64::try_from(self.started.elapsed().as_nanos()).unwrap_or(u64::MAX)
+    }
+
     /// Milliseconds since 1970-01-01 UTC, as the operating system believes; may jump. 0 before 1970.
     pub fn unix_ms(&self) -> u64 {
         SystemTime::now()

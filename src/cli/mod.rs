@@ -1,9 +1,11 @@
-//! The command line: `ledgermq serve`, `ledgermq ctl COMMAND`, `ledgermq wal inspect|verify`. Reads arguments, prints,
+//! The command line: `ledgermq serve`, `ledgermq ctl COMMAND`, `ledgermq wal inspect|verify`,
+//! `ledgermq bench WORKLOAD`. Reads arguments, prints,
 //! and turns outcomes into exit codes; decides nothing about messages.
 
 pub mod control;
 pub mod rows;
 
+mod bench;
 mod ctl;
 mod exit;
 mod serve;
@@ -38,6 +40,7 @@ fn dispatch(matches: &ArgMatches) -> Exit {
     match matches.subcommand() {
         Some(("serve", matches)) => serve::run(matches),
         Some(("wal", matches)) => wal::run(matches),
+        Some(("bench", matches)) => bench::run(matches),
         // clap asks for one of the commands above.
         Some(_) | None => Exit::Usage,
     }
@@ -57,6 +60,7 @@ fn grammar() -> Command {
                 .after_help("`ledgermq ctl help` lists the commands."),
         )
         .subcommand(wal::grammar())
+        .subcommand(bench::grammar())
 }
 
 /// Whether a link named `rabbitmqctl` led here.

@@ -1,0 +1,57 @@
+//! The workload of definitions: declares many durable queues, each of which a broker must put on disk, and deletes them again.
+
+use super::connection::Connection;
+use super::error::BenchError;
+use super::lanes::{self, Until};
+use super::report::{Report, rounded};
+use super::target::Target;
+use super::topology::{declare_queue, delete_queue};
+use super::watch::Watch;
+use crate::clock::Clock;
+use serde_json::json;
+
+/// Declares `count` queues over `lanes` connections, then deletes them.
+pub(super) fn run(
+    target: &Target,
+    count: u64,
+    lanes: usize,
+    prefix: &str,
+    arguments: &[(String, String)],
+    watch: &mut Watch,
+    clock: Clock,
+) -> Result<Report, BenchError> {
+    let product = {
+        let mut connection = Connection::open_small(target, clock)?;
+        // What an earlier run has left would make the first declarations cheaper.
+        for number in 0..count {
+            delete_queue(&mut connection, &name(prefix, number))?;
+        }
+        let product = connection.product.clone();
+        connection.close()?;
+        product
+    };
+    let rss_before_kib = watch.broker.as_mut().map(super::process::BrokerProcess::rss_kib);
+    let open = || Connection::open_small(target, clock);
+    let declare =
+        |connection: &mut Connection, number| declare_queue(connection, &name(prefix, number), arguments);
+    let declared = lanes::run(lanes, Until::Count(count), watch, clock, open, declare, Connection::close)?;
+    let rss_kib = watch.broker.as_mut().map(super::process::BrokerProcess::rss_kib);
+    let delete = |connection: &mut Connection, number| delete_queue(connection, &name(prefix, number));
+    let deleted = lanes::run(lanes, Until::Count(count), watch, clock, open, delete, Connection::close)?;
+
+    let mut report = Report::default();
+    report.add("broker", json!(product), product);
+    report.rate(["declared", "declared_per_s"], declared.count, declared.seconds, 0);
+    report.latencies("declare_us", declared.each_us.percentiles());
+    report.rate(["deleted", "deleted_per_s"], deleted.count, deleted.seconds, 0);
+    report.latencies("delete_us", deleted.each_us.percentiles());
+    if let Some((before, after)) = rss_before_kib.zip(rss_kib) {
+        let each_kib = after.saturating_sub(before) as f64 / count.max(1) as f64;
+        report.add("rss_kib_per_queue", json!(rounded(each_kib)), format!("{each_kib:.1} KiB"));
+    }
+    Ok(report)
+}
+
+fn name(prefix: &str, number: u64) -> String {
+    format!("{prefix}-declared-{number}")
+}

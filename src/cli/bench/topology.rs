@@ -1,0 +1,91 @@
+//! The queues, exchanges and bindings of a run, made before it and removed after it.
+
+use super::connection::Connection;
+use super::error::BenchError;
+use super::plan::Plan;
+use super::wire::{Method, put_pair, put_short_string, put_table};
+
+/// Durable: the bit of queue.declare and exchange.declare.
+const DURABLE: u8 = 0b10;
+
+/// Makes what the plan needs. Queues of an earlier run are deleted first: what is left in them is not of this one.
+pub(super) fn make(connection: &mut Connection, plan: &Plan) -> Result<(), BenchError> {
+    if !plan.makes_queues {
+        return Ok(());
+    }
+    if let Some((exchange, kind)) = plan.exchange() {
+        delete_exchange(connection, &exchange)?;
+        connection.call(Method::EXCHANGE_DECLARE, |out| {
+            out.extend([0, 0]);
+            put_short_string(out, &exchange);
+            put_short_string(out, kind);
+            out.push(DURABLE);
+            out.extend([0; 4]);
+        })?;
+    }
+    for queue in 0..plan.queues {
+        let name = plan.queue_name(queue);
+        delete_queue(connection, &name)?;
+        declare_queue(connection, &name, &plan.queue_arguments)?;
+    }
+    let exchange = plan.exchange().map(|(exchange, _)| exchange).unwrap_or_default();
+    for (queue, key) in plan.bindings() {
+        connection.call(Method::QUEUE_BIND, |out| {
+            out.extend([0, 0]);
+            put_short_string(out, &plan.queue_name(queue));
+            put_short_string(out, &exchange);
+            put_short_string(out, &key);
+            out.push(0);
+            out.extend([0; 4]);
+        })?;
+    }
+    Ok(())
+}
+
+/// Removes what [`make`] made.
+pub(super) fn remove(connection: &mut Connection, plan: &Plan) -> Result<(), BenchError> {
+    if !plan.deletes_queues {
+        return Ok(());
+    }
+    for queue in 0..plan.queues {
+        delete_queue(connection, &plan.queue_name(queue))?;
+    }
+    if let Some((exchange, _)) = plan.exchange() {
+        delete_exchange(connection, &exchange)?;
+    }
+    Ok(())
+}
+
+/// Declares a durable queue.
+pub(super) fn declare_queue(
+    connection: &mut Connection,
+    name: &str,
+    arguments: &[(String, String)],
+) -> Result<(), BenchError> {
+    let fields = |out: &mut Vec<u8>| {
+        out.extend([0, 0]);
+        put_short_string(out, name);
+        out.push(DURABLE);
+        put_table(out, |out| arguments.iter().for_each(|(key, value)| put_pair(out, key, value)));
+    };
+    connection.call(Method::QUEUE_DECLARE, fields).map(drop)
+}
+
+/// Deletes a queue with what is in it; one that is not there is no error (RabbitMQ and its likes).
+pub(super) fn delete_queue(connection: &mut Connection, name: &str) -> Result<(), BenchError> {
+    let fields = |out: &mut Vec<u8>| {
+        out.extend([0, 0]);
+        put_short_string(out, name);
+        out.push(0);
+    };
+    connection.call(Method::QUEUE_DELETE, fields).map(drop)
+}
+
+fn delete_exchange(connection: &mut Connection, name: &str) -> Result<(), BenchError> {
+    let fields = |out: &mut Vec<u8>| {
+        out.extend([0, 0]);
+        put_short_string(out, name);
+        out.push(0);
+    };
+    connection.call(Method::EXCHANGE_DELETE, fields).map(drop)
+}
