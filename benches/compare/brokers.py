@@ -1,0 +1,179 @@
+"""Brokers to compare: ours and Debian's RabbitMQ, started on empty stores and stopped again, and any that runs already.
+
+Whoever is started here gets ports, a directory and (RabbitMQ) a node name and a port mapper of its own, so that nothing else on
+the machine is touched.
+"""
+
+import os
+import shutil
+import signal
+import socket
+import subprocess
+import time
+from pathlib import Path
+
+RABBITMQ = Path("/usr/lib/rabbitmq/bin/rabbitmq-server")
+START_PATIENCE_S = 180
+STOP_PATIENCE_S = 5
+
+
+def free_port():
+    """A port that nobody listens on right now."""
+    with socket.socket() as probe:
+        probe.bind(("127.0.0.1", 0))
+        return probe.getsockname()[1]
+
+
+def answers(port):
+    """Whether something there answers an AMQP client."""
+    try:
+        with socket.create_connection(("127.0.0.1", port), timeout=5) as connection:
+            connection.sendall(b"AMQP\0\0\x09\x01")
+            return connection.recv(1) != b""
+    except OSError:
+        return False
+
+
+class Given:
+    """A broker that runs already: not ours to stop, to kill or to empty."""
+
+    can_be_killed = False
+    peer = True
+
+    def __init__(self, place):
+        name, _, address = place.rpartition("=")
+        self.host, _, port = address.rpartition(":")
+        self.host, self.port = self.host or "127.0.0.1", int(port)
+        self.name = name or address
+
+    def target(self):
+        here = self.host in ("127.0.0.1", "localhost", "::1")
+        pid = ["--broker-pid", "auto"] if here else []
+        return ["--host", self.host, "--port", str(self.port), *pid]
+
+    def start(self):
+        pass
+
+    def stop(self):
+        pass
+
+
+class Started:
+    """A broker of our own: `start` makes an empty store, `stop` removes it."""
+
+    can_be_killed = True
+
+    def __init__(self, scratch):
+        self.directory = scratch / f"store-{self.name.lower().replace(' ', '-')}-{os.getpid()}"
+        self.process = None
+
+    def target(self):
+        return ["--port", str(self.port), "--broker-pid", str(self.process.pid)]
+
+    def start(self):
+        shutil.rmtree(self.directory, ignore_errors=True)
+        self.directory.mkdir(parents=True)
+        self.port = free_port()
+        self.launch()
+
+    def launch(self):
+        """Starts it on the store as it is; returns the seconds until it answers."""
+        began = time.monotonic()
+        with open(self.directory / "output", "ab") as output:
+            # A process group of its own, for RabbitMQ is several processes.
+            command, environment = self.command()
+            self.process = subprocess.Popen(
+                command,
+                env=environment,
+                stdin=subprocess.DEVNULL,
+                stdout=output,
+                stderr=output,
+                start_new_session=True,
+            )
+        while not answers(self.port):
+            if self.process.poll() is not None or time.monotonic() - began > START_PATIENCE_S:
+                said = (self.directory / "output").read_text(errors="replace")[-2000:]
+                raise SystemExit(f"{self.name} did not start: {said}")
+            time.sleep(0.01)  # a port that opens tells nobody
+        return time.monotonic() - began
+
+    def kill(self):
+        """As a crash would: no chance to write anything."""
+        if self.process:
+            try:
+                os.killpg(self.process.pid, signal.SIGKILL)
+            except ProcessLookupError:
+                pass
+            self.process.wait()
+            self.process = None
+
+    def kill_and_start(self):
+        self.kill()
+        return self.launch()
+
+    def disk_mib(self):
+        """What the store takes on disk: blocks, not lengths."""
+        files = (path.stat() for path in self.directory.rglob("*") if path.is_file())
+        return sum(stat.st_blocks for stat in files) * 512 / 2**20
+
+    def stop(self):
+        self.kill()
+        shutil.rmtree(self.directory, ignore_errors=True)
+
+
+class LedgerMq(Started):
+    """Ours."""
+
+    name = "LedgerMQ"
+    peer = False
+
+    def __init__(self, scratch, binary):
+        super().__init__(scratch)
+        self.binary = binary
+
+    def command(self):
+        store = ["--data-dir", str(self.directory / "data")]
+        flags = ["--listen", f"127.0.0.1:{self.port}", "--http-listen", "off"]
+        plain = {name: value for name, value in os.environ.items() if not name.startswith("LEDGERMQ_")}
+        return [str(self.binary), "serve", *store, *flags], plain
+
+
+class RabbitMq(Started):
+    """RabbitMQ as Debian installs it, with its defaults."""
+
+    name = "RabbitMQ"
+    peer = True
+
+    @staticmethod
+    def is_installed():
+        return RABBITMQ.exists()
+
+    def start(self):
+        self.mapper = free_port()
+        super().start()
+
+    def environment(self):
+        return os.environ | {
+            "HOME": str(self.directory),
+            "ERL_EPMD_PORT": str(self.mapper),
+            "RABBITMQ_NODENAME": f"ledgermq-bench-{self.port}@localhost",
+            "RABBITMQ_NODE_IP_ADDRESS": "127.0.0.1",
+            "RABBITMQ_NODE_PORT": str(self.port),
+            "RABBITMQ_DIST_PORT": str(free_port()),
+            "RABBITMQ_MNESIA_BASE": str(self.directory / "mnesia"),
+            "RABBITMQ_LOG_BASE": str(self.directory / "log"),
+            "RABBITMQ_ENABLED_PLUGINS_FILE": str(self.directory / "plugins"),
+            "RABBITMQ_CONFIG_FILE": str(self.directory / "none"),
+        }
+
+    def command(self):
+        return [str(RABBITMQ)], self.environment()
+
+    def stop(self):
+        self.kill()
+        # Its port mapper is a daemon that outlives it, and refuses to end until it has noticed that the node is gone.
+        patience = time.monotonic() + STOP_PATIENCE_S
+        kill = ["epmd", "-port", str(self.mapper), "-kill"]
+        while b"Killed" not in subprocess.run(kill, capture_output=True).stdout and time.monotonic() < patience:
+            time.sleep(0.05)
+        shutil.rmtree(self.directory, ignore_errors=True)
