@@ -1,38 +1,57 @@
-//! A whole broker in memory: real connection machines over the real vhost, a log that is a counter, no sockets, no tasks.
+//! A whole broker in memory: real connection machines over the real vhost, a log that is a list, no sockets, no tasks.
 //! Every step is run to its end before the next, so a conversation always looks the same.
 
 use super::machine::{CAPABLE, HEADER, accounts, start_ok, take_outbound};
+use super::memory_log::MemoryLog;
 use super::wire;
 use ledgermq::auth::{Accounts, Tally};
 use ledgermq::budget::Budget;
 use ledgermq::connection::{Connection, ConnectionConfig, ConnectionEffects, Peer, Request};
+use ledgermq::definitions::Definition;
 use ledgermq::limits::CONSUMER_TIMEOUT_MS;
-use ledgermq::message::Message;
 use ledgermq::protocol::reply::{ConnectionCode, ConnectionError};
 use ledgermq::vhost::command::ConnectionId;
 use ledgermq::vhost::events::EventTap;
-use ledgermq::vhost::input::{Effect, Effects, Input, LogProgress};
-use ledgermq::vhost::log::{Log, LogRefused, LoggedPublish, LoggedSettle, Stored};
+use ledgermq::vhost::input::{AdminCommand, AdminId, AdminReply, Effect, Effects, Input};
 use ledgermq::vhost::{DeliverMode, Now, Vhost, VhostConfig};
-use ledgermq_storage::{DefinitionKey, GroupId, Lsn, QueueId, SegmentId, Seq, SettleReason};
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, VecDeque};
 use std::sync::Arc;
+
+/// What a broker is told at birth.
+pub struct Given {
+    pub accounts: Arc<Accounts>,
+    pub vhost: VhostConfig,
+    /// Segments of the log; what lies in full ones leaves memory.
+    pub segment_bytes: u32,
+}
 
 /// The broker, with its clients by name.
 pub struct Broker {
+    config: VhostConfig,
     vhost: Vhost,
-    log: MemoryLog,
+    pub(crate) log: MemoryLog,
     pub accounts: Arc<Accounts>,
-    clients: BTreeMap<String, Client>,
+    connection_config: Arc<ConnectionConfig>,
+    /// By name.
+    clients: Vec<Client>,
     user_channels: BTreeMap<String, Tally>,
     connections: u64,
     /// While set, nothing becomes durable.
     pub disk_stopped: bool,
+    /// While set, what is to be read from the log is not.
+    pub reads_stopped: bool,
+    reads: VecDeque<Effect>,
+    /// What an operator was answered last.
+    pub answer: Option<AdminReply>,
     alarm: Option<String>,
     now: Now,
 }
 
+/// Ticks that one step of the clock may want.
+const TICKS_MAX: usize = 10_000;
+
 struct Client {
+    name: String,
     id: ConnectionId,
     machine: Connection,
     effects: ConnectionEffects,
@@ -41,11 +60,14 @@ struct Client {
     socket_closed: bool,
     /// The client reads nothing any more: what it is told stays in the effects.
     deaf: bool,
+    /// Commands it has given the vhost.
+    command_count: usize,
 }
 
-impl Default for Broker {
-    fn default() -> Self {
-        let config = VhostConfig {
+impl Given {
+    /// The usual, with these users.
+    pub fn with(accounts: Arc<Accounts>) -> Self {
+        let vhost = VhostConfig {
             name: "/".into(),
             deliver: DeliverMode::AfterDurable,
             consumer_timeout_ms: CONSUMER_TIMEOUT_MS,
@@ -53,33 +75,51 @@ impl Default for Broker {
             names_seed: [7; 32],
             events: EventTap::default(),
         };
-        Self {
-            vhost: Vhost::new(config),
-            log: MemoryLog::default(),
-            accounts: Arc::new(accounts()),
-            clients: BTreeMap::new(),
-            connections: 0,
-            user_channels: BTreeMap::new(),
-            disk_stopped: false,
-            alarm: None,
-            now: Now::default(),
-        }
+        Self { accounts, vhost, segment_bytes: u32::MAX / 2 }
+    }
+}
+
+impl Default for Broker {
+    fn default() -> Self {
+        Self::new(Given::with(Arc::new(accounts())))
     }
 }
 
 impl Broker {
+    pub fn new(Given { accounts, vhost: config, segment_bytes }: Given) -> Self {
+        let connection_config =
+            ConnectionConfig { product: "LedgerMQ".into(), version: "0".into(), ..Default::default() };
+        Self {
+            vhost: Vhost::new(config.clone()),
+            config,
+            log: MemoryLog::new(segment_bytes),
+            accounts,
+            connection_config: Arc::new(connection_config),
+            clients: Vec::new(),
+            connections: 0,
+            user_channels: BTreeMap::new(),
+            disk_stopped: false,
+            reads_stopped: false,
+            reads: VecDeque::new(),
+            answer: None,
+            alarm: None,
+            now: Now::default(),
+        }
+    }
+
     /// Accepts a client that says nothing yet.
     pub fn accept(&mut self, name: &str) {
         self.connections += 1;
         let id = ConnectionId(self.connections);
         let peer =
             Peer { remote: "127.0.0.1:50000".parse().unwrap(), local: "127.0.0.1:5672".parse().unwrap() };
-        let config =
-            ConnectionConfig { product: "LedgerMQ".into(), version: "0".into(), ..Default::default() };
-        let mut machine = Connection::new(id, Arc::new(config), Arc::clone(&self.accounts), peer, id.0, 0);
+        let (config, accounts) = (Arc::clone(&self.connection_config), Arc::clone(&self.accounts));
+        let now_ms = self.now.monotonic_ms;
+        let mut machine = Connection::new(id, config, accounts, peer, id.0, now_ms);
         let mut effects = ConnectionEffects::default();
-        machine.alarm(self.alarm.as_deref(), 0, &mut effects);
+        machine.alarm(self.alarm.as_deref(), now_ms, &mut effects);
         let client = Client {
+            name: name.to_owned(),
             id,
             machine,
             effects,
@@ -87,8 +127,11 @@ impl Broker {
             written: Vec::new(),
             socket_closed: false,
             deaf: false,
+            command_count: 0,
         };
-        self.clients.insert(name.to_owned(), client);
+        self.clients.retain(|known| known.name != name);
+        let at = self.clients.partition_point(|known| *known.name < *name);
+        self.clients.insert(at, client);
     }
 
     /// Accepts a client and takes it through the handshake.
@@ -115,6 +158,16 @@ impl Broker {
         self.send_bytes(name, &wire::encode(channel, method));
     }
 
+    /// The bytes a client was told since it was last asked.
+    pub fn heard_bytes(&mut self, name: &str) -> Vec<u8> {
+        std::mem::take(&mut self.client(name).written)
+    }
+
+    /// How many commands of a client have reached the vhost.
+    pub fn command_count(&mut self, name: &str) -> usize {
+        self.client(name).command_count
+    }
+
     /// What a client was told since it was last asked.
     pub fn heard(&mut self, name: &str) -> Vec<(u16, String)> {
         wire::decode_all(&mut self.client(name).written)
@@ -133,6 +186,12 @@ impl Broker {
         self.client(name).deaf = true;
     }
 
+    /// A client reads again.
+    pub fn read_again(&mut self, name: &str) {
+        self.client(name).deaf = false;
+        self.settle();
+    }
+
     /// What waits for a client that does not read.
     pub fn waiting_bytes(&mut self, name: &str) -> usize {
         self.client(name).effects.outbound.len()
@@ -146,8 +205,9 @@ impl Broker {
     /// A resource alarm goes on or off.
     pub fn set_alarm(&mut self, alarm: Option<&str>) {
         self.alarm = alarm.map(str::to_owned);
-        for client in self.clients.values_mut() {
-            client.machine.alarm(alarm, 0, &mut client.effects);
+        let now_ms = self.now.monotonic_ms;
+        for client in &mut self.clients {
+            client.machine.alarm(alarm, now_ms, &mut client.effects);
         }
         self.settle();
     }
@@ -155,9 +215,31 @@ impl Broker {
     /// Users or permissions change.
     pub fn change_accounts(&mut self, change: impl FnOnce(&mut Accounts)) {
         change(Arc::make_mut(&mut self.accounts));
-        for client in self.clients.values_mut() {
-            client.machine.accounts_changed(Arc::clone(&self.accounts), 0, &mut client.effects);
+        self.set_accounts(Arc::clone(&self.accounts));
+    }
+
+    /// There are other users with other permissions.
+    pub fn set_accounts(&mut self, accounts: Arc<Accounts>) {
+        self.accounts = accounts;
+        let now_ms = self.now.monotonic_ms;
+        for client in &mut self.clients {
+            client.machine.accounts_changed(Arc::clone(&self.accounts), now_ms, &mut client.effects);
         }
+        self.settle();
+    }
+
+    /// An operator asks for something; the answer is in `answer` once there is one.
+    pub fn order(&mut self, command: AdminCommand) {
+        self.apply(Input::Admin(AdminId(1), command));
+        self.settle();
+    }
+
+    /// This many more records become durable, all others are written.
+    pub fn sync(&mut self, count: usize) {
+        let progress = self.log.sync(count);
+        self.apply(Input::Progress(progress));
+        let progress = self.log.write();
+        self.apply(Input::Progress(progress));
         self.settle();
     }
 
@@ -165,8 +247,8 @@ impl Broker {
     pub fn settle(&mut self) {
         loop {
             let mut busy = false;
-            for name in self.clients.keys().cloned().collect::<Vec<_>>() {
-                busy |= self.run_client(&name);
+            for at in 0..self.clients.len() {
+                busy |= self.run_client(at);
             }
             busy |= self.run_disk();
             if !busy {
@@ -176,17 +258,20 @@ impl Broker {
     }
 
     fn client(&mut self, name: &str) -> &mut Client {
-        self.clients.get_mut(name).unwrap_or_else(|| panic!("no client {name:?}"))
+        let found = self.clients.iter_mut().find(|client| client.name == name);
+        found.unwrap_or_else(|| panic!("no client {name:?}"))
     }
 
-    fn run_client(&mut self, name: &str) -> bool {
+    fn run_client(&mut self, at: usize) -> bool {
         let accounts = Arc::clone(&self.accounts);
+        let now_ms = self.now.monotonic_ms;
         // A field of its own, so that both can be borrowed.
-        let client = self.clients.get_mut(name).unwrap_or_else(|| panic!("no client {name:?}"));
-        let consumed = client.machine.receive(&client.unread, 0, &mut client.effects);
+        let client = &mut self.clients[at];
+        let consumed = client.machine.receive(&client.unread, now_ms, &mut client.effects);
         client.unread.drain(..consumed);
         let (id, effects) = (client.id, &mut client.effects);
         let commands = std::mem::take(&mut effects.commands);
+        client.command_count += commands.len();
         let drained = if client.deaf { 0 } else { std::mem::take(&mut effects.drained_bytes) };
         effects.command_bytes = 0;
         let requests = std::mem::take(&mut effects.requests);
@@ -208,7 +293,7 @@ impl Broker {
                     let result = accounts.login(&login.user, login.password.as_bytes(), true);
                     let result = result.map(|()| login.user.as_str().into());
                     let result = result.map_err(|refused| refused.reason(&login.user));
-                    client.machine.authenticated(result, 0, &mut client.effects);
+                    client.machine.authenticated(result, now_ms, &mut client.effects);
                 }
                 Request::OpenVhost { vhost, user } => {
                     let result = open_vhost(&vhost, &user, &accounts);
@@ -217,7 +302,7 @@ impl Broker {
                     if result.is_ok() {
                         inputs.push(Input::Attach(id));
                     }
-                    client.machine.vhost_opened(result, 0, &mut client.effects);
+                    client.machine.vhost_opened(result, now_ms, &mut client.effects);
                 }
                 Request::Detach => inputs.push(Input::Detach(id)),
                 Request::CloseSocket => client.socket_closed = true,
@@ -234,52 +319,85 @@ impl Broker {
     pub fn pass(&mut self, ms: u64) {
         self.now.monotonic_ms += ms;
         self.now.unix_ms += ms;
+        let mut ticks = 0;
         while self.vhost.next_deadline().is_some_and(|at_ms| at_ms <= self.now.monotonic_ms) {
+            ticks += 1;
+            assert!(ticks < TICKS_MAX, "time that has passed makes work without end");
             self.apply(Input::Tick);
             self.settle();
         }
     }
 
+    /// Time passes for the connections: heartbeats, and the end of patience.
+    pub fn tick_connections(&mut self) {
+        let now_ms = self.now.monotonic_ms;
+        for client in &mut self.clients {
+            if client.machine.next_deadline().is_some_and(|at_ms| at_ms <= now_ms) {
+                client.machine.tick(now_ms, &mut client.effects);
+            }
+        }
+        self.settle();
+    }
+
+    /// The process dies and starts again with what the log holds. All clients are gone.
+    pub fn die_and_restart(&mut self) {
+        self.log.crash(0);
+        let replayed = self.log.replay();
+        let definitions =
+            replayed.definitions.iter().map(|(key, value)| Definition::decode(key, value).unwrap());
+        self.clients.clear();
+        self.reads.clear();
+        self.vhost =
+            Vhost::restore(self.config.clone(), definitions, replayed.queues, replayed.clean).unwrap();
+        self.apply(Input::Progress(self.log.progress));
+        self.settle();
+    }
+
     fn run_disk(&mut self) -> bool {
-        if self.disk_stopped || self.log.durable == self.log.next {
+        if !self.reads_stopped
+            && let Some(read) = self.reads.pop_front()
+        {
+            self.apply(self.log.answer(read));
+            return true;
+        }
+        if self.disk_stopped {
             return false;
         }
-        self.log.durable = self.log.next;
-        let durable = Lsn(self.log.next);
-        self.apply(Input::Progress(LogProgress { durable, written: durable, sealed_below: SegmentId(0) }));
+        let before = self.log.progress;
+        let progress = self.log.sync(usize::MAX);
+        if progress == before {
+            return false;
+        }
+        self.apply(Input::Progress(progress));
         true
     }
 
     fn apply(&mut self, input: Input) {
-        let mut effects = Effects::default();
+        let (mut effects, now_ms) = (Effects::default(), self.now.monotonic_ms);
+        self.log.unix_ms = self.now.unix_ms;
         self.vhost.apply(input, self.now, &mut self.log, &mut effects);
-        for client in self.clients.values_mut() {
+        for client in &mut self.clients {
             let mine = effects.notices.extract_if(.., |notice| notice.channel.connection == client.id);
-            client.machine.notices(mine, 0, &mut client.effects);
+            client.machine.notices(mine, now_ms, &mut client.effects);
         }
         assert!(effects.notices.is_empty(), "every notice has a receiver");
-        let mut reads = Vec::new();
         for effect in effects.effects {
             match effect {
                 Effect::Detached(id) => {
-                    let client = self.clients.values_mut().find(|client| client.id == id);
+                    let client = self.clients.iter_mut().find(|client| client.id == id);
                     let client = client.expect("who detaches was attached");
-                    client.machine.detached(0, &mut client.effects);
+                    client.machine.detached(now_ms, &mut client.effects);
                 }
                 Effect::Event(event) => self.apply(Input::Event(event)),
-                // What was delivered once may be in the log only.
-                Effect::ReadBodies { queue, wanted } => {
-                    let bodies = wanted.into_iter().map(|(seq, lsn, _)| {
-                        let found = self.log.messages.get(&(lsn, queue, seq)).map(Arc::clone);
-                        (seq, found.ok_or_else(|| format!("no message {seq} of queue {queue} at {lsn}")))
-                    });
-                    reads.push(Input::Bodies { queue, bodies: bodies.collect() });
+                Effect::ReadBodies { .. } | Effect::ReadEntries { .. } | Effect::ReadStream { .. } => {
+                    self.reads.push_back(effect);
                 }
-                other => panic!("nothing is paged out: {other:?}"),
+                Effect::Answer(_, answer) => self.answer = Some(answer),
+                // Its log says so where a test made it rot.
+                Effect::Damaged { .. } => {
+                    assert!(!self.log.rotten.is_empty(), "nothing is damaged: {effect:?}")
+                }
             }
-        }
-        for read in reads {
-            self.apply(read);
         }
     }
 }
@@ -293,81 +411,4 @@ fn open_vhost(vhost: &str, user: &str, accounts: &Accounts) -> Result<(), Connec
         return refused(format!("access to vhost '{vhost}' refused for user '{user}'"));
     }
     Ok(())
-}
-
-/// A log that counts.
-#[derive(Default)]
-struct MemoryLog {
-    next: u64,
-    durable: u64,
-    queues: u32,
-    messages: BTreeMap<(Lsn, QueueId, Seq), Arc<Message>>,
-}
-
-impl MemoryLog {
-    fn append(&mut self) -> Lsn {
-        // The first record must lie above `Lsn::NONE`; a record is durable once its LSN is below the durable one.
-        let lsn = Lsn(self.next.max(1));
-        self.next = lsn.0 + 1;
-        lsn
-    }
-
-    fn store(&mut self, publish: &LoggedPublish<'_>) -> Stored {
-        let lsn = self.append();
-        let message = Arc::new(publish.message.clone());
-        for slot in publish.slots {
-            self.messages.insert((lsn, slot.queue, slot.seq), Arc::clone(&message));
-        }
-        Stored { lsn, record_bytes: 64 }
-    }
-}
-
-impl Log for MemoryLog {
-    fn publish(&mut self, publish: LoggedPublish<'_>) -> Result<Stored, LogRefused> {
-        Ok(self.store(&publish))
-    }
-
-    fn settle(&mut self, _: LoggedSettle) -> Lsn {
-        self.append()
-    }
-
-    fn settle_range(&mut self, _: QueueId, _: (Seq, Seq), _: SettleReason) -> Lsn {
-        self.append()
-    }
-
-    fn transaction(
-        &mut self,
-        publishes: &[LoggedPublish<'_>],
-        _: &[LoggedSettle],
-    ) -> Result<(Lsn, Vec<Stored>), LogRefused> {
-        let stored = publishes.iter().map(|publish| self.store(publish)).collect();
-        Ok((self.append(), stored))
-    }
-
-    fn define(&mut self, _: &[(DefinitionKey, Option<Vec<u8>>)]) -> Lsn {
-        self.append()
-    }
-
-    fn purge(&mut self, _: QueueId, _: Seq, _: &[Seq]) -> Lsn {
-        self.append()
-    }
-
-    fn drop_queue(&mut self, _: QueueId, _: &[(DefinitionKey, Option<Vec<u8>>)]) -> Lsn {
-        self.append()
-    }
-
-    fn delivered(&mut self, _: QueueId, _: Seq, _: Seq, _: u32) {
-        self.append();
-    }
-
-    fn next_queue_id(&mut self) -> QueueId {
-        self.queues += 1;
-        QueueId(self.queues)
-    }
-
-    fn flush(&mut self) {}
-
-    fn group(&self) -> GroupId {
-        GroupId(1)
-    }
 }

@@ -10,6 +10,7 @@
 
 pub mod broker;
 pub mod machine;
+pub mod memory_log;
 pub mod notation;
 pub mod remote;
 pub mod wire;

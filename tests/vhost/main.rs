@@ -14,6 +14,7 @@ mod direct_reply;
 mod durability;
 mod expiry;
 mod limits;
+#[path = "../support/memory_log.rs"]
 mod memory_log;
 mod model;
 mod policies;

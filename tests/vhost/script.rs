@@ -22,7 +22,7 @@ use ledgermq::message::Message;
 use ledgermq::protocol::properties::{Properties, PropertyList};
 use ledgermq::protocol::table::{Fields, Table};
 use ledgermq::protocol::value::Value;
-use ledgermq::queue::{QueueKind, StreamAnswer, StreamRead};
+use ledgermq::queue::QueueKind;
 use ledgermq::vhost::command::{
     ChannelKey, Command, ConnectionId, DIRECT_REPLY_TO, Envelope, MethodId, Notice, Outcome, Publish,
     PublishSeq, Reply,
@@ -30,7 +30,7 @@ use ledgermq::vhost::command::{
 use ledgermq::vhost::events::EventTap;
 use ledgermq::vhost::input::{AdminCommand, AdminId, AdminReply, Effect, Effects, Identity, Input};
 use ledgermq::vhost::{DeliverMode, Now, PolicyLayer, Vhost, VhostConfig, VhostSettings};
-use ledgermq_storage::{QueueId, Seq, StoredEntry};
+use ledgermq_storage::{QueueId, Seq};
 use std::collections::{BTreeMap, BTreeSet, VecDeque};
 use std::sync::Arc;
 
@@ -430,54 +430,6 @@ impl Talk {
 
 /// The wall clock at the beginning of a conversation.
 const START_UNIX_MS: u64 = 1_700_000_000_000;
-
-impl MemoryLog {
-    /// Does what a read asks for.
-    pub(crate) fn answer(&self, read: Effect) -> Input {
-        match read {
-            Effect::ReadBodies { queue, wanted } => {
-                let read = |(seq, lsn, _)| (seq, self.read_body(queue, seq, lsn));
-                Input::Bodies { queue, bodies: wanted.into_iter().map(read).collect() }
-            }
-            Effect::ReadEntries { queue, run } => {
-                Input::Entries { queue, run, entries: self.read_entries(queue, run) }
-            }
-            Effect::ReadStream { queue, read } => self.answer_stream(queue, read),
-            other => panic!("no read: {other:?}"),
-        }
-    }
-}
-
-impl MemoryLog {
-    fn answer_stream(&self, queue: QueueId, read: StreamRead) -> Input {
-        let answer = match read {
-            StreamRead::Window { run, bytes_max } => {
-                let entries = self.read_entries(queue, run).unwrap_or_default();
-                let mut bytes = 0;
-                let within = entries.iter().filter(|entry| (run.first..=run.last).contains(&entry.seq));
-                let fitting = within.take_while(|entry| {
-                    bytes += entry.record_bytes as usize;
-                    entry.seq == run.first || bytes <= bytes_max
-                });
-                let read = |entry: &StoredEntry| (entry.seq, self.read_body(queue, entry.seq, entry.lsn));
-                return Input::Bodies { queue, bodies: fitting.map(read).collect() };
-            }
-            StreamRead::Since { ticket, runs, unix_ms } => {
-                let last = runs.last().unwrap().last;
-                let all = runs.iter().flat_map(|run| run.first.0..=run.last.0).map(Seq);
-                let times: Result<Vec<_>, _> = all.map(|seq| Ok((seq, self.time_of(queue, seq)?))).collect();
-                let since = |times: Vec<(Seq, u64)>| {
-                    times.into_iter().find(|(_, at_ms)| *at_ms >= unix_ms).map(|(seq, _)| seq)
-                };
-                StreamAnswer::Since { ticket, last, unix_ms, found: times.map(since) }
-            }
-            StreamRead::Time { run } => {
-                StreamAnswer::Time { last: run.last, unix_ms: self.time_of(queue, run.last) }
-            }
-        };
-        Input::StreamRead { queue, answer }
-    }
-}
 
 fn channel(who: &str) -> (u64, u16) {
     let (connection, number) = who.split_once('.').expect("connection.channel");

@@ -3,7 +3,8 @@
 
 use ledgermq::definitions::Definition;
 use ledgermq::message::Message;
-use ledgermq::vhost::input::LogProgress;
+use ledgermq::queue::{StreamAnswer, StreamRead};
+use ledgermq::vhost::input::{Effect, Input, LogProgress};
 use ledgermq::vhost::log::{Log, LogRefused, LoggedPublish, LoggedSettle, Stored};
 use ledgermq_storage::{
     DefinitionKey, DeliveredRange, GroupId, Lsn, QueueId, RecoveredQueue, Run, SegmentId, Seq, SettleReason,
@@ -314,6 +315,52 @@ impl MemoryLog {
         let is_live = |run: &Run| entries.range(run.first..=run.last).any(|(seq, _)| !settled.contains(*seq));
         runs.retain(is_live);
         RecoveredQueue { id, group: GroupId(1), next_seq, live, runs, settled, delivered }
+    }
+}
+
+impl MemoryLog {
+    /// Does what a read asks for.
+    pub(crate) fn answer(&self, read: Effect) -> Input {
+        match read {
+            Effect::ReadBodies { queue, wanted } => {
+                let read = |(seq, lsn, _)| (seq, self.read_body(queue, seq, lsn));
+                Input::Bodies { queue, bodies: wanted.into_iter().map(read).collect() }
+            }
+            Effect::ReadEntries { queue, run } => {
+                Input::Entries { queue, run, entries: self.read_entries(queue, run) }
+            }
+            Effect::ReadStream { queue, read } => self.answer_stream(queue, read),
+            other => panic!("no read: {other:?}"),
+        }
+    }
+
+    fn answer_stream(&self, queue: QueueId, read: StreamRead) -> Input {
+        let answer = match read {
+            StreamRead::Window { run, bytes_max } => {
+                let entries = self.read_entries(queue, run).unwrap_or_default();
+                let mut bytes = 0;
+                let within = entries.iter().filter(|entry| (run.first..=run.last).contains(&entry.seq));
+                let fitting = within.take_while(|entry| {
+                    bytes += entry.record_bytes as usize;
+                    entry.seq == run.first || bytes <= bytes_max
+                });
+                let read = |entry: &StoredEntry| (entry.seq, self.read_body(queue, entry.seq, entry.lsn));
+                return Input::Bodies { queue, bodies: fitting.map(read).collect() };
+            }
+            StreamRead::Since { ticket, runs, unix_ms } => {
+                let last = runs.last().unwrap().last;
+                let all = runs.iter().flat_map(|run| run.first.0..=run.last.0).map(Seq);
+                let times: Result<Vec<_>, _> = all.map(|seq| Ok((seq, self.time_of(queue, seq)?))).collect();
+                let since = |times: Vec<(Seq, u64)>| {
+                    times.into_iter().find(|(_, at_ms)| *at_ms >= unix_ms).map(|(seq, _)| seq)
+                };
+                StreamAnswer::Since { ticket, last, unix_ms, found: times.map(since) }
+            }
+            StreamRead::Time { run } => {
+                StreamAnswer::Time { last: run.last, unix_ms: self.time_of(queue, run.last) }
+            }
+        };
+        Input::StreamRead { queue, answer }
     }
 }
 
