@@ -4,13 +4,16 @@
 
 #![expect(clippy::indexing_slicing, reason = "positions are drawn below the length they index")]
 
+mod fuzz_targets;
+mod support;
+
 use std::env;
 use std::panic::{self, AssertUnwindSafe};
 
-use bytes::{Buf, BytesMut};
+use fuzz_targets::frame::{Read, feed};
 use ledgermq::protocol::client_method::ClientMethod;
 use ledgermq::protocol::content::ContentHeader;
-use ledgermq::protocol::frame::{self, Frame};
+use ledgermq::protocol::frame::Frame;
 use ledgermq::protocol::properties::{Properties, PropertyList};
 use ledgermq::protocol::sasl;
 use ledgermq::protocol::table::Table;
@@ -137,39 +140,11 @@ fn read(frame: Frame<'_>) -> String {
     }
 }
 
-/// Feeds bytes in pieces of at most `piece_bytes_max`; all that was read, and the refusal that ended it. A refusal is
-/// kept by its code: its words show as much of the frame as had arrived.
-fn feed(bytes: &[u8], mut piece_bytes: impl FnMut() -> usize) -> Vec<String> {
-    let (mut input, mut seen) = (BytesMut::new(), Vec::new());
-    let mut rest = bytes;
-    while !rest.is_empty() {
-        let (piece, after) = rest.split_at(piece_bytes().clamp(1, rest.len()));
-        input.extend_from_slice(piece);
-        rest = after;
-        loop {
-            let consumed = match frame::decode(&input, FRAME_BYTES_MAX) {
-                Ok(None) => break,
-                Ok(Some((frame, consumed))) => {
-                    assert!((8..=input.len()).contains(&consumed), "a frame takes what it has");
-                    seen.push(read(frame));
-                    consumed
-                }
-                Err(error) => {
-                    seen.push(error.code.name().to_owned());
-                    return seen;
-                }
-            };
-            input.advance(consumed);
-        }
-    }
-    seen
-}
-
 fn round(seed: u64) {
     let mut random = Random(seed | 1);
     let bytes = damaged(&mut random);
-    let at_once = feed(&bytes, || usize::MAX);
-    let in_pieces = feed(&bytes, || 1 + random.below(40));
+    let at_once = feed(&bytes, FRAME_BYTES_MAX, || usize::MAX, read);
+    let in_pieces = feed(&bytes, FRAME_BYTES_MAX, || 1 + random.below(40), read);
     assert_eq!(at_once, in_pieces, "the same however it is cut");
 }
 
@@ -190,7 +165,7 @@ fn damaged_sessions_are_read_or_refused() {
 #[test]
 fn an_undamaged_session_is_read_wholly() {
     let bytes = session().concat();
-    let seen = feed(&bytes, || usize::MAX);
-    assert_eq!(seen.len(), session().len());
-    assert!(seen.iter().all(|line| !line.contains("Err(") && !line.contains("ERROR")), "{seen:#?}");
+    let Read { frames, refused } = feed(&bytes, FRAME_BYTES_MAX, || usize::MAX, read);
+    assert_eq!((frames.len(), refused), (session().len(), None));
+    assert!(frames.iter().all(|line| !line.contains("Err(") && !line.contains("ERROR")), "{frames:#?}");
 }
