@@ -24,8 +24,11 @@ pub mod table;
 pub mod topic;
 pub mod wal;
 
+/// Takes any bytes.
+pub type Target = fn(&[u8]);
+
 /// Every target by the name of its file here, its binary in `fuzz/` and its directories of inputs.
-pub const TARGETS: [(&str, fn(&[u8])); 9] = [
+pub const TARGETS: [(&str, Target); 9] = [
     ("frame", frame::run),
     ("table", table::run),
     ("method", method::run),

@@ -9,7 +9,7 @@ use ledgermq_storage::segment::{SEGMENT_HEADER_BYTES, SegmentHeader, parse_segme
 use ledgermq_storage::{Lsn, Publish, RecordHeader, SegmentId};
 
 const SEED: u32 = 0x5EED_0007;
-const BASE: Lsn = Lsn(1 << 32 | 4096 + 64);
+const BASE: Lsn = Lsn((1 << 32) + 4096 + 64);
 /// Kinds there are, and some that there are not.
 const KINDS: [u8; 16] = [
     kind::PUBLISH,

@@ -18,14 +18,14 @@ fn payload(shape: &Shape, queue: &str, script: &mut Script<'_>) -> Vec<u8> {
     let mut out = [shape.id.class.to_be_bytes(), shape.id.method.to_be_bytes()].concat();
     let mut bits = 0;
     for field in &shape.fields {
-        if field.kind != b't' {
-            bits = 0;
-            push_field(&mut out, field, queue, script);
-        } else {
+        if field.kind == b't' {
             if bits % 8 == 0 {
                 out.push(if field.is_reserved { 0 } else { script.byte() });
             }
             bits += 1;
+        } else {
+            bits = 0;
+            push_field(&mut out, field, queue, script);
         }
     }
     out
