@@ -23,13 +23,27 @@ pub(crate) struct Unacked {
     pub(crate) seq: Seq,
 }
 
+/// [`Unacked`], laid out so that the mark costs nothing.
 #[derive(Clone, Copy, Debug)]
 struct Entry {
-    unacked: Unacked,
+    tag: DeliveryTag,
+    seq: Seq,
+    queue: QueueId,
     settled: bool,
 }
 
-const _: () = assert!(size_of::<Entry>() <= 32, "what each unsettled delivery costs on its channel");
+impl Entry {
+    fn new(Unacked { tag, queue, seq }: Unacked) -> Self {
+        Self { tag, seq, queue, settled: false }
+    }
+
+    fn unacked(self) -> Unacked {
+        let Self { tag, seq, queue, settled: _ } = self;
+        Unacked { tag, queue, seq }
+    }
+}
+
+const _: () = assert!(size_of::<Entry>() <= 24, "what each unsettled delivery costs on its channel");
 
 /// What is out on one channel.
 #[derive(Debug, Default)]
@@ -43,7 +57,7 @@ impl Deliveries {
     /// Draws a tag for a message that must be settled.
     pub(crate) fn deliver(&mut self, queue: QueueId, seq: Seq) -> DeliveryTag {
         let tag = self.draw();
-        self.entries.push_back(Entry { unacked: Unacked { tag, queue, seq }, settled: false });
+        self.entries.push_back(Entry::new(Unacked { tag, queue, seq }));
         tag
     }
 
@@ -62,7 +76,7 @@ impl Deliveries {
         mut take: impl FnMut(Unacked),
     ) -> Result<(), UnknownTag> {
         if multiple && tag == 0 {
-            self.entries.drain(..).filter(|entry| !entry.settled).for_each(|entry| take(entry.unacked));
+            self.entries.drain(..).filter(|entry| !entry.settled).for_each(|entry| take(entry.unacked()));
             self.settled_count = 0;
             return Ok(());
         }
@@ -72,7 +86,7 @@ impl Deliveries {
                 if entry.settled {
                     self.settled_count -= 1;
                 } else {
-                    take(entry.unacked);
+                    take(entry.unacked());
                 }
             }
             self.trim();
@@ -81,7 +95,7 @@ impl Deliveries {
         if let Some(entry) = self.entries.get_mut(position) {
             entry.settled = true;
             self.settled_count += 1;
-            take(entry.unacked);
+            take(entry.unacked());
         }
         self.trim();
         Ok(())
@@ -91,14 +105,14 @@ impl Deliveries {
     pub(crate) fn restore(&mut self, taken: impl Iterator<Item = Unacked>) {
         self.entries.retain(|entry| !entry.settled);
         self.settled_count = 0;
-        self.entries.extend(taken.map(|unacked| Entry { unacked, settled: false }));
-        self.entries.make_contiguous().sort_unstable_by_key(|entry| entry.unacked.tag);
+        self.entries.extend(taken.map(Entry::new));
+        self.entries.make_contiguous().sort_unstable_by_key(|entry| entry.tag);
     }
 
     /// Everything that is out.
     pub(crate) fn unsettled(&self) -> impl Iterator<Item = (QueueId, Seq)> {
         let out = self.entries.iter().filter(|entry| !entry.settled);
-        out.map(|entry| (entry.unacked.queue, entry.unacked.seq))
+        out.map(|entry| (entry.queue, entry.seq))
     }
 
     /// Forgets everything that is out: it was requeued.
@@ -113,12 +127,12 @@ impl Deliveries {
     }
 
     fn position(&self, tag: u64) -> Option<usize> {
-        let first = self.entries.front()?.unacked.tag.0;
+        let first = self.entries.front()?.tag.0;
         let guess = usize::try_from(tag.checked_sub(first)?).ok()?;
         // Without gaps (no swept entries, no no-ack deliveries in between) the tag is its own index.
         let found = match self.entries.get(guess) {
-            Some(entry) if entry.unacked.tag.0 == tag => Some(guess),
-            _ => self.entries.binary_search_by_key(&tag, |entry| entry.unacked.tag.0).ok(),
+            Some(entry) if entry.tag.0 == tag => Some(guess),
+            _ => self.entries.binary_search_by_key(&tag, |entry| entry.tag.0).ok(),
         }?;
         self.entries.get(found).is_some_and(|entry| !entry.settled).then_some(found)
     }

@@ -7,6 +7,7 @@ import re
 import signal
 import socket
 import stat
+import time
 import urllib.request
 from pathlib import Path
 
@@ -14,7 +15,7 @@ import pika
 import pytest
 
 from broker import free_port, given_broker
-from flood import until, works
+from flood import seen, until, works
 from raw import RawClient
 from tools import gone, queue, refused, wait_until
 
@@ -133,9 +134,11 @@ def test_s21_a_virtual_host_that_goes_takes_its_connections_along(broker, doomed
 
 def test_s24_a_user_who_goes_is_put_out_at_once(broker, doomed):
     connection = broker.connect(doomed, doomed, doomed)
+    began = time.monotonic()
     broker.ctl("delete_user", doomed)
     with refused(320, "user 'doomed' is deleted"):
         ended(connection)
+    seen("S24 from the order to delete a user to 320", f"{time.monotonic() - began:.2f} s")
     with refused(403):
         broker.connect(doomed, doomed, doomed)
 
