@@ -2,11 +2,14 @@
 //! ignored. Known ones are checked as RabbitMQ checks them, in its order and with its texts.
 //! Source: RabbitMQ `rabbit_amqqueue:declare_args`, and `capabilities` of its queue types.
 
+use super::argument_values::{
+    Problem, age_ms, integer, invalid, milliseconds, negative, not_negative, positive, queue_kind, refused,
+    term, text, unacceptable, zero,
+};
 use super::settings::{
     DELIVERIES_UNLIMITED, DeadLetterStrategy, Overflow, QueueArguments, QueueKind, QueueValues,
 };
-use crate::limits::EXPIRATION_MS_MAX;
-use crate::protocol::reply::{ChannelCode, ChannelError};
+use crate::protocol::reply::ChannelError;
 use crate::protocol::table::Table;
 use crate::protocol::value::Value;
 
@@ -20,17 +23,6 @@ pub struct QueueArgument {
     /// Other types refuse it (else they pass over it), and a queue that has it is declared again with the same.
     pub is_listed: bool,
     set: fn(&mut QueueArguments, &Value<'_>, &Table) -> Result<(), Problem>,
-}
-
-/// What is wrong with a value, as RabbitMQ's Erlang prints it.
-#[derive(Debug)]
-enum Problem {
-    /// `{value_zero,0}`
-    Term(String),
-    /// `"expected integer, got longstr"`
-    Text(String),
-    /// A sentence of its own.
-    Sentence(String),
 }
 
 const CLASSIC: &[QueueKind] = &[QueueKind::Classic];
@@ -262,85 +254,6 @@ pub fn with_kind(arguments: &Table, kind: QueueKind) -> Table {
     Table::from_pairs(&pairs)
 }
 
-/// Time as `max-age` has it: a positive number and one of `Y M D h m s`; in ms.
-pub fn age_ms(text: &str) -> Option<u64> {
-    const SECOND_MS: u64 = 1000;
-    const DAY_MS: u64 = 24 * 3600 * SECOND_MS;
-    let digits = text.find(|letter: char| !letter.is_ascii_digit())?;
-    let (number, unit) = text.split_at(digits);
-    let unit_ms = match unit {
-        "Y" => 365 * DAY_MS,
-        "M" => 30 * DAY_MS,
-        "D" => DAY_MS,
-        "h" => 3600 * SECOND_MS,
-        "m" => 60 * SECOND_MS,
-        "s" => SECOND_MS,
-        _ => return None,
-    };
-    number.parse::<u64>().ok().filter(|number| *number > 0)?.checked_mul(unit_ms)
-}
-
-fn refused(text: String) -> ChannelError {
-    ChannelError::new(ChannelCode::PreconditionFailed, text)
-}
-
-fn invalid(name: &str, described: &str, problem: Problem) -> ChannelError {
-    refused(match problem {
-        Problem::Term(term) => format!("invalid arg '{name}' for {described}: {term}"),
-        Problem::Text(text) => format!("invalid arg '{name}' for {described}: \"{text}\""),
-        Problem::Sentence(sentence) => sentence,
-    })
-}
-
-fn term(term: &str) -> Problem {
-    Problem::Term(term.to_owned())
-}
-
-fn zero() -> Problem {
-    term("{value_zero,0}")
-}
-
-fn negative(number: i64) -> Problem {
-    Problem::Term(format!("{{value_negative,{number}}}"))
-}
-
-fn unacceptable(value: &Value<'_>) -> Problem {
-    Problem::Term(format!("{{unacceptable_type,{}}}", value.type_name()))
-}
-
-fn integer(value: &Value<'_>) -> Result<i64, Problem> {
-    value.as_i64().ok_or_else(|| Problem::Text(format!("expected integer, got {}", value.type_name())))
-}
-
-fn not_negative(value: &Value<'_>) -> Result<u64, Problem> {
-    let number = integer(value)?;
-    u64::try_from(number).map_err(|_| negative(number))
-}
-
-fn positive(value: &Value<'_>) -> Result<u64, Problem> {
-    match not_negative(value)? {
-        0 => Err(zero()),
-        number => Ok(number),
-    }
-}
-
-fn milliseconds(value: &Value<'_>) -> Result<u64, Problem> {
-    let number = not_negative(value)?;
-    if number > EXPIRATION_MS_MAX {
-        return Err(Problem::Term(format!("{{value_too_large,{number}}}")));
-    }
-    Ok(number)
-}
-
-fn text<'a>(value: &Value<'a>) -> Result<&'a str, Problem> {
-    value.as_str().ok_or_else(|| unacceptable(value))
-}
-
-fn queue_kind(value: &Value<'_>) -> Result<QueueKind, Problem> {
-    let name = text(value)?;
-    QueueKind::from_name(name).ok_or_else(|| Problem::Text(format!("unsupported queue type '{name}'")))
-}
-
 /// RabbitMQ's channel looks at this one before its queue does, and says it in other words.
 fn check_dead_letter_exchange(arguments: &Table, described: &str) -> Result<(), ChannelError> {
     match arguments.get(DEAD_LETTER_EXCHANGE) {
@@ -353,152 +266,4 @@ fn check_dead_letter_exchange(arguments: &Table, described: &str) -> Result<(), 
 }
 
 #[cfg(test)]
-mod tests {
-    use super::super::settings::QueueSettings;
-    use super::*;
-
-    const DESCRIBED: &str = "queue 'q' in vhost '/'";
-
-    fn check_refused(pairs: &[(&str, Value<'_>)], expected: &str) {
-        let error = QueueArguments::parse(&Table::from_pairs(pairs), DESCRIBED).expect_err(expected);
-        assert_eq!(error.reply_text(), format!("PRECONDITION_FAILED - {expected}"));
-    }
-
-    #[test]
-    fn arguments_are_parsed() {
-        let arguments = Table::from_pairs(&[
-            ("x-message-ttl", Value::I32(0)),
-            ("x-expires", Value::I64(1000)),
-            ("x-max-length", Value::U8(5)),
-            ("x-max-priority", Value::I16(255)),
-            ("x-overflow", Value::text("reject-publish")),
-            ("x-dead-letter-exchange", Value::text("dlx")),
-            ("x-dead-letter-routing-key", Value::text("key")),
-            ("x-single-active-consumer", Value::Bool(true)),
-            ("x-delivery-limit", Value::I32(3)),
-            ("x-queue-mode", Value::text("lazy")),
-            ("x-queue-version", Value::I32(2)),
-            ("x-queue-master-locator", Value::Void),
-            ("x-ours", Value::Void),
-        ]);
-        let expected = QueueSettings {
-            message_ttl_ms: Some(0),
-            expires_ms: Some(1000),
-            length_max: Some(5),
-            overflow: Overflow::RejectPublish,
-            priority_max: Some(255),
-            dead_letter_exchange: Some("dlx".into()),
-            dead_letter_routing_key: Some("key".into()),
-            single_active_consumer: true,
-            delivery_limit: Some(3),
-            ..QueueSettings::default()
-        };
-        assert_eq!(QueueSettings::parse(&arguments, DESCRIBED), Ok(expected));
-        let arguments = Table::from_pairs(&[
-            ("x-delivery-limit", Value::I32(-1)),
-            ("x-dead-letter-strategy", Value::text("at-least-once")),
-            ("x-quorum-initial-group-size", Value::I32(3)),
-            ("x-queue-leader-locator", Value::text("balanced")),
-            ("x-queue-type", Value::text("quorum")),
-        ]);
-        let expected = QueueSettings {
-            kind: QueueKind::Quorum,
-            dead_letter_strategy: DeadLetterStrategy::AtLeastOnce,
-            ..QueueSettings::default()
-        };
-        assert_eq!(QueueSettings::parse(&arguments, DESCRIBED), Ok(expected));
-    }
-
-    #[test]
-    fn what_cannot_be_is_refused() {
-        let arg = |name: &str, problem: &str| format!("invalid arg '{name}' for {DESCRIBED}: {problem}");
-        for (name, value, problem) in [
-            ("x-message-ttl", Value::I32(-1), "{value_negative,-1}"),
-            ("x-message-ttl", Value::I64(315_360_000_001), "{value_too_large,315360000001}"),
-            ("x-message-ttl", Value::text("60"), "\"expected integer, got longstr\""),
-            ("x-expires", Value::I32(0), "{value_zero,0}"),
-            ("x-max-length", Value::I64(-7), "{value_negative,-7}"),
-            ("x-max-length-bytes", Value::Bool(true), "\"expected integer, got bool\""),
-            ("x-max-priority", Value::I32(256), "{max_value_exceeded,256}"),
-            ("x-overflow", Value::text("drop-tail"), "invalid_overflow"),
-            ("x-overflow", Value::I32(1), "{unacceptable_type,signedint}"),
-            ("x-single-active-consumer", Value::text("yes"), "{unacceptable_type,longstr}"),
-            ("x-dead-letter-routing-key", Value::text("k"), "routing_key_but_no_dlx_defined"),
-            ("x-queue-mode", Value::text("busy"), "\"unsupported queue mode 'busy'\""),
-            ("x-queue-mode", Value::I32(1), "{unacceptable_type,signedint}"),
-            ("x-queue-version", Value::I32(3), "\"unsupported queue version '3'\""),
-            ("x-queue-leader-locator", Value::text("here"), "invalid_queue_locator_arg"),
-            ("x-delivery-limit", Value::I32(-2), "{value_negative,-2}"),
-            ("x-queue-type", Value::text("fast"), "\"unsupported queue type 'fast'\""),
-            ("x-queue-type", Value::I32(1), "{unacceptable_type,signedint}"),
-        ] {
-            check_refused(&[(name, value)], &arg(name, problem));
-        }
-        let quorum = ("x-queue-type", Value::text("quorum"));
-        for (name, value, problem) in [
-            ("x-dead-letter-strategy", Value::text("never"), "invalid_dlx_strategy"),
-            ("x-quorum-initial-group-size", Value::I32(0), "{value_zero,0}"),
-            ("x-max-in-memory-length", Value::I32(-1), "{value_negative,-1}"),
-        ] {
-            check_refused(&[quorum, (name, value)], &arg(name, problem));
-        }
-        let text = "invalid type 'signedint' for arg 'x-dead-letter-exchange' in queue 'q' in vhost '/'";
-        check_refused(&[("x-dead-letter-exchange", Value::I32(1))], text);
-    }
-
-    #[test]
-    fn each_type_has_arguments_of_its_own() {
-        for (kind, name, value) in [
-            (QueueKind::Quorum, "x-max-priority", Value::I32(5)),
-            (QueueKind::Quorum, "x-queue-mode", Value::text("lazy")),
-            (QueueKind::Quorum, "x-queue-version", Value::I32(2)),
-            (QueueKind::Quorum, "x-max-age", Value::text("1h")),
-            (QueueKind::Classic, "x-max-age", Value::text("1h")),
-            (QueueKind::Classic, "x-dead-letter-strategy", Value::text("at-least-once")),
-            (QueueKind::Classic, "x-quorum-initial-group-size", Value::I32(3)),
-            (QueueKind::Classic, "x-max-in-memory-bytes", Value::I32(3)),
-        ] {
-            let module = kind.module();
-            let text = format!("invalid arg '{name}' for {DESCRIBED} of queue type {module}");
-            check_refused(&[(name, value), ("x-queue-type", Value::text(kind.name()))], &text);
-        }
-        // What no type lists is passed over, as anything unknown is.
-        let arguments = Table::from_pairs(&[("x-stream-filter-size-bytes", Value::text("x"))]);
-        assert_eq!(QueueArguments::parse(&arguments, DESCRIBED), Ok(QueueArguments::default()));
-    }
-
-    #[test]
-    fn what_a_type_lists_is_compared() {
-        for kind in [QueueKind::Classic, QueueKind::Quorum, QueueKind::Stream] {
-            let listed =
-                QUEUE_ARGUMENTS.iter().filter(|known| known.is_listed && known.kinds.contains(&kind));
-            let mut listed: Vec<_> = listed.map(|known| known.name).collect();
-            let mut compared = compared(kind).to_vec();
-            listed.sort_unstable();
-            compared.sort_unstable();
-            assert_eq!(compared, listed, "{kind}");
-        }
-    }
-
-    #[test]
-    fn ages_have_units() {
-        for (text, expected) in [
-            ("1s", Some(1000)),
-            ("90m", Some(90 * 60_000)),
-            ("1h", Some(3_600_000)),
-            ("7D", Some(7 * 86_400_000)),
-            ("1M", Some(30 * 86_400_000)),
-            ("2Y", Some(730 * 86_400_000)),
-            ("0s", None),
-            ("5", None),
-            ("s", None),
-            ("", None),
-            ("-1s", None),
-            ("1 h", None),
-            ("1w", None),
-            ("18446744073709551615Y", None),
-        ] {
-            assert_eq!(age_ms(text), expected, "{text}");
-        }
-    }
-}
+mod tests;

@@ -4,14 +4,17 @@
 //! does not hold is always resident.
 //! Time to live and lengths are enforced by the vhost, which alone knows the time and where dead letters go: see [`Leaver`].
 
+mod argument_values;
 mod arguments;
 mod chunk;
 mod consumers;
 mod due;
 mod entry;
 mod equivalence;
+mod holding;
 mod leaving;
 mod levels;
+mod reading;
 mod ready;
 mod recovered;
 mod residency;
@@ -20,11 +23,14 @@ mod settings;
 mod stream;
 mod unacked;
 
-pub use arguments::{QUEUE_ARGUMENTS, QueueArgument, age_ms, asked_kind, with_kind};
+pub use argument_values::age_ms;
+pub use arguments::{QUEUE_ARGUMENTS, QueueArgument, asked_kind, with_kind};
 pub use consumers::{Consumer, ConsumerSlot, ConsumerView, Serving};
 pub use entry::Entry;
 pub use equivalence::{Shown, check_equivalent, check_same, inequivalent};
+pub use holding::Overdue;
 pub use leaving::{Death, Leaver, LeavesFrom};
+pub use reading::WantedBodies;
 pub use recovered::{Ranges, Redelivered, WaitingRun};
 pub use returns::ReturnedRange;
 pub use settings::{
@@ -34,19 +40,18 @@ pub use stream::{Filter, Limits, Start, Stream, StreamAnswer, StreamRead, Turn, 
 pub use unacked::{ChannelSlot, Held, Owner};
 
 use crate::budget::Budget;
-use crate::limits::{HEAD_BYTES_MAX, HEAD_ENTRIES_MIN, HEAD_MESSAGES_MAX};
 use crate::message::Message;
 use crate::protocol::properties::Properties;
 use chunk::Paged;
 use consumers::Consumers;
 use due::Due;
 use leaving::Leaving;
-use ledgermq_storage::{DeliveredRange, Lsn, QueueId, Run, SegmentId, Seq, SettledSet, StoredEntry};
+use ledgermq_storage::{DeliveredRange, Lsn, QueueId, Seq, SettledSet};
 use levels::Levels;
 use ready::Head;
 use residency::Residency;
 use returns::Returns;
-use std::collections::{BTreeSet, VecDeque};
+use std::collections::BTreeSet;
 use std::sync::Arc;
 use unacked::Unacked;
 
@@ -112,18 +117,6 @@ pub struct Taken {
     /// How often it came back before, if the queue counts that.
     pub return_count: u32,
 }
-
-/// Somebody who holds a delivery for too long.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub struct Overdue {
-    /// Who.
-    pub owner: Owner,
-    /// The time it had, ms.
-    pub timeout_ms: u64,
-}
-
-/// Bodies to read back: position in the queue, position in the log, record length in bytes.
-pub type WantedBodies = Vec<(Seq, Lsn, u32)>;
 
 impl Queue {
     /// An empty queue.
@@ -395,27 +388,6 @@ impl Queue {
         self.consumers.cancel(slot);
     }
 
-    /// Takes a message back from the channel that holds it, to be forgotten or put back; the consumer gets its credit
-    /// back. `None` if this channel does not hold it.
-    pub fn settle(&mut self, seq: Seq, channel: ChannelSlot) -> Option<Held> {
-        let held = self.unacked.take(seq, channel)?;
-        if let Some(consumer) = held.owner.consumer {
-            self.consumers.settled(consumer);
-        }
-        Some(held)
-    }
-
-    /// Whether this channel holds the message at `seq`, and the log knows of it.
-    pub fn is_held_and_logged(&self, seq: Seq, channel: ChannelSlot) -> bool {
-        self.unacked.get(seq, channel).is_some_and(|held| held.entry.is_logged())
-    }
-
-    /// Forgets a message that [`Self::settle`] gave.
-    pub fn forget(&mut self, mut held: Held) {
-        self.returns.forget(held.entry.seq);
-        self.residency.release(&mut held.entry);
-    }
-
     /// A consumer settled a delivery that the queue itself does not know of: one of its stream.
     pub fn consumer_settled(&mut self, slot: ConsumerSlot) {
         self.consumers.settled(slot);
@@ -424,70 +396,6 @@ impl Queue {
     /// Deliveries a consumer may still be given; [`u64::MAX`] without a limit.
     pub fn credit_of(&self, slot: ConsumerSlot) -> u64 {
         self.consumers.credit_of(slot)
-    }
-
-    /// Puts a message that [`Self::settle`] gave back to its place, or sends it away if it came back too often.
-    pub fn put_back(&mut self, mut held: Held) {
-        held.entry.mark_redelivered();
-        if self.returns.came_back(held.entry.seq) {
-            return self.leave(held, Death::DeliveryLimit);
-        }
-        self.ready.put_back(held.priority, held.entry);
-    }
-
-    /// Puts back everything a channel holds; answers how many, and how many of these went to consumers.
-    pub fn put_back_all_of(&mut self, channel: ChannelSlot) -> (u64, u64) {
-        let (mut count, mut consumed_count) = (0, 0);
-        for held in self.unacked.take_all_of(channel) {
-            count += 1;
-            if let Some(consumer) = held.owner.consumer {
-                consumed_count += 1;
-                self.consumers.settled(consumer);
-            }
-            self.put_back(held);
-        }
-        (count, consumed_count)
-    }
-
-    /// Puts back everything a consumer holds; answers how many.
-    pub fn put_back_all_of_consumer(&mut self, channel: ChannelSlot, consumer: ConsumerSlot) -> u64 {
-        let mut count = 0;
-        for seq in self.unacked.seqs_of(channel, consumer) {
-            if let Some(held) = self.settle(seq, channel) {
-                count += 1;
-                self.put_back(held);
-            }
-        }
-        count
-    }
-
-    /// Who holds a delivery for longer than its consumer, or else the queue, allows: each channel and consumer once. And
-    /// when, by monotonic ms, the next may. `None` = as long as it likes.
-    pub fn overdue(&self, now_ms: u64, timeout_ms: Option<u64>) -> (Vec<Overdue>, Option<u64>) {
-        let timeout_of = |consumer: &Consumer| match consumer.timeout_ms {
-            Some(own_ms) => (own_ms > 0).then_some(own_ms),
-            None => timeout_ms,
-        };
-        let acking = self.consumers.iter().filter(|view| !view.consumer.no_ack);
-        let later = acking.filter_map(|view| Some(now_ms.saturating_add(timeout_of(view.consumer)?)));
-        let mut next_ms = later.min();
-        let mut overdue: Vec<Overdue> = Vec::new();
-        for held in self.unacked.iter() {
-            let consumer = held.owner.consumer.and_then(|slot| self.consumers.get(slot));
-            let Some(timeout_ms) = consumer.map_or(timeout_ms, timeout_of) else { continue };
-            let at_ms = (u64::from(held.owner.since_s) * 1000).saturating_add(timeout_ms);
-            if at_ms > now_ms {
-                next_ms = Some(next_ms.map_or(at_ms, |next_ms| next_ms.min(at_ms)));
-            } else if !overdue.iter().any(|known| is_same_holder(known.owner, held.owner)) {
-                overdue.push(Overdue { owner: held.owner, timeout_ms });
-            }
-        }
-        (overdue, next_ms)
-    }
-
-    /// Who holds its messages: one owner for each.
-    pub fn owners(&self) -> impl Iterator<Item = Owner> {
-        self.unacked.iter().map(|held| held.owner)
     }
 
     /// Removes what waits; answers how many messages. What is held stays, as [`Self::held_seqs`] says.
@@ -501,141 +409,6 @@ impl Queue {
         self.returns.keep(|seq| held.contains(&seq));
         count
     }
-
-    /// What is neither waiting nor gone.
-    fn held(&self) -> impl Iterator<Item = &Entry> {
-        self.unacked.iter().map(|held| &held.entry).chain(self.leaving.iter())
-    }
-
-    /// Positions of the logged messages that are held, given away or damaged, ascending.
-    pub fn held_seqs(&self) -> Vec<Seq> {
-        let held = self.held().filter(|entry| entry.is_logged()).map(|entry| entry.seq);
-        let mut seqs: Vec<_> = held.chain(self.damaged.iter().copied()).collect();
-        seqs.sort_unstable();
-        seqs
-    }
-
-    /// What must be read before the first message can be handed out, or soon will have to be; each thing is asked for
-    /// once. Call when somebody waits for messages.
-    pub fn wanted(&mut self, marks: Watermarks) -> (Option<Run>, Option<WantedBodies>) {
-        let run = self.ready.ask_entries(HEAD_ENTRIES_MIN);
-        if self.reading {
-            return (run, None);
-        }
-        let leavers = self.wanted_leavers(marks);
-        if !leavers.is_empty() {
-            self.reading = true;
-            return (run, Some(leavers));
-        }
-        let mut wanted = WantedBodies::new();
-        let (mut bytes, mut resident_count) = (0, 0);
-        let mut is_first_missing = false;
-        let due = self.due.iter().flat_map(|due| due.in_order());
-        for entry in due.chain(self.ready.in_order()) {
-            if entry.waits_for(marks.readable) {
-                break;
-            }
-            if entry.message.is_some() {
-                resident_count += 1;
-            } else {
-                is_first_missing |= resident_count == 0;
-                bytes += entry.record_bytes as usize;
-                if !wanted.is_empty() && bytes > HEAD_BYTES_MAX {
-                    break;
-                }
-                wanted.push((entry.seq, entry.lsn, entry.record_bytes));
-            }
-            if wanted.len() + resident_count >= HEAD_MESSAGES_MAX {
-                break;
-            }
-        }
-        // While half a window is in memory there is no hurry: reading less often means reading more at once. Unless the
-        // first message is the one that is missing: all wait for it.
-        if !is_first_missing
-            && wanted.len() * 2 < HEAD_MESSAGES_MAX
-            && resident_count * 2 >= HEAD_MESSAGES_MAX
-        {
-            wanted.clear();
-        }
-        self.reading = !wanted.is_empty();
-        (run, self.reading.then_some(wanted))
-    }
-
-    /// A body was read.
-    pub fn body_read(&mut self, seq: Seq, message: Arc<Message>) {
-        let due = self.due.as_mut().and_then(|due| due.find_mut(seq));
-        if let Some(entry) = due.or_else(|| self.ready.find_mut(seq)).or_else(|| self.leaving.find_mut(seq))
-            && entry.message.is_none()
-        {
-            self.residency.hold(&message);
-            entry.message = Some(message);
-        }
-    }
-
-    /// The record of a message cannot be read: it is never delivered, and stays in the log. Answers whether it was there.
-    pub fn set_aside(&mut self, seq: Seq) -> bool {
-        let due = self.due.as_mut().and_then(|due| due.remove(seq));
-        let Some(mut entry) = due.or_else(|| self.ready.remove(seq)).or_else(|| self.leaving.remove(seq))
-        else {
-            return false;
-        };
-        self.residency.release(&mut entry);
-        self.damaged.insert(seq);
-        self.damaged_count += 1;
-        true
-    }
-
-    /// The bodies asked for were all read.
-    pub fn bodies_done(&mut self) {
-        self.reading = false;
-    }
-
-    /// The entries of a run were read: those that are not settled wait.
-    pub fn entries_read(&mut self, run: Run, entries: &[StoredEntry]) {
-        let live = entries.iter().filter(|entry| {
-            (run.first..=run.last).contains(&entry.seq)
-                && !self.settled.contains(entry.seq)
-                && !self.damaged.contains(&entry.seq)
-        });
-        let entries = live.map(|entry| Entry::stored(entry, self.redelivered.contains(entry.seq))).collect();
-        match &mut self.due {
-            None => self.ready.page_in(run, entries),
-            Some(due) => {
-                self.ready.page_in(run, VecDeque::new());
-                entries.into_iter().for_each(|entry| due.insert(entry));
-            }
-        }
-    }
-
-    /// The entries of a run cannot be read: its messages are set aside. Answers how many.
-    pub fn entries_damaged(&mut self, run: Run) -> u64 {
-        let count = self.ready.give_up(run);
-        self.damaged_count += count;
-        count
-    }
-
-    /// Segments below are sealed: what lies there, far behind the head, may leave memory.
-    pub fn page_out(&mut self, sealed_below: SegmentId) {
-        for mut entry in self.ready.page_out(sealed_below, HEAD_ENTRIES_MIN) {
-            self.residency.release(&mut entry);
-        }
-    }
-
-    /// Stretches of logged messages that were delivered and not settled, and how often, for the next start. Later ones
-    /// correct earlier ones.
-    pub fn delivered_ranges(&self) -> Vec<ReturnedRange> {
-        let waiting = self.ready.resident().filter(|entry| entry.is_redelivered());
-        let known = self.held().chain(waiting).filter(|entry| entry.is_logged());
-        let known = known.map(|entry| (entry.seq, entry.seq));
-        let ranges = Ranges::new(known.chain(self.redelivered.ranges_before(self.next_seq)).collect());
-        let once = ranges.into_vec().into_iter().map(|(first, last)| (first, last, 1));
-        let held: BTreeSet<_> = self.unacked.iter().map(|held| held.entry.seq).collect();
-        once.chain(self.returns.all(held.into_iter())).collect()
-    }
-}
-
-fn is_same_holder(one: Owner, other: Owner) -> bool {
-    (one.channel, one.consumer) == (other.channel, other.consumer)
 }
 
 #[cfg(test)]

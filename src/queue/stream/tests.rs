@@ -1,8 +1,10 @@
 //! A stream with a disk that holds everything: places, windows, retention, times, and coming back.
 
 use super::super::test_support::message;
+use super::retention::Trimmed;
 use super::*;
 use crate::protocol::properties::Properties;
+use ledgermq_storage::SettleReason;
 
 /// A stream with a disk that holds everything, ten messages of 100 bytes a segment, one message a second.
 struct Rig {
