@@ -76,6 +76,11 @@ pub const ASSEMBLY_TURN_MS: u64 = 10_000;
 pub const ASSEMBLY_LOOK_MS: u64 = 50;
 /// What a body of several frames reserves first, bytes: it grows with what arrives, never by what is announced.
 pub const ASSEMBLY_RESERVE_BYTES: usize = 64 * 1024;
+/// Memory for message bodies that stands for one entry of a delayed message in memory, bytes: an exchange keeps as many
+/// entries of the soonest as go into the memory for bodies; the others are on disk. With the defaults 262,144, 25 MiB.
+pub const DELAYED_BUDGET_BYTES: usize = 1024;
+/// Entries of delayed messages that an exchange may keep in memory however little there is.
+pub const DELAYED_ENTRIES_MIN: usize = 64;
 /// Largest `expiration` of a message, ms (ten years); above: 406.
 pub const EXPIRATION_MS_MAX: u64 = 315_360_000_000;
 /// Properties a channel keeps to recognise the next ones by, bytes; larger ones are copied and checked each time.
@@ -136,7 +141,9 @@ pub const STREAM_UNIT_BYTES: u64 = 500_000_000;
 pub const STREAM_PIECES_PER_SEGMENT_MAX: usize = 16;
 /// Bodies of a stream read back at once for one consumer: messages.
 pub const STREAM_WINDOW_MESSAGES_MAX: u64 = 256;
-/// The same in bytes; a single message may be larger.
+/// Windows of a stream that are read at once; more consumers wait their turn. One while memory is short.
+pub const STREAM_READS_MAX: usize = 4;
+/// A window in bytes; a single message may be larger.
 pub const STREAM_WINDOW_BYTES_MAX: usize = 1024 * 1024;
 /// Newest messages of a stream that stay in memory for consumers at its end, messages; above: they are read back.
 pub const STREAM_TAIL_MESSAGES_MAX: usize = 4096;

@@ -1,6 +1,7 @@
 //! Recent history: an exchange that passes on like a fanout, keeps the last messages that came through it, and gives them
-//! to every destination that is newly bound. Messages are shared with the queues, not copied. Kept in memory only, like
-//! RabbitMQ's: after a restart a history begins anew.
+//! to every destination that is newly bound. Messages are shared with the queues, not copied. Kept in memory only, as in a
+//! RabbitMQ whose metadata are in Mnesia (a table of `ram_copies`; in Khepri it is on disk): after a restart a history
+//! begins anew.
 //! Source: RabbitMQ `rabbit_exchange_type_recent_history`.
 
 use super::refusals::{precondition, term};

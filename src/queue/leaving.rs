@@ -157,9 +157,14 @@ impl Queue {
         }
     }
 
-    /// Asks for the entries of the first message, once, if they are on disk only.
+    /// Asks for the entries of the first message, once, if they are on disk only; of messages that wait for a time also
+    /// before the last that is in memory has gone.
     pub fn wanted_head(&mut self) -> Option<Run> {
-        self.has_unread().then(|| self.ready.ask_entries(1)).flatten()
+        match &mut self.due {
+            Some(due) => due.ask(),
+            None if matches!(self.ready.head(), Head::Paged) => self.ready.ask_entries(1),
+            None => None,
+        }
     }
 
     /// Whether the next to leave can be read back, if it is not in memory.

@@ -132,6 +132,12 @@ impl Levels {
         taken.above.into_iter().rev().chain([taken.base]).flat_map(|mut level| level.clear())
     }
 
+    /// Takes the stretches that are on disk only; of a queue that was just restored these are all.
+    pub(super) fn take_paged(&mut self) -> Vec<Paged> {
+        let taken = std::mem::take(self);
+        [taken.base].into_iter().chain(taken.above).flat_map(Ready::into_paged).collect()
+    }
+
     /// Every entry in memory, in no particular order.
     pub(super) fn resident(&self) -> impl Iterator<Item = &Entry> {
         self.above.iter().chain([&self.base]).flat_map(Ready::resident)

@@ -11,6 +11,7 @@ mod consumers;
 mod due;
 mod entry;
 mod equivalence;
+mod far;
 mod holding;
 mod leaving;
 mod levels;
@@ -64,7 +65,7 @@ pub struct Queue {
     /// The highest priority; 0 if all messages are equal.
     priority_max: u8,
     unacked: Unacked,
-    /// Its messages, if they wait for a time instead; then `ready` only holds what is still to be read.
+    /// Its messages, if they wait for a time instead; then `ready` is empty.
     due: Option<Box<Due>>,
     leaving: Leaving,
     returns: Returns,

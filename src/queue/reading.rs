@@ -6,7 +6,6 @@ use super::{Queue, Watermarks};
 use crate::limits::{HEAD_BYTES_MAX, HEAD_ENTRIES_MIN, HEAD_MESSAGES_MAX};
 use crate::message::Message;
 use ledgermq_storage::{Lsn, Run, SegmentId, Seq, StoredEntry};
-use std::collections::VecDeque;
 use std::sync::Arc;
 
 /// Bodies to read back: position in the queue, position in the log, record length in bytes.
@@ -16,7 +15,10 @@ impl Queue {
     /// What must be read before the first message can be handed out, or soon will have to be; each thing is asked for
     /// once. Call when somebody waits for messages.
     pub fn wanted(&mut self, marks: Watermarks) -> (Option<Run>, Option<WantedBodies>) {
-        let run = self.ready.ask_entries(HEAD_ENTRIES_MIN);
+        let run = match &mut self.due {
+            Some(due) => due.ask(),
+            None => self.ready.ask_entries(HEAD_ENTRIES_MIN),
+        };
         if self.reading {
             return (run, None);
         }
@@ -56,6 +58,9 @@ impl Queue {
             wanted.clear();
         }
         self.reading = !wanted.is_empty();
+        if let Some(due) = &mut self.due {
+            due.note_asked(wanted.iter().map(|(seq, ..)| *seq));
+        }
         (run, self.reading.then_some(wanted))
     }
 
@@ -95,26 +100,30 @@ impl Queue {
                 && !self.settled.contains(entry.seq)
                 && !self.damaged.contains(&entry.seq)
         });
-        let entries = live.map(|entry| Entry::stored(entry, self.redelivered.contains(entry.seq))).collect();
+        let entries = live.map(|entry| Entry::stored(entry, self.redelivered.contains(entry.seq)));
         match &mut self.due {
-            None => self.ready.page_in(run, entries),
-            Some(due) => {
-                self.ready.page_in(run, VecDeque::new());
-                entries.into_iter().for_each(|entry| due.insert(entry));
-            }
+            None => self.ready.page_in(run, entries.collect()),
+            Some(due) => due.entries_read(run, entries),
         }
     }
 
     /// The entries of a run cannot be read: its messages are set aside. Answers how many.
     pub fn entries_damaged(&mut self, run: Run) -> u64 {
-        let count = self.ready.give_up(run);
+        let count = match &mut self.due {
+            Some(due) => due.give_up(run),
+            None => self.ready.give_up(run),
+        };
         self.damaged_count += count;
         count
     }
 
     /// Segments below are sealed: what lies there, far behind the head, may leave memory.
     pub fn page_out(&mut self, sealed_below: SegmentId) {
-        for mut entry in self.ready.page_out(sealed_below, HEAD_ENTRIES_MIN) {
+        let released = match &mut self.due {
+            Some(due) => due.page_out(sealed_below),
+            None => self.ready.page_out(sealed_below, HEAD_ENTRIES_MIN),
+        };
+        for mut entry in released {
             self.residency.release(&mut entry);
         }
     }

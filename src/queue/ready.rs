@@ -253,6 +253,14 @@ impl Ready {
         taken.put_back.into_values().chain(fresh.flatten())
     }
 
+    /// The stretches that are on disk only.
+    pub(super) fn into_paged(self) -> impl Iterator<Item = Paged> {
+        self.fresh.into_iter().filter_map(|chunk| match chunk {
+            Chunk::Resident(_) => None,
+            Chunk::Paged(paged) => Some(paged),
+        })
+    }
+
     /// Every entry in memory, in no particular order.
     pub(super) fn resident(&self) -> impl Iterator<Item = &Entry> {
         let fresh = self.fresh.iter().filter_map(|chunk| match chunk {

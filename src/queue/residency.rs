@@ -21,6 +21,11 @@ impl Residency {
         Self { budget, bytes: 0, count: 0 }
     }
 
+    /// What its bytes are taken from.
+    pub(super) fn budget(&self) -> &Budget {
+        &self.budget
+    }
+
     /// Messages resident.
     pub(super) fn count(&self) -> usize {
         self.count

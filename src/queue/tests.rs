@@ -2,7 +2,10 @@
 
 use super::test_support::message;
 use super::*;
-use crate::limits::HEAD_MESSAGES_MAX;
+use crate::limits::{HEAD_ENTRIES_MIN, HEAD_MESSAGES_MAX, LEVEL_ENTRIES_MIN};
+use crate::protocol::properties::PropertyList;
+use bytes::Bytes;
+use ledgermq_storage::{Run, SegmentId, StoredEntry};
 
 const MARKS: Watermarks = Watermarks { deliverable: Lsn(u64::MAX), readable: Lsn(u64::MAX) };
 
@@ -34,4 +37,71 @@ fn the_first_message_is_read_however_many_are_in_memory_behind_it() {
     let (_, wanted) = queue.wanted(MARKS);
     let wanted: Vec<_> = wanted.into_iter().flatten().map(|(seq, ..)| seq.0).collect();
     assert_eq!(wanted, (0..10).collect::<Vec<_>>());
+}
+
+/// Two million messages of ten priorities, mixed, bodies on disk: of each level the head is in memory, and the segment being
+/// written; all of them come back, the highest first, each level in its order.
+#[test]
+fn two_million_messages_of_ten_priorities_are_on_disk() {
+    const COUNT: u64 = 2_000_000;
+    const PER_SEGMENT: u64 = 100_000;
+    let priority_of = |seq: u64| (seq.wrapping_mul(0x9e37_79b9_7f4a_7c15) >> 40) as u8 % 10;
+    let lsn_of =
+        |seq: u64| Lsn::new(SegmentId((seq / PER_SEGMENT) as u32 + 1), 64 + 64 * (seq % PER_SEGMENT) as u32);
+    let messages: Vec<_> = (0..10)
+        .map(|priority| {
+            let properties = PropertyList { priority: Some(priority), ..PropertyList::default() }.encode();
+            Arc::new(Message {
+                properties,
+                body: Bytes::from_static(b"body"),
+                ..(*message("", true)).clone()
+            })
+        })
+        .collect();
+    let mut queue = Queue::new(QueueId(1), Budget::new(0));
+    queue.rank(9);
+    let mut resident_max = 0;
+    for seq in 0..COUNT {
+        queue.enqueue(&messages[usize::from(priority_of(seq))], lsn_of(seq), 50, 0);
+        if (seq + 1).is_multiple_of(PER_SEGMENT) {
+            resident_max = resident_max.max(queue.ready.resident().count() as u64);
+            queue.page_out(lsn_of(seq + 1).segment());
+        }
+    }
+    let head = 10 * LEVEL_ENTRIES_MIN.max(HEAD_ENTRIES_MIN / 10);
+    // Chunks leave as a whole: what lies around the end of a head stays.
+    let bound = head + 2 * PER_SEGMENT;
+    assert!(resident_max <= bound, "{resident_max} entries in memory");
+    assert_eq!((queue.ready_count(), queue.ready_bytes()), (COUNT, 4 * COUNT));
+    assert!(queue.resident_count() <= 1, "the one that broke the budget");
+    let mut taken = 0;
+    let (mut last_priority, mut last_seq) = (9, None);
+    while queue.ready_count() > 0 {
+        let (run, wanted) = queue.wanted(MARKS);
+        if let Some(run) = run {
+            let own = (run.first.0..=run.last.0).filter(|seq| priority_of(*seq) == run.priority);
+            let stored = own.map(|seq| StoredEntry {
+                seq: Seq(seq),
+                lsn: lsn_of(seq),
+                record_bytes: 50,
+                body_bytes: 4,
+                expire_unix_ms: 0,
+            });
+            queue.entries_read(run, &stored.collect::<Vec<_>>());
+        }
+        for (seq, ..) in wanted.into_iter().flatten() {
+            queue.body_read(seq, Arc::clone(&messages[usize::from(priority_of(seq.0))]));
+        }
+        queue.bodies_done();
+        while queue.availability(MARKS) == Availability::Ready {
+            let seq = queue.take(None).map(|taken| taken.seq.0).expect("it is ready");
+            let priority = priority_of(seq);
+            assert!(priority < last_priority || priority == last_priority && last_seq < Some(seq));
+            (last_priority, last_seq) = (priority, Some(seq));
+            taken += 1;
+        }
+        resident_max = resident_max.max(queue.ready.resident().count() as u64);
+    }
+    assert_eq!(taken, COUNT);
+    assert!(resident_max <= bound, "{resident_max} entries in memory while it was read");
 }

@@ -1,5 +1,6 @@
 //! Delayed exchanges: what waits, in which order it goes on, and what restarts, full disks and memory have to do with it.
 
+use super::backlog::drain;
 use super::script::{Talk, converse};
 use ledgermq::vhost::DeliverMode;
 
@@ -111,6 +112,34 @@ fn bodies_that_left_memory_are_read_when_their_time_has_come() {
         "1.1 < queue.purge q
          1.1 > queue.purge-ok 30",
     );
+}
+
+/// Many more messages than an exchange keeps in memory with so small a budget, in no order: those of the far future are on
+/// disk, are read when their time comes near, and go on in the order of their times, also after a start.
+#[test]
+fn the_far_future_waits_on_disk() {
+    const PRIME: u64 = 1499;
+    let mut talk = Talk::with(0, 3000, DeliverMode::AfterDurable);
+    talk.converse(LATER);
+    let delay_ms = |number: u64| 1000 + number * 7919 % PRIME;
+    for number in 0..PRIME {
+        let delay_ms = delay_ms(number);
+        talk.converse(&format!("1.1 < publish later k m{delay_ms} persistent h-x-delay={delay_ms}"));
+    }
+    let delayed = |talk: &Talk| {
+        talk.vhost.report().exchanges.iter().map(|exchange| exchange.messages_delayed).sum::<u64>()
+    };
+    assert_eq!(delayed(&talk), PRIME);
+    let mut passed_ms = 999;
+    talk.converse("clock 999");
+    for (stop, until_ms) in [("", 1400), ("crash", 1600), ("stop", 2600)] {
+        talk.converse(&format!("{stop}\nclock {}", until_ms - passed_ms));
+        let range = passed_ms + 1..=until_ms.min(999 + PRIME);
+        drain(&mut talk, range.map(|delay_ms| format!("m{delay_ms} x-delay=-{delay_ms}")));
+        passed_ms = until_ms;
+        assert_eq!(delayed(&talk), (999 + PRIME).saturating_sub(until_ms));
+    }
+    talk.converse("due never");
 }
 
 #[test]
