@@ -38,8 +38,13 @@ async fn window(reader: Reader, queue: QueueId, run: Run, bytes_max: usize) -> I
         bytes += entry.record_bytes as usize;
         *at == 0 || bytes <= bytes_max
     });
-    let wanted = fitting.map(|(_, entry)| (entry.seq, entry.lsn, entry.record_bytes)).collect();
-    Input::Bodies { queue, bodies: reads::bodies(reader, queue, wanted).await }
+    let wanted: Vec<_> = fitting.map(|(_, entry)| (entry.seq, entry.lsn, entry.record_bytes)).collect();
+    // The answer begins with the message asked for, whatever is known of it.
+    let is_missing = wanted.first().is_none_or(|(seq, ..)| *seq != run.first);
+    let missing =
+        is_missing.then(|| (run.first, Err("the index of its segment does not list it".to_owned())));
+    let found = reads::bodies(reader, queue, wanted).await;
+    Input::Bodies { queue, bodies: missing.into_iter().chain(found).collect() }
 }
 
 async fn blocking<T: Send + 'static>(

@@ -256,12 +256,13 @@ impl Vhost {
         let Some(record) = self.topology.queues.get_mut(slot) else { return };
         let Some(stream) = &mut record.stream else { return };
         let (queue, consumers) = (record.queue.id(), &record.queue);
-        match stream.wanted(marks, |consumer| consumers.credit_of(consumer)) {
-            Some(WantedFromStream::Read(read)) => ask(queue, Some(read), cx),
-            Some(WantedFromStream::Bodies(wanted)) => {
-                cx.effects.effects.push(Effect::ReadBodies { queue, wanted });
+        while let Some(wanted) = stream.wanted(marks, |consumer| consumers.credit_of(consumer)) {
+            match wanted {
+                WantedFromStream::Read(read) => ask(queue, Some(read), cx),
+                WantedFromStream::Bodies(wanted) => {
+                    cx.effects.effects.push(Effect::ReadBodies { queue, wanted });
+                }
             }
-            None => {}
         }
     }
 
@@ -282,6 +283,8 @@ impl Vhost {
         for consumer in stream.take_awaiting() {
             record.queue.rouse_consumer(consumer);
         }
+        // The next in turn waits for the disk, not for those that go on now.
+        self.read_stream(slot, cx);
         self.look_at(slot);
     }
 

@@ -149,7 +149,7 @@ impl Bodies {
             after
                 .checked_sub(1)
                 .and_then(|at| cursors.get(at))
-                .is_some_and(|cursor| seq.0 - cursor.0 < window)
+                .is_some_and(|cursor| seq.0 - cursor.0 < 2 * window)
         };
         let mut gone_bytes = 0;
         self.windows.retain(|seq, message| {
@@ -258,7 +258,7 @@ mod tests {
         assert_eq!(bodies.next_from(Seq(4)), Some(Seq(300)));
         assert_eq!(bodies.next_from(Seq(4001)), Some(Seq(5000)));
         bodies.sweep(&[Seq(2), Seq(301), Seq(5001)]);
-        assert_eq!(kept(&bodies), [2, 3, 301, 5001, 5002, 5003]);
+        assert_eq!(kept(&bodies), [2, 3, 300, 301, 5001, 5002, 5003]);
         bodies.drop_before(Seq(5002));
         assert_eq!(kept(&bodies), [5002, 5003]);
         bodies.sweep(&[Seq(2)]);

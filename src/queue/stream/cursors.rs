@@ -19,9 +19,12 @@ pub(super) struct Cursor {
     /// Deliveries not settled, ascending.
     held: VecDeque<Seq>,
     is_cancelled: bool,
+    /// Messages below this offset were read back for it, or are being read.
+    pub(super) read_to: Seq,
     /// Marks of list membership.
     is_at_end: bool,
     is_awaiting: bool,
+    is_ahead: bool,
 }
 
 /// All consumers of a stream.
@@ -34,6 +37,8 @@ pub(super) struct Cursors {
     at_end: Vec<ConsumerSlot>,
     /// Those that wait for bodies.
     awaiting: VecDeque<ConsumerSlot>,
+    /// Those that have used up half of what was read for them.
+    ahead: VecDeque<ConsumerSlot>,
     count: usize,
     /// Number of the next delivery.
     next_delivery: Seq,
@@ -56,8 +61,10 @@ impl Cursors {
             seeks: None,
             held: VecDeque::new(),
             is_cancelled: false,
+            read_to: Seq(0),
             is_at_end: false,
             is_awaiting: false,
+            is_ahead: false,
         };
         let at = slot.0 as usize;
         if self.seats.len() <= at {
@@ -181,26 +188,53 @@ impl Cursors {
         }
     }
 
-    /// The consumer that has waited longest for bodies.
-    pub(super) fn first_awaiting(&mut self) -> Option<ConsumerSlot> {
-        while let Some(&slot) = self.awaiting.front() {
-            match self.get(slot) {
-                Some(cursor) if cursor.is_awaiting && !cursor.is_cancelled => return Some(slot),
-                _ => drop(self.awaiting.pop_front()),
-            }
-        }
-        None
+    /// Those that wait for bodies and where they stand, who has waited longest first.
+    pub(super) fn awaiting(&self) -> impl Iterator<Item = (ConsumerSlot, Seq)> {
+        self.awaiting.iter().filter_map(|slot| {
+            let cursor = self.get(*slot).filter(|cursor| cursor.is_awaiting && !cursor.is_cancelled)?;
+            Some((*slot, cursor.next))
+        })
     }
 
-    /// Those that waited for bodies.
-    pub(super) fn take_awaiting(&mut self) -> Vec<ConsumerSlot> {
-        let slots: Vec<_> = std::mem::take(&mut self.awaiting).into();
-        for &slot in &slots {
-            if let Some(cursor) = self.get_mut(slot) {
-                cursor.is_awaiting = false;
+    /// Those that wait for bodies no more: they stand where `is_there`, or are gone.
+    pub(super) fn take_awaiting(&mut self, is_there: impl Fn(Seq) -> bool) -> Vec<ConsumerSlot> {
+        let (mut taken, mut left) = (Vec::new(), VecDeque::new());
+        for slot in std::mem::take(&mut self.awaiting) {
+            match self.get_mut(slot) {
+                Some(cursor) if cursor.is_awaiting => {
+                    if !cursor.is_cancelled && !is_there(cursor.next) {
+                        left.push_back(slot);
+                    } else {
+                        cursor.is_awaiting = false;
+                        taken.push(slot);
+                    }
+                }
+                Some(_) | None => {}
             }
         }
-        slots
+        self.awaiting = left;
+        taken
+    }
+
+    /// The consumer will soon need what comes after that which was read for it.
+    pub(super) fn read_ahead(&mut self, slot: ConsumerSlot) {
+        if let Some(cursor) = self.get_mut(slot)
+            && !std::mem::replace(&mut cursor.is_ahead, true)
+        {
+            self.ahead.push_back(slot);
+        }
+    }
+
+    /// The one of these that has waited longest.
+    pub(super) fn take_ahead(&mut self) -> Option<ConsumerSlot> {
+        loop {
+            let slot = self.ahead.pop_front()?;
+            let Some(cursor) = self.get_mut(slot) else { continue };
+            cursor.is_ahead = false;
+            if !cursor.is_cancelled {
+                return Some(slot);
+            }
+        }
     }
 
     /// Where the consumers stand, ascending.
@@ -274,13 +308,15 @@ mod tests {
             cursors.wait_at_end(ConsumerSlot(1));
             cursors.await_bodies(ConsumerSlot(0));
         }
-        assert_eq!(cursors.first_awaiting(), Some(ConsumerSlot(0)));
+        let awaiting = |cursors: &Cursors| cursors.awaiting().map(|(slot, _)| slot).collect::<Vec<_>>();
+        assert_eq!(awaiting(&cursors), [ConsumerSlot(0)]);
         assert_eq!(cursors.take_at_end(), [ConsumerSlot(1)]);
         assert!(!cursors.any_at_end());
-        assert_eq!(cursors.take_awaiting(), [ConsumerSlot(0)]);
-        assert_eq!(cursors.first_awaiting(), None);
+        assert_eq!(cursors.take_awaiting(|next| next == Seq(5)), []);
+        assert_eq!(cursors.take_awaiting(|next| next == Seq(0)), [ConsumerSlot(0)]);
+        assert_eq!(awaiting(&cursors), []);
         cursors.await_bodies(ConsumerSlot(0));
         cursors.cancel(ConsumerSlot(0));
-        assert_eq!(cursors.first_awaiting(), None, "who is gone waits for nothing");
+        assert_eq!(awaiting(&cursors), [], "who is gone waits for nothing");
     }
 }

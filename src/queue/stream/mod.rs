@@ -25,10 +25,12 @@ pub use retention::Limits;
 
 use super::{ChannelSlot, ConsumerSlot, Watermarks};
 use crate::budget::Budget;
+use crate::limits::STREAM_WINDOW_MESSAGES_MAX;
 use crate::message::Message;
 use bodies::Bodies;
 use cursors::Cursors;
 use ledgermq_storage::{Lsn, Run, SegmentId, Seq, SettledSet};
+use reading::Reading;
 use shelf::{Located, Place, Shelf};
 use std::collections::BTreeSet;
 use std::sync::Arc;
@@ -43,8 +45,10 @@ pub struct Stream {
     cursors: Cursors,
     /// Messages whose record could not be read: they stay in the log and are never delivered.
     damaged: BTreeSet<Seq>,
-    /// Bodies from this offset on were asked for; the answer is on its way.
-    reading: Option<Seq>,
+    /// Windows that were asked for; the answers are on their way.
+    reading: Vec<Reading>,
+    /// What was read since consumers were last roused: first and last offset.
+    arrived: Option<(Seq, Seq)>,
     /// The time of the message at this offset was asked for.
     dating: Option<Seq>,
     wants_trim: bool,
@@ -75,7 +79,8 @@ impl Stream {
             bodies: Bodies::new(budget),
             cursors: Cursors::default(),
             damaged: BTreeSet::new(),
-            reading: None,
+            reading: Vec::new(),
+            arrived: None,
             dating: None,
             wants_trim: false,
         }
@@ -209,6 +214,11 @@ impl Stream {
         let cursor = self.cursors.get_mut(slot)?;
         let message = Arc::clone(self.bodies.get(cursor.next)?);
         cursor.next = cursor.next.next();
+        let left = cursor.read_to.0.saturating_sub(cursor.next.0);
+        let wants_more = cursor.read_to >= cursor.next && left <= STREAM_WINDOW_MESSAGES_MAX / 2;
+        if wants_more {
+            self.cursors.read_ahead(slot);
+        }
         Some((self.cursors.hold(slot), message))
     }
 

@@ -324,3 +324,87 @@ fn settling_gives_credit_back_and_takes_nothing_away() {
     assert!(rig.read(0).is_empty(), "nothing comes twice");
     assert_eq!(rig.stream.message_count(), 3);
 }
+
+/// Four windows are read at once, for whoever has waited longest; nobody waits for what another reads.
+#[test]
+fn consumers_far_behind_get_their_windows_in_turn() {
+    let mut rig = Rig::new(10_000);
+    rig.seal(2000);
+    for slot in 0..6 {
+        rig.add(slot, Start::Offset(u64::from(slot) * 1000));
+        assert_eq!(rig.stream.turn(ConsumerSlot(slot), rig.marks), Turn::Reading);
+        rig.stream.await_bodies(ConsumerSlot(slot));
+    }
+    let windows: Vec<_> = (0..4).map(|_| rig.window()).collect();
+    let firsts: Vec<_> = windows.iter().map(|window| window[0]).collect();
+    assert_eq!((firsts, rig.window()), (vec![0, 1000, 2000, 3000], vec![]), "no more at once");
+    let answer = |window: &[u64]| window.iter().map(|seq| (Seq(*seq), Ok(message("body", true)))).collect();
+    assert_eq!(rig.stream.bodies_read(answer(&windows[2])), []);
+    assert_eq!(rig.stream.take_awaiting(), [ConsumerSlot(2)], "the others still wait");
+    assert_eq!(rig.window()[0], 4000, "who has waited longest");
+    assert!(rig.window().is_empty());
+    assert_eq!(rig.stream.bodies_read(answer(&windows[0])), []);
+    assert_eq!(rig.stream.take_awaiting(), [ConsumerSlot(0)]);
+    assert_eq!(rig.window()[0], 5000);
+    // Under pressure one at a time, and no more than may be taken.
+    rig.budget.take(1 << 20);
+    rig.credit = 3;
+    for window in [1, 3] {
+        assert_eq!(rig.stream.bodies_read(answer(&windows[window])), []);
+        assert!(rig.window().is_empty());
+    }
+}
+
+/// Segments long enough for whole windows.
+#[test]
+fn the_next_window_is_read_while_one_is_used_up() {
+    let mut rig = Rig::new(0);
+    for seq in 0..2000 {
+        let at = Lsn::new(SegmentId(1), 64 + seq);
+        rig.stream.push(&message("body", true), (at, 100), 0, 1_000_000);
+    }
+    rig.seal(2);
+    rig.credit = 1000;
+    let slot = ConsumerSlot(0);
+    rig.add(0, Start::First);
+    assert_eq!(rig.stream.turn(slot, rig.marks), Turn::Reading);
+    rig.stream.await_bodies(slot);
+    let mut reads = 0;
+    for seq in 0..2000 {
+        // Read as soon as it is asked for: after the first nobody ever waits.
+        loop {
+            let window = rig.window();
+            if window.is_empty() {
+                break;
+            }
+            reads += 1;
+            let bodies = window.iter().map(|seq| (Seq(*seq), Ok(message("body", true)))).collect();
+            assert_eq!(rig.stream.bodies_read(bodies), []);
+            rig.stream.take_awaiting();
+        }
+        assert_eq!(rig.stream.turn(slot, rig.marks), Turn::Ready, "{seq}");
+        rig.stream.take(slot);
+        rig.stream.rest();
+        assert!(rig.stream.resident_count() <= 4 * STREAM_WINDOW_MESSAGES_MAX);
+    }
+    assert_eq!(reads, 8, "a window each time");
+    assert_eq!(rig.stream.turn(slot, rig.marks), Turn::AtEnd);
+}
+
+#[test]
+fn nothing_is_read_ahead_for_who_cannot_take_it() {
+    let mut rig = Rig::new(100);
+    rig.seal(100);
+    rig.credit = 0;
+    let slot = ConsumerSlot(0);
+    rig.add(0, Start::First);
+    assert_eq!(rig.stream.turn(slot, rig.marks), Turn::Reading);
+    rig.stream.await_bodies(slot);
+    let bodies = rig.window().iter().map(|seq| (Seq(*seq), Ok(message("body", true)))).collect();
+    assert_eq!(rig.stream.bodies_read(bodies), []);
+    rig.stream.take_awaiting();
+    for _ in 0..10 {
+        assert!(rig.stream.take(slot).is_some());
+    }
+    assert!(rig.window().is_empty());
+}
