@@ -125,7 +125,9 @@ impl Queue {
         let known = self.held().chain(waiting).filter(|entry| entry.is_logged());
         let known = known.map(|entry| (entry.seq, entry.seq));
         let ranges = Ranges::new(known.chain(self.redelivered.ranges_before(self.next_seq)).collect());
-        let once = ranges.into_vec().into_iter().map(|(first, last)| (first, last, 1));
+        // Who counts knows better, and that of which nothing is counted never came back.
+        let count = u32::from(!self.returns.is_counting());
+        let once = ranges.into_vec().into_iter().map(|(first, last)| (first, last, count));
         let held: BTreeSet<_> = self.unacked.iter().map(|held| held.entry.seq).collect();
         once.chain(self.returns.all(held.into_iter())).collect()
     }

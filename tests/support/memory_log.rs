@@ -150,8 +150,8 @@ impl MemoryLog {
         self.entries.last().map_or(Lsn::NONE, |entry| entry.lsn)
     }
 
-    /// The messages that are not settled, by queue, in order: what their bodies say before the dots.
-    pub(crate) fn survivors(&self) -> BTreeMap<String, Vec<u64>> {
+    /// The messages that are not settled, by queue, in order.
+    pub(crate) fn contents(&self) -> BTreeMap<String, Vec<Arc<Message>>> {
         let replayed = self.replay();
         let names =
             replayed.definitions.iter().filter_map(|(key, value)| match Definition::decode(key, value) {
@@ -159,17 +159,23 @@ impl MemoryLog {
                 _ => None,
             });
         let names: BTreeMap<_, _> = names.collect();
-        let mut survivors = BTreeMap::new();
+        let mut contents = BTreeMap::new();
         for queue in replayed.queues {
             let live =
                 self.entries_of(queue.id).into_values().filter(|entry| !queue.settled.contains(entry.seq));
-            let bodies = live.map(|entry| {
-                let message = self.read_body(queue.id, entry.seq, entry.lsn).unwrap();
-                String::from_utf8_lossy(&message.body).trim_end_matches('.').parse().unwrap()
-            });
-            survivors.insert(names[&queue.id].clone(), bodies.collect());
+            let messages = live.map(|entry| self.read_body(queue.id, entry.seq, entry.lsn).unwrap());
+            contents.insert(names[&queue.id].clone(), messages.collect());
         }
-        survivors
+        contents
+    }
+
+    /// The same: what their bodies say before the dots.
+    pub(crate) fn survivors(&self) -> BTreeMap<String, Vec<u64>> {
+        let number = |message: &Arc<Message>| {
+            String::from_utf8_lossy(&message.body).trim_end_matches('.').parse().unwrap()
+        };
+        let numbers = |messages: Vec<Arc<Message>>| messages.iter().map(number).collect();
+        self.contents().into_iter().map(|(name, messages)| (name, numbers(messages))).collect()
     }
 
     fn append(&mut self, bytes: usize, records: impl FnOnce(Lsn) -> Vec<Record>) -> Lsn {

@@ -18,6 +18,7 @@ mod limits;
 mod memory_log;
 mod model;
 mod policies;
+mod power_cuts;
 mod priorities;
 mod publishing;
 mod routing;

@@ -20,6 +20,7 @@ use ledgermq::vhost::{DeliverMode, Now, Vhost, VhostConfig};
 use ledgermq_storage::{Lsn, QueueId, Seq};
 use std::collections::{BTreeMap, BTreeSet, VecDeque};
 use std::env;
+use std::ops::Range;
 use std::sync::Arc;
 
 const STEPS: usize = 600;
@@ -32,19 +33,24 @@ const DURABLE: [&str; 3] = ["a", "b", "p"];
 
 #[test]
 fn random_operations_agree_with_the_model() {
-    let number = |name: &str| env::var(name).ok().and_then(|value| value.parse::<u64>().ok());
-    let seeds = match number("LEDGERMQ_SEED") {
-        Some(seed) => seed..seed + 1,
-        None => 0..number("LEDGERMQ_SEEDS").unwrap_or(150),
-    };
-    for seed in seeds {
+    for seed in seeds(150) {
         let shown = ShowSeed(seed);
         World::new(seed).run();
         std::mem::forget(shown);
     }
 }
 
-struct ShowSeed(u64);
+/// The seed that is to be replayed, or the first `count`, or as many as are asked for.
+pub(crate) fn seeds(count: u64) -> Range<u64> {
+    let number = |name: &str| env::var(name).ok().and_then(|value| value.parse::<u64>().ok());
+    match number("LEDGERMQ_SEED") {
+        Some(seed) => seed..seed + 1,
+        None => 0..number("LEDGERMQ_SEEDS").unwrap_or(count),
+    }
+}
+
+/// Says which seed it was, unless it is forgotten.
+pub(crate) struct ShowSeed(pub(crate) u64);
 
 impl Drop for ShowSeed {
     fn drop(&mut self) {
@@ -53,10 +59,10 @@ impl Drop for ShowSeed {
 }
 
 /// splitmix64
-struct Random(u64);
+pub(crate) struct Random(pub(crate) u64);
 
 impl Random {
-    fn next(&mut self) -> u64 {
+    pub(crate) fn next(&mut self) -> u64 {
         self.0 = self.0.wrapping_add(0x9e37_79b9_7f4a_7c15);
         let mut z = self.0;
         z = (z ^ (z >> 30)).wrapping_mul(0xbf58_476d_1ce4_e5b9);
@@ -64,15 +70,15 @@ impl Random {
         z ^ (z >> 31)
     }
 
-    fn below(&mut self, end: u64) -> u64 {
+    pub(crate) fn below(&mut self, end: u64) -> u64 {
         self.next() % end
     }
 
-    fn chance(&mut self, percent: u64) -> bool {
+    pub(crate) fn chance(&mut self, percent: u64) -> bool {
         self.below(100) < percent
     }
 
-    fn pick<T: Clone>(&mut self, from: &[T]) -> T {
+    pub(crate) fn pick<T: Clone>(&mut self, from: &[T]) -> T {
         from[self.below(from.len() as u64) as usize].clone()
     }
 }
