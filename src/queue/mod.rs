@@ -119,6 +119,9 @@ pub struct Taken {
     pub return_count: u32,
 }
 
+/// The highest priority that is not urgent in a quorum queue. Source: RabbitMQ 4.0.
+const NORMAL_MAX: u8 = 4;
+
 impl Queue {
     /// An empty queue.
     pub fn new(id: QueueId, budget: Budget) -> Self {
@@ -290,13 +293,25 @@ impl Queue {
         self.priority_max = priority_max;
     }
 
-    /// The level a message has here: what it says, at most the highest there is; 0 if it says nothing.
-    /// Source: RabbitMQ `rabbit_priority_queue`.
+    /// Makes it tell urgent messages from normal ones, and hand out two of the urgent before one of the normal; before it has
+    /// messages that are not restored.
+    pub fn rank_urgent(&mut self) {
+        self.priority_max = 1;
+        self.ready.take_turns();
+    }
+
+    /// The level a message has here: what it says, at most the highest there is; 0 if it says nothing. In queues that only
+    /// tell urgent from normal, 1 from priority 5 up. Source: RabbitMQ `rabbit_priority_queue`, `rabbit_fifo`.
     pub fn priority_of(&self, message: &Message) -> u8 {
         if self.priority_max == 0 {
             return 0;
         }
-        Properties::new(&message.properties).priority().unwrap_or_default().min(self.priority_max)
+        let priority = Properties::new(&message.properties).priority().unwrap_or_default();
+        if self.ready.takes_turns() {
+            u8::from(priority > NORMAL_MAX)
+        } else {
+            priority.min(self.priority_max)
+        }
     }
 
     /// Adds a message behind all others of its priority, at [`Self::next_seq`]. `lsn` is [`Lsn::NONE`] if the log does

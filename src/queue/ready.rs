@@ -105,6 +105,18 @@ impl Ready {
         }
     }
 
+    /// Where the first message stands; if it is on disk only, where it stands at the earliest.
+    pub(super) fn first_seq(&self) -> Option<Seq> {
+        let back = self.put_back.first_key_value().map(|(seq, _)| *seq);
+        let fresh = self.fresh.front().and_then(Chunk::first);
+        back.into_iter().chain(fresh).min()
+    }
+
+    /// Where the first stretch begins that is on disk only.
+    pub(super) fn first_paged(&self) -> Option<Seq> {
+        self.fresh.iter().find(|chunk| matches!(chunk, Chunk::Paged(_)))?.first()
+    }
+
     /// Takes the first message, if it is in memory.
     pub(super) fn pop(&mut self) -> Option<Entry> {
         let entry = if self.next_is_put_back() {

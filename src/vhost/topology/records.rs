@@ -72,7 +72,10 @@ impl QueueRecord {
         declared: QueueArguments,
     ) -> Self {
         let settings = declared.under(&QueueValues::default());
-        queue.rank(settings.priority_max.unwrap_or(0));
+        match settings.kind {
+            QueueKind::Quorum => queue.rank_urgent(),
+            QueueKind::Classic | QueueKind::Stream => queue.rank(settings.priority_max.unwrap_or(0)),
+        }
         queue.serve(match (settings.single_active_consumer, settings.kind) {
             (false, _) => Serving::All,
             (true, QueueKind::Classic) => Serving::One,
