@@ -111,6 +111,13 @@ impl Vhost {
         }
     }
 
+    /// This vhost ends. If the event exchange is here, its audience ends with it: events would only be made to be dropped.
+    pub(super) fn end_audience(&self) {
+        if *self.config.name == *EVENT_VHOST {
+            self.config.events.set_wanted(false);
+        }
+    }
+
     /// Whether anybody wants events. From now on the topology notes what goes.
     pub(super) fn has_audience(&mut self) -> bool {
         self.topology.observed = self.config.events.is_wanted();

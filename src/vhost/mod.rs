@@ -268,7 +268,10 @@ impl Vhost {
                 cx.effects.effects.push(Effect::Answer(id, AdminReply::Done));
             }
             Input::Tick => {}
-            Input::Shutdown => return self.note_delivered(cx),
+            Input::Shutdown => {
+                self.end_audience();
+                return self.note_delivered(cx);
+            }
         }
         self.time_out_consumers(cx);
         self.note_audience();

@@ -4,6 +4,8 @@ use super::script::Talk;
 use ledgermq::message::Message;
 use ledgermq::protocol::properties::Properties;
 use ledgermq::protocol::value::Value;
+use ledgermq::vhost::Now;
+use ledgermq::vhost::input::{Effects, Input};
 
 /// An event as text: key and headers, but for the time.
 fn shown(message: &Message) -> String {
@@ -234,4 +236,16 @@ fn a_bound_queue_outlives_a_restart() {
     let told = told(&mut talk);
     let names: Vec<_> = told.iter().map(|event| event.split(' ').nth(1).unwrap()).collect();
     assert_eq!(names, ["name=before", "name=after"]);
+}
+
+#[test]
+fn when_the_vhost_of_the_event_exchange_ends_nobody_listens() {
+    let mut talk = Talk::new();
+    talk.converse(
+        "1.1 < exchange.bind amq.fanout amq.rabbitmq.event #
+         1.1 > exchange.bind-ok",
+    );
+    assert!(talk.config.events.is_wanted());
+    talk.vhost.apply(Input::Shutdown, Now::default(), &mut talk.log, &mut Effects::default());
+    assert!(!talk.config.events.is_wanted(), "other vhosts make no events that nobody gets");
 }
