@@ -113,6 +113,7 @@ impl Vhost {
         channel.consumed_count -= count;
         self.totals.requeued_count += count;
         self.announce_consumer_left(queue, channel_slot, &tag, cx);
+        self.tend_returned(queue, cx);
         self.look_at(queue);
         self.wake_if_asleep(channel_slot);
         self.remove_if_unused(queue, cx);

@@ -56,7 +56,7 @@ impl Vhost {
                 record.gets.retain(|get| get.channel != slot);
             }
         }
-        self.put_back_all_of(slot);
+        self.put_back_all_of(slot, cx);
         if self.has_audience() {
             for (tag, consuming) in &consumers {
                 self.announce_consumer_left(consuming.queue, slot, tag, cx);

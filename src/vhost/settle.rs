@@ -2,6 +2,7 @@
 //! What is rejected for good, or comes back too often, leaves its queue through [`super::dead_letter`].
 
 use super::log::LoggedSettle;
+use super::topology::QueueSlot;
 use super::{Context, Vhost};
 use crate::queue::{ChannelSlot, Death};
 use crate::vhost::command::{Outcome, Reply};
@@ -42,17 +43,21 @@ impl Vhost {
                 continue;
             }
             last = Some(queue);
-            if let Some(slot) = self.topology.queue_numbered(queue)
-                && self
-                    .topology
-                    .queues
-                    .get(slot)
-                    .is_some_and(|record| record.life.is_tended || record.queue.next_leaver().is_some())
-            {
-                self.tend(slot, cx);
+            if let Some(slot) = self.topology.queue_numbered(queue) {
+                self.tend_returned(slot, cx);
             }
         }
         self.buried
+    }
+
+    /// Lets go of what must leave a queue to which something came back: one that is full makes room before it hands out again.
+    /// Source: RabbitMQ 3.10, classic and quorum queues.
+    pub(super) fn tend_returned(&mut self, slot: QueueSlot, cx: &mut Context<'_>) {
+        let Some(record) = self.topology.queues.get(slot) else { return };
+        let is_stream = record.stream.is_some();
+        if !is_stream && (record.life.is_tended || record.queue.next_leaver().is_some()) {
+            self.tend(slot, cx);
+        }
     }
 
     /// Settles a delivery in its queue. Answers whether its end must be logged.
@@ -114,15 +119,15 @@ impl Vhost {
         cx: &mut Context<'_>,
     ) {
         match only {
-            None => self.put_back_all_of(slot),
+            None => self.put_back_all_of(slot, cx),
             Some(only) => self.settle(slot, Outcome::Requeue, only, cx),
         }
         self.wake_if_asleep(slot);
         self.answer_now(slot, !reply, Reply::Recovered, cx);
     }
 
-    /// Returns everything a channel holds to its place.
-    pub(super) fn put_back_all_of(&mut self, slot: ChannelSlot) {
+    /// Returns everything a channel holds to its place. A full queue makes room before it hands out again.
+    pub(super) fn put_back_all_of(&mut self, slot: ChannelSlot, cx: &mut Context<'_>) {
         let Some(channel) = self.channels.slots.get_mut(slot) else { return };
         if channel.unacked_count == 0 {
             return;
@@ -141,6 +146,9 @@ impl Vhost {
             if let Some(channel) = self.channels.slots.get_mut(slot) {
                 channel.unacked_count -= count;
                 channel.consumed_count -= consumed_count;
+            }
+            if count > 0 {
+                self.tend_returned(queue, cx);
             }
             self.look_at(queue);
         }
