@@ -30,6 +30,9 @@ pub const INBOX_BYTES_MAX: usize = 4 * 1024 * 1024;
 pub const LARGE_METHOD_BYTES: usize = 512;
 /// Bytes of publishes kept by one transaction; above: 406 on the channel.
 pub const TRANSACTION_BYTES_MAX: usize = 32 * 1024 * 1024;
+/// Commands of a channel kept while its commit waits for bodies from disk; more: the commit is done without these, and
+/// their messages become dead letters in records of their own.
+pub const PARKED_COMMANDS_MAX: usize = 256;
 /// Consumers of a channel; more: 530.
 pub const CONSUMERS_PER_CHANNEL_MAX: usize = 10_000;
 /// Consumers of a vhost; more: 406 on the channel.

@@ -254,6 +254,11 @@ impl Queue {
     pub(super) fn first(&self) -> Head<'_> {
         self.due.as_ref().map_or_else(|| self.ready.head(), |due| due.first())
     }
+
+    /// Whether entries are still to be read that may come before the first.
+    pub fn has_unread(&self) -> bool {
+        matches!(self.first(), Head::Paged)
+    }
 }
 
 #[cfg(test)]

@@ -5,11 +5,11 @@
 
 use super::entry::Entry;
 use super::ready::Head;
-use super::unacked::Held;
+use super::unacked::{ChannelSlot, Held};
 use super::{Queue, WantedBodies, Watermarks};
 use crate::limits::{HEAD_BYTES_MAX, HEAD_MESSAGES_MAX};
 use crate::message::Message;
-use ledgermq_storage::{Run, Seq, SettleReason};
+use ledgermq_storage::{Lsn, Run, Seq, SettleReason};
 use std::collections::BTreeMap;
 use std::sync::Arc;
 
@@ -133,6 +133,19 @@ impl Queue {
     /// Sends a message that [`Self::settle`] gave on its way out.
     pub fn leave(&mut self, held: Held, death: Death) {
         self.leaving.insert(held.entry, death);
+    }
+
+    /// A held message as one that its consumer gives away, if this channel holds it.
+    pub fn rejected(&self, seq: Seq, channel: ChannelSlot) -> Option<Leaver> {
+        let held = self.unacked.get(seq, channel)?;
+        Some(Leaver::new(LeavesFrom::Hand, &held.entry, Death::Rejected))
+    }
+
+    /// What is to be read before a held message can go elsewhere; `None` if it is in memory, or not in the log yet.
+    pub fn wanted_held(&self, seq: Seq, channel: ChannelSlot, marks: Watermarks) -> Option<(Seq, Lsn, u32)> {
+        let entry = &self.unacked.get(seq, channel)?.entry;
+        let is_wanted = entry.message.is_none() && !entry.waits_for(marks.readable);
+        is_wanted.then_some((entry.seq, entry.lsn, entry.record_bytes))
     }
 
     /// The first of those that consumers gave away.

@@ -67,7 +67,8 @@ impl Queue {
     /// A body was read.
     pub fn body_read(&mut self, seq: Seq, message: Arc<Message>) {
         let due = self.due.as_mut().and_then(|due| due.find_mut(seq));
-        if let Some(entry) = due.or_else(|| self.ready.find_mut(seq)).or_else(|| self.leaving.find_mut(seq))
+        let waiting = due.or_else(|| self.ready.find_mut(seq)).or_else(|| self.leaving.find_mut(seq));
+        if let Some(entry) = waiting.or_else(|| self.unacked.find_mut(seq))
             && entry.message.is_none()
         {
             self.residency.hold(&message);

@@ -104,6 +104,16 @@ impl Unacked {
         in_window.or_else(|| self.beside.get(&seq)).filter(|held| held.owner.channel == channel)
     }
 
+    /// The message at `seq`, whoever holds it.
+    pub(super) fn find_mut(&mut self, seq: Seq) -> Option<&mut Entry> {
+        let position = self.position(seq);
+        let in_window = position.and_then(|position| match self.window.get_mut(position)? {
+            Place::Held(held) => Some(&mut held.entry),
+            Place::Hole(_) => None,
+        });
+        in_window.or_else(|| self.beside.get_mut(&seq).map(|held| &mut held.entry))
+    }
+
     /// Positions of what this consumer of a channel holds.
     pub(super) fn seqs_of(&self, channel: ChannelSlot, consumer: ConsumerSlot) -> Vec<Seq> {
         let is_its = |owner: Owner| owner.channel == channel && owner.consumer == Some(consumer);

@@ -5,6 +5,7 @@
 //! Invariant: a notice leaves only through [`Channels::tell`], [`Channels::settle_get`] or a release.
 
 use super::command::{Addressed, ChannelKey, ConnectionId, Notice, PublishSeq, Reply};
+use super::commit::Parked;
 use super::input::{Effects, Identity, LogProgress};
 use super::routing::RouteCache;
 use super::slab::{Slab, slab_key};
@@ -99,6 +100,8 @@ pub(super) struct Channel {
     pub(super) last_queue: Option<Arc<str>>,
     pub(super) confirms: bool,
     pub(super) transaction: Option<Transaction>,
+    /// Its commit, while it waits for bodies.
+    pub(super) parked: Option<Box<Parked>>,
     /// Publishes that wait for the disk, in order.
     unconfirmed: VecDeque<(Lsn, PublishSeq)>,
     /// Publishes to confirm or refuse when the batch is done.
@@ -232,6 +235,7 @@ impl Channels {
             last_queue: None,
             confirms: false,
             transaction: None,
+            parked: None,
             unconfirmed: VecDeque::new(),
             confirmed: Vec::new(),
             refused: Vec::new(),

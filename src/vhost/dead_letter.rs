@@ -125,13 +125,13 @@ impl Vhost {
         })
     }
 
-    fn dead_letter_exchange(&self, slot: QueueSlot) -> Option<ExchangeSlot> {
+    pub(super) fn dead_letter_exchange(&self, slot: QueueSlot) -> Option<ExchangeSlot> {
         let name = self.topology.queues.get(slot)?.settings.dead_letter_exchange.as_deref()?;
         self.topology.exchange_named(name)
     }
 
     /// Writes the letter of a message that died here, and finds who gets it; `None` if it is to go nowhere.
-    fn address(
+    pub(super) fn address(
         &mut self,
         slot: QueueSlot,
         message: &Message,
@@ -224,7 +224,7 @@ impl Vhost {
     }
 
     /// Who was only let go by a delayed exchange did not die.
-    fn count_leaver(&mut self, slot: QueueSlot, death: Death) {
+    pub(super) fn count_leaver(&mut self, slot: QueueSlot, death: Death) {
         if self.topology.queues.get(slot).is_some_and(|record| record.delays_for.is_none()) {
             self.count_death(death);
         }

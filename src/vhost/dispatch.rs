@@ -220,6 +220,20 @@ impl Vhost {
         bodies: Vec<(Seq, Result<Arc<Message>, String>)>,
         cx: &mut Context<'_>,
     ) {
+        if self.parked.is_empty() {
+            return self.take_bodies(queue, bodies, cx);
+        }
+        let read: Vec<_> = bodies.iter().map(|(seq, _)| *seq).collect();
+        self.take_bodies(queue, bodies, cx);
+        self.resume_commits(queue, &read, cx);
+    }
+
+    fn take_bodies(
+        &mut self,
+        queue: QueueId,
+        bodies: Vec<(Seq, Result<Arc<Message>, String>)>,
+        cx: &mut Context<'_>,
+    ) {
         let Some(slot) = self.topology.queue_numbered(queue) else { return };
         let Some(record) = self.topology.queues.get_mut(slot) else { return };
         if record.stream.is_some() {

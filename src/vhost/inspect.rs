@@ -1,6 +1,7 @@
 //! What operators ask and order. A report is a copy of everything, sorted, made on request.
 
 use super::channels::Until;
+use super::deletion::Deletion;
 use super::errors::{self, QueueIn};
 use super::input::{AdminId, AdminReply, Effect};
 use super::queues::OnlyIf;
@@ -11,6 +12,7 @@ use crate::definitions::DestinationKind;
 use crate::protocol::table::Table;
 use crate::queue::{ConsumerView, Shown};
 use ledgermq_storage::Lsn;
+use std::sync::Arc;
 
 impl Vhost {
     pub(super) fn answer_report(&mut self, id: AdminId, cx: &mut Context<'_>) {
@@ -32,20 +34,15 @@ impl Vhost {
         self.defer(Until::durable(lsn), Effect::Answer(id, AdminReply::Removed(count)), cx);
     }
 
-    pub(super) fn answer_delete(
-        &mut self,
-        id: AdminId,
-        name: &str,
-        if_unused: bool,
-        if_empty: bool,
-        cx: &mut Context<'_>,
-    ) {
+    pub(super) fn answer_delete(&mut self, id: AdminId, name: &Arc<str>, only: OnlyIf, cx: &mut Context<'_>) {
         let Some(queue) = self.topology.queue_named(name) else {
             return refuse(id, self.missing(name), cx);
         };
-        let only = OnlyIf { unused: if_unused, empty: if_empty };
         if let Err(error) = self.check_deletable(queue, only) {
             return refuse(id, error.explanation, cx);
+        }
+        if self.owes_letters(queue, cx) {
+            return self.deletions.push(Deletion::Ordered { id, name: Arc::clone(name), only });
         }
         let durable = self.topology.queues.get(queue).is_some_and(|record| record.durable);
         let count = self.remove_queue(queue, cx);

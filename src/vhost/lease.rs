@@ -2,6 +2,7 @@
 //! queue is not renewed by being declared again. A restart begins the time anew. What the queue held goes with it, and is
 //! not dead-lettered. Source: RabbitMQ `ttl.md`, "Queue TTL".
 
+use super::deletion::Deletion;
 use super::timers::Timer;
 use super::topology::QueueSlot;
 use super::{Context, Vhost};
@@ -34,7 +35,17 @@ impl Vhost {
     /// That time has come. While it has consumers a queue is in use; the time begins anew when the last one goes.
     pub(super) fn lease_ended(&mut self, slot: QueueSlot, cx: &mut Context<'_>) {
         let Some(record) = self.topology.queues.get(slot) else { return };
-        if record.queue.consumer_count() == 0 && record.gets.is_empty() {
+        let is_over = record
+            .settings
+            .expires_ms
+            .is_some_and(|expires_ms| record.life.used_ms + expires_ms <= self.clock.monotonic_ms());
+        if !is_over || record.queue.consumer_count() > 0 || !record.gets.is_empty() {
+            return;
+        }
+        let queue = record.queue.id();
+        if self.owes_letters(slot, cx) {
+            self.deletions.push(Deletion::Expired(queue));
+        } else {
             self.remove_queue(slot, cx);
         }
     }

@@ -40,7 +40,9 @@ impl Vhost {
     /// Ends everything a channel has going on: consumers, waiting gets, deliveries, its transaction. Confirms that are due
     /// go out first.
     pub(super) fn shut_channel(&mut self, slot: ChannelSlot, cx: &mut Context<'_>) {
+        self.parked.retain(|parked| *parked != slot);
         let Some(channel) = self.channels.slots.get_mut(slot) else { return };
+        channel.parked = None;
         self.totals.confirmed_count += channel.release_confirms(&self.progress, cx.effects);
         channel.transaction = None;
         self.replies.remove(slot, None);
@@ -86,6 +88,9 @@ impl Vhost {
         let exclusive_queues: Vec<_> = connection.exclusive_queues.iter().copied().collect();
         self.acting = Acting::Connection(slot);
         for channel in channels {
+            if !self.parked.is_empty() {
+                self.leave_parked(channel, cx);
+            }
             self.shut_channel(channel, cx);
             self.channels.forget(channel);
         }

@@ -147,7 +147,7 @@ impl QueueRecord {
     }
 
     /// The next message that must leave from there.
-    fn leaver(&self, from: LeavesFrom, clock: &Clock) -> Option<Leaver> {
+    pub(super) fn leaver(&self, from: LeavesFrom, clock: &Clock) -> Option<Leaver> {
         match from {
             LeavesFrom::Hand => self.queue.next_leaver(),
             LeavesFrom::Head if self.is_head_expired(clock) => self.queue.leaving_head(Death::Expired),

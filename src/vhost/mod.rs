@@ -15,11 +15,13 @@ pub mod report;
 
 mod bindings;
 mod channels;
+mod commit;
 mod consume;
 mod consumer_timeout;
 mod dead_letter;
 mod deaths;
 mod delayed;
+mod deletion;
 mod direct_reply;
 mod dispatch;
 mod errors;
@@ -60,6 +62,7 @@ use crate::queue::{ChannelSlot, QueueKind, Watermarks};
 use channels::{Channels, Until};
 use command::{Command, Envelope, MethodId, Notice, Reply};
 use consumer_timeout::ConsumerTimeouts;
+use deletion::Deletion;
 use direct_reply::ReplyConsumers;
 use events::{Acting, EVENT_VHOST, EventTap};
 use input::{AdminCommand, AdminReply, Effect, Effects, Input, LogProgress};
@@ -174,6 +177,12 @@ pub struct Vhost {
     leaving_bytes_left: usize,
     /// The last record by which a message left unconsumed.
     buried: Lsn,
+    /// Channels with a command that waits for bodies.
+    parked: Vec<ChannelSlot>,
+    /// Deletions that wait for them, too.
+    deletions: Vec<Deletion>,
+    /// What would wait for bodies does not now.
+    is_impatient: bool,
     /// Kept from publish to publish to spare allocations.
     slots: Vec<Slot>,
 }
@@ -212,6 +221,9 @@ impl Vhost {
             refusing_count: 0,
             leaving_bytes_left: 0,
             buried: Lsn::NONE,
+            parked: Vec::new(),
+            deletions: Vec::new(),
+            is_impatient: false,
             slots: Vec::new(),
         }
     }
@@ -255,7 +267,8 @@ impl Vhost {
             }
             Input::Admin(id, AdminCommand::PurgeQueue(name)) => self.answer_purge(id, &name, cx),
             Input::Admin(id, AdminCommand::DeleteQueue { name, if_unused, if_empty }) => {
-                self.answer_delete(id, &name, if_unused, if_empty, cx);
+                let only = queues::OnlyIf { unused: if_unused, empty: if_empty };
+                self.answer_delete(id, &name, only, cx);
             }
             Input::Admin(id, AdminCommand::SetPolicy(layer, policy)) => {
                 self.answer_set_policy(id, layer, &policy, cx);
@@ -273,6 +286,9 @@ impl Vhost {
                 return self.note_delivered(cx);
             }
         }
+        if !self.parked.is_empty() || !self.deletions.is_empty() {
+            self.retry_deletions(cx);
+        }
         self.time_out_consumers(cx);
         self.note_audience();
         self.run_queues(cx);
@@ -284,11 +300,18 @@ impl Vhost {
         self.timers.next().into_iter().chain(self.timeouts.next_ms()).min()
     }
 
-    fn command(&mut self, Envelope { channel, method, command }: Envelope, cx: &mut Context<'_>) {
-        if matches!(command, Command::OpenChannel) {
-            return self.open_channel(channel, cx);
+    fn command(&mut self, mut envelope: Envelope, cx: &mut Context<'_>) {
+        if matches!(envelope.command, Command::OpenChannel) {
+            return self.open_channel(envelope.channel, cx);
         }
-        let Some(slot) = self.channels.open_slot(channel) else { return };
+        let Some(slot) = self.channels.open_slot(envelope.channel) else { return };
+        if !self.parked.is_empty() {
+            match self.keep_behind_parked(slot, envelope, cx) {
+                Some(due) => envelope = due,
+                None => return,
+            }
+        }
+        let Envelope { method, command, .. } = envelope;
         self.acting = Acting::Channel(slot);
         if let Err(error) = self.command_on(slot, method, command, cx) {
             self.fail_channel(slot, error, method, cx);
@@ -349,7 +372,7 @@ impl Vhost {
             }
             Command::DeleteQueue { name, if_unused, if_empty, nowait } => {
                 let only = queues::OnlyIf { unused: if_unused, empty: if_empty };
-                self.delete_queue_named(slot, &name, only, nowait, cx)
+                self.delete_queue_named(slot, method, &name, only, nowait, cx)
             }
             Command::BindQueue { add, queue, exchange, binding_key, nowait, arguments, topic_refusal } => {
                 let asked = bindings::Asked { add, binding_key, arguments, nowait, topic_refusal };
@@ -361,7 +384,7 @@ impl Vhost {
                 self.consume(slot, method, &queue, asked, cx)
             }
             Command::TxRollback => self.roll_back(slot, cx),
-            Command::TxCommit { settles } => self.commit(slot, &settles, cx),
+            Command::TxCommit { settles } => self.commit(slot, method, settles.into_boxed_slice(), cx),
             Command::Cancel { tag, nowait } => {
                 self.cancel(slot, &tag, nowait, cx);
                 Ok(())

@@ -1,6 +1,7 @@
 //! queue.declare, queue.delete and queue.purge, and the ways a queue goes by itself.
 
 use super::channels::Until;
+use super::deletion::Deletion;
 use super::direct_reply::is_reply_name;
 use super::errors::{self, QueueIn};
 use super::exchanges::{RESERVED_PREFIX, without_line_ends};
@@ -36,7 +37,7 @@ struct Gone {
 }
 
 /// Conditions of a deletion.
-#[derive(Clone, Copy)]
+#[derive(Clone, Copy, Debug)]
 pub(super) struct OnlyIf {
     pub(super) unused: bool,
     pub(super) empty: bool,
@@ -91,6 +92,7 @@ impl Vhost {
     pub(super) fn delete_queue_named(
         &mut self,
         slot: ChannelSlot,
+        method: MethodId,
         name: &Arc<str>,
         only: OnlyIf,
         nowait: bool,
@@ -101,6 +103,10 @@ impl Vhost {
         if let Some(queue) = self.topology.queue_named(&name) {
             self.check_open_to(slot, queue)?;
             self.check_deletable(queue, only)?;
+            if self.owes_letters(queue, cx) {
+                self.park_deletion(slot, method, name, only, nowait);
+                return Ok(());
+            }
             gone = self.take_queue(queue, cx);
         }
         // The answer comes first: a client that deletes the queue of its own consumer may take the news, while it
@@ -239,10 +245,13 @@ impl Vhost {
             .queues
             .get(slot)
             .is_some_and(|record| record.auto_delete && record.queue.consumer_count() == 0);
-        if unused {
-            self.remove_queue(slot, cx);
-        } else {
+        if !unused {
             self.look_at(slot);
+        } else if self.owes_letters(slot, cx) {
+            let queue = self.topology.queues.get(slot).map(|record| record.queue.id());
+            self.deletions.extend(queue.map(Deletion::Unused));
+        } else {
+            self.remove_queue(slot, cx);
         }
     }
 

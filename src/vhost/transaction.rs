@@ -1,17 +1,16 @@
-//! tx.select, tx.commit, tx.rollback. Publishes are checked and routed when they come, kept until the commit, and then
-//! logged together with the settlements as one record: after any crash all of a transaction is there, or nothing.
+//! tx.select, tx.rollback, and what is kept for tx.commit ([`super::commit`]). Publishes are checked and routed when they
+//! come, kept until the commit, and then logged together with the settlements as one record: after any crash all of a
+//! transaction is there, or nothing.
 
 use super::errors;
-use super::log::{LogRefused, LoggedPublish, LoggedSettle, Stored};
-use super::settle::reason;
-use super::topology::{QueueRecord, QueueSlot};
+use super::topology::QueueSlot;
 use super::{Context, Vhost};
 use crate::limits::TRANSACTION_BYTES_MAX;
 use crate::message::Message;
 use crate::protocol::reply::ChannelError;
 use crate::queue::ChannelSlot;
 use crate::vhost::command::{Outcome, Publish, Reply};
-use ledgermq_storage::{Lsn, QueueId, Seq, Slot};
+use ledgermq_storage::{QueueId, Seq, Slot};
 use std::collections::HashMap;
 use std::ops::Range;
 use std::sync::Arc;
@@ -34,18 +33,44 @@ struct Kept {
 }
 
 /// Where a kept publish goes: its queues, and which of the transaction's slots are its own.
-struct Placed {
-    queues: Vec<QueueSlot>,
-    slots: Range<usize>,
+pub(super) struct Placed {
+    pub(super) queues: Vec<QueueSlot>,
+    pub(super) slots: Range<usize>,
+}
+
+impl Placed {
+    /// Of a message that no queue takes.
+    pub(super) fn nowhere() -> Self {
+        Self { queues: Vec::new(), slots: 0..0 }
+    }
 }
 
 /// Settlements as the channel lists them.
-type Settles = [(Outcome, Vec<(QueueId, Seq)>)];
+pub(super) type Settles = [(Outcome, Vec<(QueueId, Seq)>)];
+
+/// Messages and body bytes on their way to queues.
+pub(super) type Coming = HashMap<QueueId, (u64, u64)>;
 
 impl Transaction {
     /// Publishes kept.
     pub(super) fn len(&self) -> usize {
         self.kept.len()
+    }
+
+    /// Memory they take.
+    pub(super) fn bytes(&self) -> usize {
+        self.bytes
+    }
+
+    /// The messages, and the queues each goes to.
+    pub(super) fn messages(&self) -> impl Iterator<Item = (&Arc<Message>, &[QueueId])> {
+        let queues = |kept: &Kept| self.queues.get(kept.queues.clone()).unwrap_or_default();
+        self.kept.iter().map(move |kept| (&kept.message, queues(kept)))
+    }
+
+    /// The messages, and whether each wants to come back if no queue takes it.
+    pub(super) fn into_messages(self) -> impl Iterator<Item = (Arc<Message>, bool)> {
+        self.kept.into_iter().map(|kept| (kept.message, kept.mandatory))
     }
 }
 
@@ -94,90 +119,60 @@ impl Vhost {
         Ok(())
     }
 
-    pub(super) fn commit(
-        &mut self,
-        slot: ChannelSlot,
-        settles: &Settles,
-        cx: &mut Context<'_>,
-    ) -> Result<(), ChannelError> {
-        let mut transaction = self.take_transaction(slot)?;
-        self.resolve_names(&mut transaction);
-        self.check_room(&transaction)?;
-        let mut slots = Vec::new();
-        let placed: Vec<_> = transaction
-            .kept
-            .iter()
-            .map(|kept| {
-                let ids = transaction.queues.get(kept.queues.clone()).unwrap_or_default();
-                self.place(&kept.message, ids, &mut slots)
-            })
-            .collect();
-        // The seqs drawn for the record are drawn again, for good, when the messages enter their queues.
-        for queue in placed.iter().flat_map(|placed| &placed.queues) {
-            if let Some(record) = self.topology.queues.get_mut(*queue) {
-                record.queue.undo_draw();
-            }
-        }
-        let ends = self.logged_ends(slot, settles);
-        let (lsn, stored) = log_transaction(&transaction.kept, &placed, &slots, &ends, cx)
-            .map_err(errors::transaction_refused)?;
-        let mut stored = stored.into_iter();
-        for (kept, placed) in transaction.kept.into_iter().zip(placed) {
-            if placed.queues.is_empty() {
-                self.return_unroutable(slot, kept.message, kept.mandatory, cx);
-                continue;
-            }
-            let Stored { lsn, record_bytes } =
-                if placed.slots.is_empty() { Stored::default() } else { stored.next().unwrap_or_default() };
-            self.enqueue(&kept.message, &placed.queues, lsn, record_bytes);
-            placed.queues.iter().for_each(|&queue| self.tend_if_needed(queue, cx));
-        }
-        for (outcome, deliveries) in settles {
-            for &(queue, seq) in deliveries {
-                self.settle_one(slot, *outcome, queue, seq);
-            }
-        }
-        // A rejection that makes a dead letter is a record of its own, which the answer waits for as well.
-        let rejected = settles.iter().filter(|(outcome, _)| *outcome != Outcome::Ack);
-        let lsn = rejected.fold(lsn, |lsn, (_, deliveries)| lsn.max(self.let_rejected_go(deliveries, cx)));
-        self.wake_if_asleep(slot);
-        if let Some(channel) = self.channels.slots.get_mut(slot) {
-            channel.published = channel.published.max(lsn);
-        }
-        self.answer_when(slot, false, Reply::TxCommitted, lsn, cx);
-        Ok(())
-    }
-
-    fn take_transaction(&mut self, slot: ChannelSlot) -> Result<Transaction, ChannelError> {
+    /// Takes what a transaction keeps; it begins anew.
+    ///
+    /// # Errors
+    /// 406 if the channel is not transactional.
+    pub(super) fn take_transaction(&mut self, slot: ChannelSlot) -> Result<Transaction, ChannelError> {
         let channel = self.channels.slots.get_mut(slot);
         let transaction = channel.and_then(|channel| channel.transaction.as_mut());
         transaction.map(std::mem::take).ok_or_else(errors::not_transactional)
     }
 
-    /// A queue that would refuse one of the publishes for want of room refuses them all.
-    fn check_room(&mut self, transaction: &Transaction) -> Result<(), ChannelError> {
+    /// A queue that would refuse one of the publishes for want of room refuses them all. Answers what is coming to each.
+    ///
+    /// # Errors
+    /// 406 `partial tx completion`.
+    pub(super) fn check_room(&mut self, transaction: &Transaction) -> Result<Coming, ChannelError> {
+        let mut coming = Coming::new();
         if self.refusing_count == 0 {
-            return Ok(());
+            return Ok(coming);
         }
-        let mut coming: HashMap<QueueId, (u64, u64)> = HashMap::new();
-        for kept in &transaction.kept {
-            for &id in transaction.queues.get(kept.queues.clone()).unwrap_or_default() {
+        for (message, ids) in transaction.messages() {
+            for &id in ids {
                 let Some(slot) = self.topology.queue_numbered(id) else { continue };
-                let Some(record) = self.topology.queues.get(slot) else { continue };
-                let (count, bytes) = coming.entry(id).or_default();
-                if record.refuses(&kept.message, (*count, *bytes)) {
+                if self.take_room(message, slot, &mut coming).is_none() {
                     return Err(errors::partial_commit());
                 }
-                *count += 1;
-                *bytes += kept.message.body.len() as u64;
             }
         }
-        Ok(())
+        Ok(coming)
+    }
+
+    /// Notes that a message is coming to a queue, if it has room behind all that is `coming`; answers its number.
+    pub(super) fn take_room(
+        &self,
+        message: &Message,
+        slot: QueueSlot,
+        coming: &mut Coming,
+    ) -> Option<QueueId> {
+        let record = self.topology.queues.get(slot)?;
+        let id = record.queue.id();
+        if self.refusing_count == 0 {
+            return Some(id);
+        }
+        let (count, bytes) = coming.entry(id).or_default();
+        if record.refuses(message, (*count, *bytes)) {
+            return None;
+        }
+        *count += 1;
+        *bytes += message.body.len() as u64;
+        Some(id)
     }
 
     /// Leads what was published to the default exchange to the queues that have its names now: no binding has decided
     /// where it goes, so RabbitMQ, too, looks the queue up when it delivers.
-    fn resolve_names(&mut self, transaction: &mut Transaction) {
+    pub(super) fn resolve_names(&mut self, transaction: &mut Transaction) {
         let Transaction { kept, queues, .. } = transaction;
         for kept in kept.iter_mut().filter(|kept| kept.message.exchange.is_empty()) {
             let Some(exchange) = self.topology.exchange_named(&kept.message.exchange) else { continue };
@@ -192,7 +187,7 @@ impl Vhost {
     }
 
     /// Draws the places of a message in those of its queues that still exist.
-    fn place(&mut self, message: &Arc<Message>, ids: &[QueueId], slots: &mut Vec<Slot>) -> Placed {
+    pub(super) fn place(&mut self, message: &Arc<Message>, ids: &[QueueId], slots: &mut Vec<Slot>) -> Placed {
         let start = slots.len();
         let queues: Vec<_> = ids.iter().filter_map(|&id| self.topology.queue_numbered(id)).collect();
         let own_ms = message.expiration_ms();
@@ -208,44 +203,4 @@ impl Vhost {
         }
         Placed { queues, slots: start..slots.len() }
     }
-
-    /// The settlements that the log must know of.
-    fn logged_ends(&mut self, slot: ChannelSlot, settles: &Settles) -> Vec<LoggedSettle> {
-        let mut ends = Vec::new();
-        for (outcome, deliveries) in settles {
-            let Some(reason) = reason(*outcome) else { continue };
-            for &(queue, seq) in deliveries {
-                let record = self.topology.queue_numbered(queue).and_then(|at| self.topology.queues.get(at));
-                let dies = |record: &&QueueRecord| {
-                    *outcome == Outcome::Discard && record.settings.dead_letter_exchange.is_some()
-                };
-                let record = record.filter(|record| !dies(record));
-                if record.is_some_and(|record| record.queue.is_held_and_logged(seq, slot)) {
-                    ends.push(LoggedSettle { queue, seq, reason });
-                }
-            }
-        }
-        ends
-    }
-}
-
-/// Writes a transaction as one record, if any of it must survive.
-fn log_transaction(
-    kept: &[Kept],
-    placed: &[Placed],
-    slots: &[Slot],
-    ends: &[LoggedSettle],
-    cx: &mut Context<'_>,
-) -> Result<(Lsn, Vec<Stored>), LogRefused> {
-    if slots.is_empty() && ends.is_empty() {
-        return Ok((Lsn::NONE, Vec::new()));
-    }
-    let logged = kept.iter().zip(placed).filter(|(_, placed)| !placed.slots.is_empty());
-    let publishes: Vec<_> = logged
-        .map(|(kept, placed)| LoggedPublish {
-            message: &kept.message,
-            slots: slots.get(placed.slots.clone()).unwrap_or_default(),
-        })
-        .collect();
-    cx.log.transaction(&publishes, ends)
 }

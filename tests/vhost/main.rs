@@ -4,11 +4,13 @@
 #![allow(clippy::indexing_slicing, clippy::unwrap_used, reason = "a test may panic")]
 
 mod backlog;
+mod commits;
 mod consumer_timeout;
 mod consumers;
 mod dead_letters;
 mod definitions;
 mod delayed;
+mod deletion;
 mod deliveries;
 mod direct_reply;
 mod durability;
