@@ -62,10 +62,20 @@ impl Alarms {
             .collect()
     }
 
-    /// An operator moves a watermark; its alarm goes on or off before this returns.
+    /// An operator moves a watermark; its alarm goes on or off before this returns. The limit that the store keeps by itself
+    /// moves down with it, never above what is configured: beyond it the store would live on its reserve.
     pub(super) fn move_watermarks(broker: &Broker, change: impl FnOnce(&mut Watermarks)) {
         change(&mut broker.alarms.watermarks.lock().unwrap_or_else(PoisonError::into_inner));
+        broker.set_disk_low_bytes(Self::disk_low_bytes(broker).min(broker.config.disk_low_bytes));
         look(broker);
+    }
+
+    /// Free disk space below which publishers are blocked, bytes.
+    pub(super) fn disk_low_bytes(broker: &Broker) -> u64 {
+        let alarms = &broker.alarms;
+        let marks = *alarms.watermarks.lock().unwrap_or_else(PoisonError::into_inner);
+        let memory_bytes = *alarms.memory_bytes.get_or_init(memory_limit_bytes);
+        marks.disk.map_or(broker.config.disk_low_bytes, |mark| mark.bytes(memory_bytes))
     }
 
     fn now(&self) -> On {

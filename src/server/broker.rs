@@ -115,6 +115,13 @@ impl Broker {
         self.lock_store().as_ref()?.status().ok()
     }
 
+    /// Moves the limit of free disk space that the store keeps, bytes.
+    pub(super) fn set_disk_low_bytes(&self, bytes: u64) {
+        if let Some(store) = self.lock_store().as_ref() {
+            store.set_disk_low_bytes(bytes);
+        }
+    }
+
     /// The store, for its shutdown; `None` if it was taken before.
     pub(super) fn take_store(&self) -> Option<Store> {
         self.lock_store().take()

@@ -295,7 +295,7 @@ async fn status(broker: &Broker) -> StatusReport {
         memory_bytes: metrics.resident_bytes,
         body_memory_bytes: metrics.body_memory_bytes,
         disk_free_bytes: metrics.store.map_or(0, |store| store.free_bytes),
-        disk_low_bytes: broker.config.disk_low_bytes,
+        disk_low_bytes: Alarms::disk_low_bytes(broker),
         connection_count: metrics.connections,
         queue_count: metrics.queues,
         vhost_count: broker.directory.vhosts().len() as u64,

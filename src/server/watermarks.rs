@@ -9,7 +9,7 @@ use crate::limits::{MEMORY_CLEAR_PERCENT, MEMORY_HIGH_PERCENT};
 pub(super) struct Watermarks {
     /// Memory of this process; `None` = [`MEMORY_HIGH_PERCENT`] of what it may take.
     pub(super) memory: Option<Mark>,
-    /// Free disk space, beside the reserve of the store.
+    /// Free disk space; `None` = as configured.
     pub(super) disk: Option<Mark>,
 }
 

@@ -13,6 +13,7 @@ use crate::segment::{WAL_DIR, segment_name};
 use crate::wal::Shared;
 use std::collections::VecDeque;
 use std::io;
+use std::sync::atomic::{AtomicU64, Ordering};
 use std::sync::{Arc, Condvar, Mutex, MutexGuard, PoisonError};
 use std::time::Duration;
 use tracing::{info, warn};
@@ -27,7 +28,7 @@ pub(crate) struct Preparer {
     disk: Arc<dyn Disk>,
     shared: Arc<Shared>,
     segment_bytes: u32,
-    disk_low_bytes: u64,
+    disk_low_bytes: AtomicU64,
     no_directory_sync: bool,
     state: Mutex<State>,
     /// Wakes the preparer's thread.
@@ -92,7 +93,7 @@ impl Preparer {
             disk,
             shared,
             segment_bytes: options.segment_bytes,
-            disk_low_bytes: options.disk_low_bytes,
+            disk_low_bytes: AtomicU64::new(options.disk_low_bytes),
             no_directory_sync: options.planted().no_directory_sync,
             state: Mutex::new(state),
             changed: Condvar::new(),
@@ -287,11 +288,12 @@ impl Preparer {
             }
         };
         // More than the limit must be free before publishers go on, lest they stop and go every second.
-        let enough = self.disk_low_bytes.saturating_add((self.disk_low_bytes / 4).min(DISK_CLEAR_BYTES_MAX));
+        let low_bytes = self.disk_low_bytes.load(Ordering::Relaxed);
+        let enough = low_bytes.saturating_add((low_bytes / 4).min(DISK_CLEAR_BYTES_MAX));
         let room = free >= u64::from(self.segment_bytes) * 2;
         self.state().full &= !room;
         let recovered = free >= enough && room;
-        let low = free < self.disk_low_bytes || (self.shared.is_low_on_disk() && !recovered);
+        let low = free < low_bytes || (self.shared.is_low_on_disk() && !recovered);
         if self.shared.set_low_on_disk(low) {
             if low {
                 warn!(free_bytes = free, "disk space is low: publishers are stopped");
@@ -325,6 +327,16 @@ impl Preparer {
                 return;
             }
         }
+    }
+
+    /// Moves the limit of free space. It is looked at without waiting for the next second.
+    pub(crate) fn set_disk_low_bytes(&self, bytes: u64) {
+        self.disk_low_bytes.store(bytes, Ordering::Relaxed);
+        let mut state = self.state();
+        state.checked_ms = None;
+        state.asked = true;
+        drop(state);
+        self.changed.notify_one();
     }
 
     /// Ends the thread.

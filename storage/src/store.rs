@@ -224,6 +224,11 @@ impl Store {
         Ok(status)
     }
 
+    /// Moves the limit of free disk space below which publishers are stopped, bytes; until the next start.
+    pub fn set_disk_low_bytes(&self, bytes: u64) {
+        self.preparer.set_disk_low_bytes(bytes);
+    }
+
     /// In a store without threads: does everything that is due at `now_ms` of the monotonic clock.
     ///
     /// # Errors

@@ -2,6 +2,7 @@
 
 import pytest
 
+from broker import OwnBroker, given_broker
 from tools import collect, queue, wait_until
 
 
@@ -40,3 +41,28 @@ def test_publishers_wait_and_consumers_go_on(broker, connect, channel, raise_ala
     wait_until(lambda: len(got) == 2 and len(told) == 2, publisher, consumer.connection)
     assert got[1][2] == b"meanwhile"
     assert told == [reason, "unblocked"]
+
+
+@pytest.mark.skipif(given_broker() is not None, reason="a given broker is not started with flags")
+def test_the_limit_of_free_disk_space_can_be_lowered_below_what_is_configured():
+    """An operator who is out of space buys time, as rabbitmqctl lets them."""
+    broker = OwnBroker("--disk-low-bytes", "1000TiB")
+    try:
+        if broker.is_rabbitmq:
+            pytest.skip("RabbitMQ takes no flags")
+        connection, told = broker.connect(), []
+        connection.add_on_connection_blocked_callback(lambda _, frame: told.append(frame.method.reason))
+        connection.add_on_connection_unblocked_callback(lambda _, frame: told.append("unblocked"))
+        channel = connection.channel()
+        queue(channel, "space")
+        channel.basic_publish("", "space", "waits")
+        wait_until(lambda: told == ["low on disk"], connection)
+        broker.ctl("set_disk_free_limit", "1MB")
+        wait_until(lambda: told == ["low on disk", "unblocked"], connection)
+        wait_until(lambda: channel.basic_get("space", auto_ack=True)[2] == b"waits", connection)
+        # And back up, as far as what is configured and beyond.
+        broker.ctl("set_disk_free_limit", "1000TB")
+        channel.basic_publish("", "space", "waits again")
+        wait_until(lambda: told[2:] == ["low on disk"], connection)
+    finally:
+        broker.stop()
