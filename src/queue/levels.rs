@@ -341,8 +341,8 @@ mod tests {
                 levels.page_in(run, entries.map(|seq| entry(seq, run.segment.0)).collect());
             }
         }
-        let (high, normal): (Vec<_>, Vec<_>) = got.iter().partition(|seq| **seq >= 2000);
-        assert!(high.iter().copied().eq(2000..4000) && normal.iter().copied().eq(0..2000));
+        let (high, normal): (Vec<u64>, Vec<u64>) = got.iter().partition(|seq| **seq >= 2000);
+        assert!(high.into_iter().eq(2000..4000) && normal.into_iter().eq(0..2000));
         assert_eq!(got[..6], [2000, 2001, 0, 2002, 2003, 1]);
         assert_eq!(got[2997..3003], [3998, 3999, 999, 1000, 1001, 1002]);
     }

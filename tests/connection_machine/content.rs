@@ -63,6 +63,32 @@ fn content_that_does_not_add_up_ends_the_connection() {
     check(0, &[b"a"], 505);
 }
 
+/// Each channel may have a message on its way, and there may be two thousand channels.
+#[test]
+fn too_much_that_is_unfinished_ends_the_connection() {
+    let mut machine = Machine::with_channel();
+    let piece = [0; 100_000];
+    let mut header = vec![0, 60, 0, 0];
+    header.extend((16_u64 << 20).to_be_bytes());
+    header.extend([0, 0]);
+    for number in 1..=5 {
+        if number > 1 {
+            machine.open_channel(number);
+        }
+        let publish = wire::encode(number, "basic.publish routing-key=q");
+        let method = 8 + u32::from_be_bytes(publish[3..7].try_into().unwrap()) as usize;
+        machine.send_bytes(&publish[..method]);
+        machine.send_bytes(&wire::frame(2, number, &header));
+        for _ in 0..167 {
+            machine.send_bytes(&wire::frame(3, number, &piece));
+        }
+    }
+    let heard = machine.heard();
+    let [close] = &heard[..] else { panic!("{heard:?}") };
+    assert_eq!(number_in(close, "reply-code"), 320, "{close}");
+    assert!(close.contains(" bytes of unfinished messages on one connection"), "{close}");
+}
+
 #[test]
 fn a_message_larger_than_allowed_ends_the_channel_at_its_header() {
     let mut machine = Machine::with_channel();

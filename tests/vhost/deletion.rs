@@ -47,7 +47,6 @@ fn conditions_hold_when_the_queue_goes() {
          1.1 > failed 406 PRECONDITION_FAILED - queue 'q' in vhost '/' in use
          2.1 > consume-ok x
          reads go
-         log sync
          2.1 > deliver x good"
     ));
 }
