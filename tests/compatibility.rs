@@ -7,6 +7,7 @@ mod support;
 
 use ledgermq::exchange::{EXCHANGE_ARGUMENTS, ExchangeKind};
 use ledgermq::protocol::client_method::ClientMethod;
+use ledgermq::protocol::sasl;
 use ledgermq::protocol::server_properties::CAPABILITIES;
 use ledgermq::queue::QUEUE_ARGUMENTS;
 use ledgermq::vhost::{CONSUMER_ARGUMENTS, POLICY_KEYS};
@@ -108,4 +109,67 @@ fn every_key_of_policies_is_named() {
 #[test]
 fn every_capability_is_named() {
     check("Capabilities", CAPABILITIES.map(ToOwned::to_owned));
+}
+
+#[test]
+fn every_mechanism_is_named() {
+    check("SASL mechanisms", sasl::MECHANISMS.split(' ').map(ToOwned::to_owned));
+}
+
+/// Names that clients never see.
+const OURS: [&str; 1] = ["x-delays-for"];
+
+/// The names that stand as strings in the code outside of its tests: `x-…`, `CC`, `BCC`.
+fn names_in_code() -> BTreeSet<String> {
+    let mut names = BTreeSet::new();
+    let mut folders = vec![concat!(env!("CARGO_MANIFEST_DIR"), "/src").into()];
+    while let Some(folder) = folders.pop() {
+        for entry in std::fs::read_dir::<std::path::PathBuf>(folder).unwrap() {
+            let path = entry.unwrap().path();
+            if path.is_dir() {
+                folders.push(path);
+                continue;
+            }
+            let source = std::fs::read_to_string(&path).unwrap();
+            let source = source.split("#[cfg(test)]").next().unwrap();
+            let lines = source.lines().filter(|line| !line.trim_start().starts_with("//"));
+            let words = lines.flat_map(|line| line.split('"').skip(1).step_by(2));
+            let is_word = |word: &str| word.chars().all(|c| c.is_ascii_lowercase() || c == '-');
+            let named = words.filter(|word| {
+                matches!(*word, "CC" | "BCC") || word.len() > 3 && word.starts_with("x-") && is_word(word)
+            });
+            names.extend(named.map(ToOwned::to_owned));
+        }
+    }
+    names
+}
+
+#[test]
+fn every_name_of_an_extension_is_listed() {
+    let mut listed_names = BTreeSet::new();
+    for heading in [
+        "Types of exchanges",
+        "Arguments of bindings",
+        "Headers of messages",
+        "Arguments of exchange.declare",
+        "Arguments of queue.declare",
+        "Arguments of basic.consume",
+    ] {
+        listed_names.extend(listed(heading).into_keys());
+    }
+    let names = names_in_code();
+    assert!(names.len() > 40, "the sources were read: {names:?}");
+    let missing: Vec<_> =
+        names.iter().filter(|name| !listed_names.contains(*name) && !OURS.contains(&&***name)).collect();
+    assert!(missing.is_empty(), "the page does not name {missing:?}");
+}
+
+#[test]
+fn every_header_is_known_to_the_code() {
+    let mut known = names_in_code();
+    known.insert("timestamp_in_ms".to_owned());
+    for (name, (verdict, remark)) in listed("Headers of messages") {
+        assert!(!remark.is_empty(), "what is {name} for?");
+        assert_eq!(known.contains(&name), verdict != "not", "{name} is {verdict:?}");
+    }
 }

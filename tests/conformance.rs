@@ -1,23 +1,30 @@
 //! Stories: what clients say and what they are told, method by method, against the whole broker in memory.
 //!
-//! Each file of `tests/conformance` is one story. It begins with a sentence that says what happens; then:
+//! Each file of `tests/conformance` is one story; README.md there puts them in an order to learn from. A story begins with
+//! a sentence that says what happens, then:
 //!
 //! ```text
 //! connect alice                                   a client that understands everything logs in as guest
 //! connect bob user=bob properties={…}             another user, or a client that says something else of itself
 //! accept carol                                    a client that has not said anything yet
 //! user bob configure=^$ write=.* read=.*          makes a user (password = name) or changes its permissions
+//! user bob                                        makes a user without any right, or takes all of them away
 //! topic bob exchange=e write=.* read=.*           restricts the keys a user may use at a topic exchange
 //! unuser bob                                      deletes a user
 //! limits bob {"max-channels":2}                   sets a user's limits
+//! limits vhost 1                                  how many queues the vhost may have
+//! limits channel 2                                how many consumers a channel may have, of clients that come from now on
 //! alice 1 > queue.declare queue=q                 a client sends a method on a channel (properties={…} body=… for content)
 //! alice > raw 414d5150                            a client sends bytes
 //! alice 1 < queue.declare-ok queue="q" …          what it is told, written by the runner
 //! bob 1 > basic.publish routing-key=$REPLY …      $REPLY is the direct reply-to that somebody was told last
 //! alice breaks                                    its socket breaks
 //! disk stops | disk runs                          whether anything becomes durable
+//! disk full | disk empty                          whether there is room for messages
 //! clock 500                                       half a second passes
 //! alarm low on disk | alarm off
+//! broker stops                                    every client is told
+//! # a remark, also between the steps
 //! ```
 //!
 //! `LEDGERMQ_REWRITE=1` writes the answers instead of comparing them; read the difference before you commit it.
@@ -25,12 +32,18 @@
 //! tells them to another broker (one without queues of its own) and prints what it answers differently.
 #![allow(clippy::unwrap_used, clippy::indexing_slicing, reason = "a test that cannot go on panics")]
 
+#[path = "conformance/course.rs"]
+mod course;
+#[path = "conformance/refusals.rs"]
+mod refusals;
 mod support;
 
 use ledgermq::auth::{Accounts, Limits, MAX_CHANNELS};
 use ledgermq::definitions::{PermissionDefinition, TopicPermissionDefinition};
+use ledgermq::vhost::VhostSettings;
 use std::fmt::Write;
 use std::path::{Path, PathBuf};
+use std::sync::Arc;
 use support::broker::Broker;
 use support::remote::Remote;
 use support::wire;
@@ -55,7 +68,7 @@ fn stories_go_as_they_are_told() {
 fn stories_go_the_same_elsewhere() {
     let address = std::env::var("LEDGERMQ_STORIES_AGAINST").expect("LEDGERMQ_STORIES_AGAINST=host:port");
     for (_, name, story) in stories() {
-        let ours_alone = ["disk ", "alarm ", "user ", "topic ", "unuser ", "limits "];
+        let ours_alone = ["disk ", "alarm ", "user ", "topic ", "unuser ", "limits ", "broker "];
         if story.lines().any(|line| ours_alone.iter().any(|word| line.starts_with(word))) {
             continue;
         }
@@ -87,21 +100,24 @@ fn clean(story: &str, address: &str) {
     remote.heard("cleaner");
 }
 
-/// Every story: its path, its name, its text.
+/// Every story that was asked for: its path, its name, its text.
 fn stories() -> impl Iterator<Item = (PathBuf, String, String)> {
+    let only = std::env::var("STORY").ok();
+    all_stories().filter(move |(_, name, _)| only.as_ref().is_none_or(|only| only == name))
+}
+
+/// Every story there is.
+fn all_stories() -> impl Iterator<Item = (PathBuf, String, String)> {
     let directory = Path::new(env!("CARGO_MANIFEST_DIR")).join("tests/conformance");
     let entries = std::fs::read_dir(&directory).expect("the directory of stories");
     let mut paths: Vec<_> = entries.map(|entry| entry.expect("a story").path()).collect();
+    paths.retain(|path| path.extension().is_some_and(|extension| extension == "txt"));
     paths.sort();
-    let only = std::env::var("STORY").ok();
-    paths.into_iter().filter_map(move |path| {
-        let name = path.file_stem()?.to_string_lossy().into_owned();
-        if only.as_ref().is_some_and(|only| *only != name) {
-            return None;
-        }
+    paths.into_iter().map(|path| {
+        let name = path.file_stem().expect("a name").to_string_lossy().into_owned();
         let story = std::fs::read_to_string(&path).expect("a story");
         assert!(story.starts_with("# "), "{name} begins with a sentence");
-        Some((path, name, story))
+        (path, name, story)
     })
 }
 
@@ -151,7 +167,7 @@ macro_rules! listener {
     };
 }
 
-listener!(Broker, |broker| Some(broker), Broker::pass);
+listener!(Broker, |broker| Some(broker), Broker::live);
 // Another broker has a clock of its own: it is given that time, and a little more.
 listener!(Remote, |_| None, |_, ms| std::thread::sleep(std::time::Duration::from_millis(ms + 50)));
 
@@ -162,7 +178,8 @@ fn tell(story: &str, name: &str, broker: &mut impl Listener) -> String {
     let mut reply_to = String::new();
     for line in story.lines() {
         let words: Vec<&str> = line.split_whitespace().collect();
-        if matches!(words[..], [_, "<", ..] | [_, _, "<", ..] | [_, "closed"]) {
+        let is_answer = matches!(words[..], [_, "<", ..] | [_, _, "<", ..] | [_, "closed"]);
+        if is_answer && !line.starts_with('#') {
             continue;
         }
         told.push_str(line);
@@ -221,6 +238,7 @@ fn step(broker: &mut impl Listener, line: &str, words: &[&str], clients: &mut Ve
             };
             ours(broker).change_accounts(|accounts| permit(accounts, user, permission));
         }
+        ["user", user] => ours(broker).change_accounts(|accounts| take_rights(accounts, user)),
         ["topic", user, exchange, write, read] => {
             let said = |word: &str| word.split_once('=').expect("name=value").1.to_owned();
             let permission = TopicPermissionDefinition {
@@ -237,6 +255,14 @@ fn step(broker: &mut impl Listener, line: &str, words: &[&str], clients: &mut Ve
         ["unuser", user] => ours(broker).change_accounts(|accounts| {
             accounts.delete_user(user).expect("a user");
         }),
+        ["limits", "vhost", count] => {
+            let queues_max = Some(count.parse().expect("a number"));
+            ours(broker).configure_vhost(VhostSettings { queues_max, ..Default::default() });
+        }
+        ["limits", "channel", count] => {
+            Arc::make_mut(&mut ours(broker).connection_config).consumers_max =
+                count.parse().expect("a number");
+        }
         ["limits", user, definition] => {
             let limits = Limits::parse(definition, &[MAX_CHANNELS], "limits").expect("limits");
             ours(broker).change_accounts(|accounts| {
@@ -249,6 +275,9 @@ fn step(broker: &mut impl Listener, line: &str, words: &[&str], clients: &mut Ve
             ours(broker).disk_stopped = false;
             ours(broker).settle();
         }
+        ["disk", "full"] => ours(broker).fill_disk(true),
+        ["disk", "empty"] => ours(broker).fill_disk(false),
+        ["broker", "stops"] => ours(broker).stop("shutdown"),
         ["clock", ms] => broker.pass(ms.parse().expect("ms")),
         ["alarm", "off"] => ours(broker).set_alarm(None),
         ["alarm", ..] => ours(broker).set_alarm(line.strip_prefix("alarm ")),
@@ -268,6 +297,14 @@ fn step(broker: &mut impl Listener, line: &str, words: &[&str], clients: &mut Ve
 
 fn ours(broker: &mut impl Listener) -> &mut Broker {
     broker.ours().expect("only our broker can be made to do that")
+}
+
+fn take_rights(accounts: &mut Accounts, user: &str) {
+    if accounts.exists(user) {
+        accounts.clear_permissions(user, "/").expect("a user");
+    } else {
+        accounts.add_user(user, user, Default::default()).expect("a new user");
+    }
 }
 
 fn permit(accounts: &mut Accounts, user: &str, permission: PermissionDefinition) {

@@ -114,14 +114,19 @@ pub(crate) struct Conversation {
 }
 
 impl Conversation {
-    /// Reads a file of conversations: each begins with a line `# idea`, and ends where the next begins. Answers in the
-    /// file are passed over. One that does not say who connects is held by `a` on channel 1. Those that need what only
+    /// Reads a file of conversations: each begins with a line `# idea`, and ends where the next begins. A line `# …` right
+    /// behind a step is a remark. Answers in the file are passed over. One that does not say who connects is held by `a` on channel 1. Those that need what only
     /// our broker can be made to do are left out.
     pub(crate) fn parse_all(file: &str, text: &str) -> Vec<Self> {
         let mut all = Vec::new();
         let mut current: Option<Option<Self>> = None;
-        for line in text.lines().map(str::trim).chain(["#"]) {
+        let mut is_behind_step = false;
+        for line in text.lines().map(str::trim).chain(["", "#"]) {
             let words: Vec<&str> = line.split_whitespace().collect();
+            if line.starts_with('#') && is_behind_step {
+                continue;
+            }
+            is_behind_step = !line.is_empty() && !line.starts_with('#');
             if let Some(idea) = line.strip_prefix('#') {
                 all.extend(current.take().flatten().filter(|last| !last.steps.is_empty()));
                 current = Some(Some(Self { title: format!("{file}: {}", idea.trim()), steps: Vec::new() }));

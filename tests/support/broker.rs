@@ -13,7 +13,7 @@ use ledgermq::protocol::reply::{ConnectionCode, ConnectionError};
 use ledgermq::vhost::command::ConnectionId;
 use ledgermq::vhost::events::EventTap;
 use ledgermq::vhost::input::{AdminCommand, AdminId, AdminReply, Effect, Effects, Input};
-use ledgermq::vhost::{DeliverMode, Now, Vhost, VhostConfig};
+use ledgermq::vhost::{DeliverMode, Now, Vhost, VhostConfig, VhostSettings};
 use std::collections::{BTreeMap, VecDeque};
 use std::sync::Arc;
 
@@ -31,7 +31,8 @@ pub struct Broker {
     vhost: Vhost,
     pub(crate) log: MemoryLog,
     pub accounts: Arc<Accounts>,
-    connection_config: Arc<ConnectionConfig>,
+    /// What connections are told that are accepted from now on.
+    pub connection_config: Arc<ConnectionConfig>,
     /// By name.
     clients: Vec<Client>,
     user_channels: BTreeMap<String, Tally>,
@@ -218,6 +219,24 @@ impl Broker {
         self.set_accounts(Arc::clone(&self.accounts));
     }
 
+    /// An operator limits the vhost.
+    pub fn configure_vhost(&mut self, settings: VhostSettings) {
+        self.vhost.configure(settings);
+    }
+
+    /// The disk takes no more messages, or takes them again.
+    pub fn fill_disk(&mut self, is_full: bool) {
+        self.log.is_full = is_full;
+    }
+
+    /// The broker stops: every client is told why.
+    pub fn stop(&mut self, reason: &str) {
+        for client in &mut self.clients {
+            client.machine.shutdown(reason, self.now.monotonic_ms, &mut client.effects);
+        }
+        self.settle();
+    }
+
     /// There are other users with other permissions.
     pub fn set_accounts(&mut self, accounts: Arc<Accounts>) {
         self.accounts = accounts;
@@ -326,6 +345,22 @@ impl Broker {
             self.apply(Input::Tick);
             self.settle();
         }
+    }
+
+    /// Time passes for everybody: whatever becomes due meanwhile is done at its time.
+    pub fn live(&mut self, ms: u64) {
+        let until_ms = self.now.monotonic_ms + ms;
+        for _ in 0..TICKS_MAX {
+            let clients = self.clients.iter().filter(|client| !client.socket_closed);
+            let of_clients = clients.filter_map(|client| client.machine.next_deadline());
+            let next_ms = of_clients.chain(self.vhost.next_deadline()).min();
+            let Some(at_ms) = next_ms.filter(|at_ms| *at_ms <= until_ms) else {
+                return self.pass(until_ms - self.now.monotonic_ms);
+            };
+            self.pass(at_ms.saturating_sub(self.now.monotonic_ms));
+            self.tick_connections();
+        }
+        panic!("time that has passed makes work without end");
     }
 
     /// Time passes for the connections: heartbeats, and the end of patience.
