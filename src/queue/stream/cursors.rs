@@ -9,6 +9,10 @@ use std::collections::{HashMap, VecDeque};
 
 /// One consumer.
 #[derive(Debug)]
+#[expect(
+    clippy::struct_excessive_bools,
+    reason = "independent facts, three of them marks of list membership"
+)]
 pub(super) struct Cursor {
     pub(super) channel: ChannelSlot,
     /// The offset it gets next, if that exists and is wanted.

@@ -29,20 +29,25 @@ pub(super) fn open(disk: &SimDisk, seed: u64) -> (Store, Recovered) {
     Store::open(Arc::new(disk.clone()), options, &mut |_| {}).expect("every crash can be recovered from")
 }
 
+/// Whether a file of the store is of this kind.
+fn is_of(name: &str, kind: &str) -> bool {
+    name.rsplit_once('.').is_some_and(|(_, extension)| extension == kind)
+}
+
 /// Removes what a store can do without: the indexes of segments, and of the whole index the newest copy, or all of them
 /// where the log is there from its beginning. (The database is a further copy, which simulated disks do not have.)
 pub(super) fn remove_index(disk: &SimDisk) {
     let mut names = disk.names();
     names.sort_unstable();
     let has_beginning = names.iter().any(|name| name == "wal/0000000000000001.seg");
-    let mut copies: Vec<_> = names.iter().filter(|name| name.ends_with(".ckpt")).collect();
+    let mut copies: Vec<_> = names.iter().filter(|name| is_of(name, "ckpt")).collect();
     if !has_beginning {
         copies.drain(..copies.len().saturating_sub(1));
-        if names.iter().filter(|name| name.ends_with(".ckpt")).count() < 2 {
+        if names.iter().filter(|name| is_of(name, "ckpt")).count() < 2 {
             copies.clear();
         }
     }
-    let of_segments = names.iter().filter(|name| name.ends_with(".idx"));
+    let of_segments = names.iter().filter(|name| is_of(name, "idx"));
     for name in of_segments.chain(copies) {
         disk.remove(name).expect("a file that is there can be removed");
     }
