@@ -78,7 +78,9 @@ impl Open {
     /// basic.consume
     pub(super) fn consume(&mut self, consume: Consume<'_>, cx: &mut Context<'_>) -> Result<Command, Failure> {
         let Consume { queue, tag, no_ack, exclusive, nowait, arguments } = consume;
-        if self.consumers.contains_key(tag) {
+        // The tag of a reply consumer, used for another, is the lesser fault: the vhost tells of the greater.
+        let reads = self.consumers.get(tag);
+        if reads.is_some_and(|reads| **reads != *DIRECT_REPLY_TO || queue != DIRECT_REPLY_TO) {
             return Err(not_allowed(format!("attempt to reuse consumer tag '{tag}'")));
         }
         let consumers_max = cx.consumers_max;

@@ -8,7 +8,7 @@ use super::Failure;
 use super::publish::Announced;
 use crate::fair_budget::Share;
 use crate::limits::{ASSEMBLY_BYTES_MAX, ASSEMBLY_RESERVE_BYTES, CONTENT_BYTES_MAX};
-use crate::protocol::content::ContentHeader;
+use crate::protocol::content::{ContentHeader, NOT_A_HEADER};
 use crate::protocol::method_id::MethodId;
 use crate::protocol::reply::{ChannelCode, ChannelError, ConnectionCode, ConnectionError};
 use bytes::Bytes;
@@ -103,9 +103,7 @@ impl Assembly {
             Self::AwaitBody(partial) => partial,
             Self::Idle => return Err(unexpected(EXPECTED_METHOD)),
             Self::AwaitHeader(_) => {
-                return Err(unexpected(
-                    "expected content header for class 60, got non content header frame instead",
-                ));
+                return Err(unexpected(NOT_A_HEADER));
             }
         };
         let Some(missing) = partial.missing_bytes.checked_sub(piece.len() as u64) else {

@@ -9,6 +9,7 @@ use crate::protocol::frame::{self, Frame};
 use crate::protocol::method_id::MethodId;
 use crate::protocol::reply::{ConnectionCode, ConnectionError};
 use crate::protocol::server_method::ServerMethod;
+use crate::protocol::wire::WireError;
 use std::sync::Arc;
 
 impl Connection {
@@ -170,5 +171,10 @@ impl Connection {
 }
 
 fn decode(payload: &[u8]) -> Result<ClientMethod<'_>, Fatal> {
-    ClientMethod::decode(payload).map_err(|error| (error, MethodId::of(payload).unwrap_or_default()))
+    ClientMethod::decode(payload).map_err(|error| {
+        // RabbitMQ does not name the method where a short string of it is no text.
+        let is_named = error.explanation != WireError::Utf8.to_string();
+        let cause = if is_named { MethodId::of(payload).unwrap_or_default() } else { MethodId::default() };
+        (error, cause)
+    })
 }

@@ -164,6 +164,19 @@ impl<D: DestinationId> Routes<D> {
         Ok(true)
     }
 
+    /// Whether a binding means something to this type of exchange.
+    ///
+    /// # Errors
+    /// 406 if the key or the arguments mean nothing to it.
+    pub fn accepts(
+        &self,
+        binding_key: &str,
+        arguments: &Table,
+        to: &BoundTo<'_, D>,
+    ) -> Result<(), ChannelError> {
+        self.check(binding_key, arguments, to).map(drop)
+    }
+
     fn check(
         &self,
         binding_key: &str,

@@ -15,6 +15,8 @@ pub struct ContentHeader<'a> {
     pub properties: &'a [u8],
 }
 
+/// What is refused where a content header is due.
+pub const NOT_A_HEADER: &str = "expected content header for class 60, got non content header frame instead";
 /// The only class with content.
 const CLASS_BASIC: u16 = 60;
 
@@ -25,10 +27,14 @@ impl<'a> ContentHeader<'a> {
     /// an internal error, are refused with 502.
     pub fn decode(payload: &'a [u8]) -> Result<Self, ConnectionError> {
         let mut reader = Reader::new(payload);
-        let (Ok(class), Ok(_weight), Ok(body_bytes)) = (reader.short(), reader.short(), reader.long_long())
+        let (Ok(class), Ok(weight), Ok(body_bytes)) = (reader.short(), reader.short(), reader.long_long())
         else {
             return Err(frame::unknown_frame(frame::HEADER, payload));
         };
+        if weight != 0 {
+            // To RabbitMQ a weight, which the protocol wants to be 0, makes it something else than a header.
+            return Err(ConnectionError::new(ConnectionCode::UnexpectedFrame, NOT_A_HEADER));
+        }
         if class != CLASS_BASIC {
             return Err(ConnectionError::new(
                 ConnectionCode::UnexpectedFrame,
@@ -65,6 +71,9 @@ mod tests {
         let class =
             "505 UNEXPECTED_FRAME - expected content header for class 60, got one for class 50 instead";
         check(50, 0, &[0, 0], Err(class));
+        let weighty =
+            ContentHeader::decode(&[0, 50, 0, 7, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0]).expect_err("refused");
+        assert_eq!(weighty.to_string(), format!("505 UNEXPECTED_FRAME - {NOT_A_HEADER}"));
         let end = "502 SYNTAX_ERROR - cannot decode properties: a field reaches past the end";
         check(60, 0, &[], Err(end));
         check(60, 0, &[0x80, 0], Err(end));

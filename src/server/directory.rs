@@ -179,6 +179,7 @@ impl Directory {
                 return Ok(());
             }
             let lsn = self.nursery.wal().define(GroupId::GLOBAL, &changes);
+            self.nursery.events.tell_changes(&self.accounts(), &changes);
             open.about = about;
             // In the order of the changes, because it is done under the lock.
             (lsn, open.inbox.tell(AdminCommand::Configure(self.nursery.settings(&open.about))))

@@ -5,10 +5,11 @@
 use super::mail::{VhostInbox, VhostMail};
 use crate::auth::Accounts;
 use crate::connection::ConnectionReport;
-use crate::definitions::{Definition, DefinitionChange, DefinitionKind};
+use crate::definitions::{Definition, DefinitionChange, DefinitionKind, LimitScope};
 use crate::protocol::table::Table;
 use crate::protocol::value::{Array, Value};
-use crate::vhost::events::{Event, EventTap};
+use crate::vhost::events::{Event, EventTap, PROVIDED_NAME};
+use std::net::IpAddr;
 use std::sync::{Arc, Mutex, PoisonError};
 
 /// Where events are brought. Cheap to clone.
@@ -46,29 +47,52 @@ impl EventBus {
         }
         let key = if is_allowed { "user.authentication.success" } else { "user.authentication.failure" };
         let name = crate::cli::rows::connection_name(report);
-        let headers = [("name", Value::text(user)), ("connection_name", Value::text(&name))];
-        let about = about(report);
-        let headers: Vec<_> = headers.into_iter().chain(about.iter()).collect();
+        let (host, peer_host) = hosts(report);
+        let headers = [
+            ("name", Value::text(user)),
+            ("connection_name", Value::text(&name)),
+            ("connection_type", Value::text("network")),
+            ("host", Value::text(&host)),
+            ("peer_host", Value::text(&peer_host)),
+            ("peer_port", Value::I64(report.peer.remote.port().into())),
+            ("protocol", Value::text(PROTOCOL)),
+            ("ssl", Value::Bool(false)),
+        ];
         self.send(Event { key, headers: Table::from_pairs(&headers) });
     }
 }
 
+/// As RabbitMQ shows the version of AMQP.
+const PROTOCOL: &str = "{0,9,1}";
+
 /// What `connection.created` says of a connection besides its name, user and vhost.
 pub(super) fn about(report: &ConnectionReport) -> Table {
-    let peer = report.peer;
-    let (peer_host, host) = (peer.remote.ip().to_string(), peer.local.ip().to_string());
+    let (host, peer_host) = hosts(report);
     let mut headers = vec![
         ("type", Value::text("network")),
         ("host", Value::text(&host)),
-        ("port", Value::I64(peer.local.port().into())),
+        ("port", Value::I64(report.peer.local.port().into())),
         ("peer_host", Value::text(&peer_host)),
-        ("peer_port", Value::I64(peer.remote.port().into())),
-        ("protocol", Value::text("{0,9,1}")),
+        ("peer_port", Value::I64(report.peer.remote.port().into())),
+        ("protocol", Value::text(PROTOCOL)),
+        ("ssl", Value::Bool(false)),
         ("timeout", Value::I64(report.heartbeat_s.into())),
         ("frame_max", Value::I64(report.frame_bytes_max.into())),
     ];
-    headers.extend(report.name.as_deref().map(|name| ("user_provided_name", Value::text(name))));
+    headers.extend(report.name.as_deref().map(|name| (PROVIDED_NAME, Value::text(name))));
     Table::from_pairs(&headers)
+}
+
+/// Our and the client's address as Erlang shows them: `{127,0,0,1}`.
+fn hosts(report: &ConnectionReport) -> (String, String) {
+    let shown = |address: IpAddr| {
+        let parts: Vec<String> = match address {
+            IpAddr::V4(address) => address.octets().iter().map(u8::to_string).collect(),
+            IpAddr::V6(address) => address.segments().iter().map(u16::to_string).collect(),
+        };
+        format!("{{{}}}", parts.join(","))
+    };
+    (shown(report.peer.local.ip()), shown(report.peer.remote.ip()))
 }
 
 /// The events that a change of a global definition means.
@@ -108,8 +132,26 @@ fn events_of(before: &Accounts, (key, value): &DefinitionChange) -> Vec<Event> {
                 ("read", Value::text(&permission.read)),
             ],
         )],
+        Ok(Definition::Limits(limits)) => {
+            let set = limits.limits.iter().map(|(name, count)| (name.as_str(), Value::I64(*count)));
+            let headers: Vec<_> = limits_of(limits.scope, &limits.name).into_iter().chain(set).collect();
+            let key = match limits.scope {
+                LimitScope::Vhost => "vhost.limits.set",
+                LimitScope::User => "user.limits.set",
+            };
+            vec![event(key, &headers)]
+        }
         Ok(Definition::Vhost(vhost)) => vec![event("vhost.created", &[("name", Value::text(&vhost.name))])],
         Ok(_) | Err(_) => Vec::new(),
+    }
+}
+
+/// Whose limits they are; RabbitMQ does not say of which vhost.
+fn limits_of(scope: LimitScope, name: &str) -> Vec<(&'static str, Value<'_>)> {
+    let limits = ("name", Value::text("limits"));
+    match scope {
+        LimitScope::Vhost => vec![limits],
+        LimitScope::User => vec![limits, ("username", Value::text(name))],
     }
 }
 
@@ -135,6 +177,13 @@ fn removed(kind: u8, key: &[u8]) -> Option<Event> {
         DefinitionKind::TopicPermission => {
             let headers = [named(0, "user")?, named(1, "vhost")?, named(2, "exchange")?];
             Some(event("topic.permission.deleted", &headers))
+        }
+        // The scope is a byte.
+        DefinitionKind::Limits if parts.first()?.as_bytes() == [LimitScope::Vhost as u8] => {
+            Some(event("vhost.limits.cleared", &limits_of(LimitScope::Vhost, parts.get(1)?)))
+        }
+        DefinitionKind::Limits => {
+            Some(event("user.limits.cleared", &limits_of(LimitScope::User, parts.get(1)?)))
         }
         _ => None,
     }

@@ -54,6 +54,9 @@ impl Vhost {
         }
         if let Some(target) = target {
             let bound = |source| self.topology.is_bound(source, Target::Queue(target), &asked);
+            if let Some(source) = source.filter(|_| asked.add) {
+                self.topology.check_binding(source, target, &asked.binding_key, &asked.arguments)?;
+            }
             // Who unbinds what is not bound succeeds, also at a queue that is another's.
             if asked.add || source.is_some_and(bound) {
                 self.check_open_to(slot, target)?;

@@ -53,6 +53,9 @@ impl Vhost {
             return self.consume_stream(slot, method, queue, asked, cx);
         }
         let described = QueueIn(&record.name, &self.config.name);
+        if let Some(name) = STREAM_ARGUMENTS.into_iter().find(|name| asked.arguments.get(name).is_some()) {
+            return Err(errors::argument_not_of(record.settings.kind, name, &described));
+        }
         let priority = integer(&asked.arguments, PRIORITY, &described)?.unwrap_or(0);
         let timeout_ms = match integer(&asked.arguments, TIMEOUT, &described)? {
             Some(ms) => Some(u64::try_from(ms).map_err(|_| errors::negative(TIMEOUT, ms, &described))?),
@@ -121,6 +124,8 @@ impl Vhost {
                 channel.global_prefetch_count = prefetch_count;
             } else {
                 channel.prefetch_count = prefetch_count;
+                // A limit for each consumer lifts one that all had together, as in RabbitMQ (`unlimit_prefetch`).
+                channel.global_prefetch_count = 0;
             }
         }
         self.wake_if_asleep(slot);
@@ -169,6 +174,8 @@ impl Vhost {
 /// Arguments of basic.consume.
 const PRIORITY: &str = "x-priority";
 const TIMEOUT: &str = "x-consumer-timeout";
+/// Those of streams; other queues refuse them.
+const STREAM_ARGUMENTS: [&str; 3] = ["x-stream-offset", "x-stream-filter", "x-stream-match-unfiltered"];
 /// All arguments of basic.consume that mean something here; docs/compatibility.md lists them.
 pub const CONSUMER_ARGUMENTS: [&str; 5] =
     [PRIORITY, TIMEOUT, "x-stream-offset", "x-stream-filter", "x-stream-match-unfiltered"];

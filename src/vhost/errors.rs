@@ -176,10 +176,11 @@ pub(super) fn invalid_argument(name: &str, queue: &QueueIn<'_>, problem: &str) -
     refused(ChannelCode::PreconditionFailed, format_args!("invalid arg '{name}' for {queue}: {problem}"))
 }
 
-pub(super) fn argument_not_of_streams(name: &str, queue: &QueueIn<'_>) -> ChannelError {
+pub(super) fn argument_not_of(kind: QueueKind, name: &str, queue: &QueueIn<'_>) -> ChannelError {
+    let kind = kind.module();
     refused(
         ChannelCode::PreconditionFailed,
-        format_args!("invalid arg '{name}' for {queue} of queue type rabbit_stream_queue"),
+        format_args!("invalid arg '{name}' for {queue} of queue type {kind}"),
     )
 }
 

@@ -5,6 +5,7 @@
 //! Source: RabbitMQ's document "Event Exchange", `rabbit_exchange_type_event`, and the calls of `rabbit_event:notify`.
 
 use super::channels::ConnectionSlot;
+use super::event_terms;
 use super::input::{Effect, Identity};
 use super::topology::{ExchangeSlot, Gone, QueueRecord, QueueSlot, Target};
 use super::{Context, Vhost};
@@ -24,6 +25,8 @@ pub const EVENT_VHOST: &str = "/";
 /// Who acts when nobody is logged in; names are RabbitMQ's.
 const INTERNAL: &str = "rmq-internal";
 const OPERATOR: &str = "rmq-cli";
+/// The header with the name that a client gave its connection.
+pub const PROVIDED_NAME: &str = "user_provided_name";
 
 /// Something that happened.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -132,13 +135,14 @@ impl Vhost {
         let QueueRecord { name, durable, auto_delete, arguments, declared, owner, .. } = record;
         let owner = owner.and_then(|id| self.channels.connection_slot(id));
         let owner = owner.map(|slot| self.channels.identity(slot).name);
+        let arguments = event_terms::arguments(arguments);
         let headers = [
             ("name", Value::text(name)),
             ("vhost", Value::text(&self.config.name)),
             ("durable", Value::Bool(*durable)),
             ("auto_delete", Value::Bool(*auto_delete)),
             ("exclusive", Value::Bool(owner.is_some())),
-            ("arguments", Value::Table(arguments.fields())),
+            ("arguments", Value::Array(arguments.elements())),
             ("owner_pid", Value::text(owner.as_deref().unwrap_or_default())),
             ("type", Value::text(declared.kind.module())),
         ];
@@ -164,6 +168,8 @@ impl Vhost {
         }
         let Some(record) = self.topology.exchanges.get(slot) else { return };
         let exchange = &record.exchange;
+        let arguments = event_terms::arguments(&exchange.arguments);
+        let policy = record.governing.user_name();
         let headers = [
             ("name", Value::text(&exchange.name)),
             ("vhost", Value::text(&self.config.name)),
@@ -171,7 +177,8 @@ impl Vhost {
             ("durable", Value::Bool(exchange.durable)),
             ("auto_delete", Value::Bool(exchange.auto_delete)),
             ("internal", Value::Bool(exchange.internal)),
-            ("arguments", Value::Table(exchange.arguments.fields())),
+            ("arguments", Value::Array(arguments.elements())),
+            ("policy", Value::text(&policy)),
         ];
         self.announce("exchange.created", &headers, cx);
     }
@@ -217,13 +224,14 @@ impl Vhost {
             DestinationKind::Queue => "queue",
             DestinationKind::Exchange => "exchange",
         };
+        let arguments = event_terms::arguments(arguments);
         let headers = [
             ("source_name", Value::text(source)),
             ("source_kind", Value::text("exchange")),
             ("destination_name", Value::text(destination)),
             ("destination_kind", Value::text(kind)),
             ("routing_key", Value::text(binding_key)),
-            ("arguments", Value::Table(arguments.fields())),
+            ("arguments", Value::Array(arguments.elements())),
             ("vhost", Value::text(&self.config.name)),
         ];
         self.announce(key, &headers, cx);
@@ -240,6 +248,7 @@ impl Vhost {
         }
         let Some(record) = self.topology.queues.get(queue) else { return };
         let channel = self.channel_name(consumer.channel);
+        let arguments = event_terms::arguments(&consumer.arguments);
         let headers = [
             ("consumer_tag", Value::text(&consumer.tag)),
             ("exclusive", Value::Bool(consumer.exclusive)),
@@ -248,7 +257,7 @@ impl Vhost {
             ("queue", Value::text(&record.name)),
             ("vhost", Value::text(&self.config.name)),
             ("prefetch_count", Value::I64(consumer.prefetch_count.into())),
-            ("arguments", Value::Table(consumer.arguments.fields())),
+            ("arguments", Value::Array(arguments.elements())),
         ];
         self.announce("consumer.created", &headers, cx);
     }
@@ -288,7 +297,7 @@ impl Vhost {
         }
     }
 
-    pub(super) fn announce_channel(&mut self, key: &'static str, slot: ChannelSlot, cx: &mut Context<'_>) {
+    pub(super) fn announce_channel_created(&mut self, slot: ChannelSlot, cx: &mut Context<'_>) {
         if !self.has_audience() {
             return;
         }
@@ -303,15 +312,16 @@ impl Vhost {
             ("user", Value::text(&user)),
             ("vhost", Value::text(&self.config.name)),
         ];
-        self.announce(key, &headers, cx);
+        self.announce("channel.created", &headers, cx);
     }
 
-    pub(super) fn announce_connection(
-        &mut self,
-        key: &'static str,
-        slot: ConnectionSlot,
-        cx: &mut Context<'_>,
-    ) {
+    pub(super) fn announce_channel_closed(&mut self, slot: ChannelSlot, cx: &mut Context<'_>) {
+        if self.has_audience() {
+            self.announce("channel.closed", &[("pid", Value::text(&self.channel_name(slot)))], cx);
+        }
+    }
+
+    pub(super) fn announce_connection_created(&mut self, slot: ConnectionSlot, cx: &mut Context<'_>) {
         if !self.has_audience() {
             return;
         }
@@ -324,7 +334,24 @@ impl Vhost {
             ("node", Value::text(super::trace::NODE)),
         ];
         let headers: Vec<_> = own.into_iter().chain(about.iter()).collect();
-        self.announce(key, &headers, cx);
+        self.announce("connection.created", &headers, cx);
+    }
+
+    /// RabbitMQ does not say who made it happen.
+    pub(super) fn announce_connection_closed(&mut self, slot: ConnectionSlot, cx: &mut Context<'_>) {
+        if !self.has_audience() {
+            return;
+        }
+        let Identity { name, about, .. } = self.channels.identity(slot);
+        let own = [
+            ("pid", Value::text(&name)),
+            ("name", Value::text(&name)),
+            ("node", Value::text(super::trace::NODE)),
+        ];
+        let given = about.get(PROVIDED_NAME).map(|given| (PROVIDED_NAME, given));
+        let headers: Vec<_> = own.into_iter().chain(given).collect();
+        let event = Event { key: "connection.closed", headers: Table::from_pairs(&headers) };
+        cx.effects.effects.push(Effect::Event(event));
     }
 
     /// Tells the driver of an event, with who made it happen.

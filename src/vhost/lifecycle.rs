@@ -13,7 +13,7 @@ impl Vhost {
     pub(super) fn open_channel(&mut self, key: ChannelKey, cx: &mut Context<'_>) {
         if let Some(slot) = self.channels.open(key) {
             self.acting = Acting::Channel(slot);
-            self.announce_channel("channel.created", slot, cx);
+            self.announce_channel_created(slot, cx);
             self.answer_now(slot, false, Reply::ChannelOpened, cx);
         }
     }
@@ -63,7 +63,7 @@ impl Vhost {
             for (tag, consuming) in &consumers {
                 self.announce_consumer_left(consuming.queue, slot, tag, cx);
             }
-            self.announce_channel("channel.closed", slot, cx);
+            self.announce_channel_closed(slot, cx);
         }
         self.channels.close(slot);
         for consuming in consumers.into_values() {
@@ -77,7 +77,7 @@ impl Vhost {
         let Some(connection) = self.channels.connections.get_mut(slot) else { return };
         connection.identity = identity;
         self.acting = Acting::Connection(slot);
-        self.announce_connection("connection.created", slot, cx);
+        self.announce_connection_created(slot, cx);
     }
 
     /// A connection is gone. Nothing is said to it any more but that it may go.
@@ -97,7 +97,7 @@ impl Vhost {
         for queue in exclusive_queues {
             self.remove_queue(queue, cx);
         }
-        self.announce_connection("connection.closed", slot, cx);
+        self.announce_connection_closed(slot, cx);
         if let Some(connection) = self.channels.detach(slot) {
             self.defer(connection.until, Effect::Detached(id), cx);
         }

@@ -220,6 +220,8 @@ impl Vhost {
         record.life.ttl_ms = Some(settings.message_ttl_ms.unwrap_or(u64::MAX));
         record.queue.keep_held(settings.dead_letter_exchange.is_some());
         record.queue.count_returns(settings.counts_returns(), settings.delivery_limit);
+        // A lease begins when it is given: a policy must not end at once what has long been idle.
+        record.life.used_ms = self.clock.monotonic_ms();
         self.set_lease(slot);
         self.look_at(slot);
         self.tend(slot, cx);

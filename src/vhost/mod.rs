@@ -8,6 +8,7 @@
 //! → [`dispatch`] → [`settle`].
 
 pub mod command;
+mod event_terms;
 pub mod events;
 pub mod input;
 pub mod log;

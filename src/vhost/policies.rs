@@ -2,6 +2,7 @@
 //! what changes for those that stand when a policy comes or goes.
 
 use super::channels::Until;
+use super::event_terms;
 use super::input::{AdminId, AdminReply, Effect};
 use super::policy::{Governing, Kind, Policy, PolicyLayer};
 use super::policy_keys;
@@ -34,13 +35,14 @@ impl Vhost {
         let change = layer.definition(policy.to_definition()).set();
         match self.policies.set(layer, policy) {
             Ok(()) => {
+                let said = event_terms::definition(&definition.definition);
                 let headers = [
                     ("name", Value::text(&definition.name)),
                     ("vhost", Value::text(&self.config.name)),
                     ("pattern", Value::text(&definition.pattern)),
                     ("apply-to", Value::text(definition.apply_to.name())),
                     ("priority", Value::I64(definition.priority)),
-                    ("definition", Value::text(&definition.definition)),
+                    ("definition", Value::Table(said.fields())),
                 ];
                 self.announce("policy.set", &headers, cx);
                 self.policies_changed(id, change, cx);

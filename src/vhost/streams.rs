@@ -14,8 +14,8 @@ use crate::limits::{DELIVERIES_PER_TURN, OUTBOX_BYTES_MAX, STREAM_AGES_MS, STREA
 use crate::message::Message;
 use crate::protocol::reply::{ChannelError, ConnectionError};
 use crate::queue::{
-    ChannelSlot, Consumer, ConsumerSlot, Filter, Limits, QueueSettings, Start, StreamAnswer, StreamRead,
-    Turn, WantedFromStream,
+    ChannelSlot, Consumer, ConsumerSlot, Filter, Limits, QueueKind, QueueSettings, Start, StreamAnswer,
+    StreamRead, Turn, WantedFromStream,
 };
 use ledgermq_storage::{Lsn, QueueId, Seq};
 use std::sync::Arc;
@@ -82,7 +82,7 @@ impl Vhost {
         };
         let described = QueueIn(&record.name, &self.config.name);
         if asked.arguments.get("x-priority").is_some() {
-            return Err(errors::argument_not_of_streams("x-priority", &described));
+            return Err(errors::argument_not_of(QueueKind::Stream, "x-priority", &described));
         }
         let offset = asked.arguments.get("x-stream-offset");
         let start = Start::parse(offset.as_ref(), self.clock.unix_ms())

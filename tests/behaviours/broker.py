@@ -55,22 +55,23 @@ class Broker:
 class OwnBroker(Broker):
     """One that we start, kill and start again."""
 
-    def __init__(self, *flags, under=(), listen="127.0.0.1", http="off"):
-        """`under` is a command that runs the broker's, such as a tracer."""
+    def __init__(self, *flags, under=(), listen="127.0.0.1", http="off", binary=BINARY, plugins=()):
+        """`under` is a command that runs the broker's, such as a tracer; `plugins` are RabbitMQ's."""
         self.under = under
         self._directory = tempfile.TemporaryDirectory(prefix="behaviours-")
         self.data_dir = Path(self._directory.name)
-        self.is_rabbitmq = BINARY.name == "rabbitmq-server"
+        self.is_rabbitmq = binary.name == "rabbitmq-server"
         port = free_port()
         if self.is_rabbitmq:
             environment = ENVIRONMENT | rabbitmq_environment(self.data_dir, port)
-            self._command, self._ready = [BINARY], "completed with"
-            ctl = [BINARY.with_name("rabbitmqctl")]
+            (self.data_dir / "plugins").write_text(f"[{','.join(plugins)}].\n")
+            self._command, self._ready = [binary], "completed with"
+            ctl = [binary.with_name("rabbitmqctl")]
         else:
             environment = ENVIRONMENT | {"LEDGERMQ_DATA_DIR": str(self.data_dir)}
-            self._command = [BINARY, "serve", "--listen", f"{listen}:{port}", "--http-listen", http, *flags]
+            self._command = [binary, "serve", "--listen", f"{listen}:{port}", "--http-listen", http, *flags]
             self._ready = " ready"
-            ctl = [BINARY, "ctl"]
+            ctl = [binary, "ctl"]
         super().__init__("127.0.0.1", port, ctl, environment)
         self.start()
 

@@ -2,7 +2,8 @@
 //! conversation is compared up to such a place and no further. Everything else that differs is a bug of ours.
 
 use crate::compare::Difference;
-use crate::conversation::{Conversation, Step};
+use crate::conversation::{Conversation, Heard, Line, QUEUES, Step};
+use crate::support::notation::{self, Item};
 
 /// A difference that was agreed on.
 #[derive(Debug)]
@@ -12,6 +13,12 @@ pub(crate) struct Rule {
     /// Whether a difference is of this kind: the step (a method's text; empty if it is none), ours, theirs.
     applies: fn(step: &str, ours: &str, theirs: &str) -> bool,
 }
+
+/// Why what a failed channel held may be seen elsewhere.
+static FAILED: Rule = Rule {
+    reason: "a channel that fails gives back at once what it held; in RabbitMQ its client has to agree to its end first",
+    applies: |_, _, _| false,
+};
 
 const RULES: &[Rule] = &[
     Rule {
@@ -98,7 +105,7 @@ const RULES: &[Rule] = &[
         reason: "a login or limits that cannot be are answered at once (403, 530), where RabbitMQ is silent for a while",
         applies: |_, ours, theirs| {
             theirs.is_empty()
-                && (ours.contains("Login was refused") || ours.contains("NOT_ALLOWED - negotiated"))
+                && ["Login was refused", "NOT_ALLOWED - negotiated"].iter().any(|words| ours.contains(words))
         },
     },
     Rule {
@@ -106,27 +113,140 @@ const RULES: &[Rule] = &[
         applies: |step, ours, _| step.starts_with("connection.close") && ours == "connection.close-ok",
     },
     Rule {
-        reason: "a wrong expiration is told before a wrong user-id (RabbitMQ 4)",
-        applies: |_, ours, theirs| ours.contains("invalid expiration") && theirs.contains("user_id property"),
-    },
-    Rule {
-        reason: "the headers of a death are those of RabbitMQ 4: also of the last one, and the reason first",
+        reason: "of several things wrong with a publish the first is told in this order: expiration, CC and BCC, user-id, \
+                 topic; RabbitMQ's orders differ by version",
         applies: |_, ours, theirs| {
-            ours.contains("x-last-death-reason=") && theirs.contains("x-first-death-reason=")
+            let order =
+                ["invalid expiration", "unacceptable_type_in_header", "user_id property", "access to topic"];
+            let place = |text: &str| order.iter().position(|words| text.contains(words));
+            matches!((place(ours), place(theirs)), (Some(ours), Some(theirs)) if ours < theirs)
         },
     },
     Rule {
-        reason: "streams and quorum queues are those of RabbitMQ 4: other words, and x-delivery-count only once it counts",
+        reason: "streams are those of RabbitMQ 4: other words for consumers without a prefetch or acknowledgements, fewer \
+                 arguments",
         applies: |_, ours, theirs| {
             [
-                "x-stream-offset",
                 "consumer prefetch count is not set",
-                "x-delivery-count=0",
+                "automatic acknowledgement not supported",
                 "x-dead-letter-strategy",
             ]
             .iter()
             .any(|words| theirs.contains(words) && !ours.is_empty())
         },
+    },
+    Rule {
+        reason: "to nack or reject a message of a stream gives credit (RabbitMQ 4)",
+        applies: |_, _, theirs| theirs.contains("basic.nack and basic.reject not supported by stream queues"),
+    },
+    Rule {
+        reason: "basic.recover gives credit for what streams have delivered; RabbitMQ 3.10 falls over it (541)",
+        applies: |step, _, theirs| step.starts_with("basic.recover") && theirs.contains("INTERNAL_ERROR"),
+    },
+    Rule {
+        reason: "quorum queues are deleted only if unused or empty where that is asked; RabbitMQ does not do that (540)",
+        applies: |step, _, theirs| step.starts_with("queue.delete") && theirs.contains("NOT_IMPLEMENTED"),
+    },
+    Rule {
+        reason: "a method that cannot be read is told as such also where none is due",
+        applies: |_, ours, theirs| {
+            ours.contains("FRAME_ERROR - cannot decode") && theirs.contains("UNEXPECTED_FRAME")
+        },
+    },
+    Rule {
+        reason: "of contents in disorder the frame told as missing is that of the channel's state; RabbitMQ may have left it",
+        applies: |_, ours, theirs| ours.contains("UNEXPECTED_FRAME") && theirs.contains("UNEXPECTED_FRAME"),
+    },
+    Rule {
+        reason: "a method at the wrong time of the handshake ends the connection with 503 at once; RabbitMQ says 504 or 505, \
+                 or is silent for a while",
+        applies: |_, ours, _| ours.contains("unexpected method in connection state"),
+    },
+    Rule {
+        reason: "rights that dead letters and alternate exchanges want are asked at each declaration, not only at the first",
+        applies: |step, ours, theirs| {
+            (step.contains("x-dead-letter-exchange") || step.contains("alternate-exchange"))
+                && ours.contains("ACCESS_REFUSED")
+                && !theirs.contains("ACCESS_REFUSED")
+        },
+    },
+    Rule {
+        reason: "the answer to tx.commit comes before what the transaction delivers to the channel itself",
+        applies: |step, ours, theirs| {
+            step.starts_with("tx.commit") && ours == "tx.commit-ok" && theirs.starts_with("basic.deliver ")
+        },
+    },
+    Rule {
+        reason: "who asks whether its own direct replies are there is answered; RabbitMQ waits for itself",
+        applies: |step, ours, theirs| {
+            step.starts_with("queue.declare queue=$")
+                && ours.starts_with("queue.declare-ok")
+                && theirs.is_empty()
+        },
+    },
+    Rule {
+        reason: "amq.rabbitmq.reply-to is refused in bindings as what it is (RabbitMQ 4)",
+        applies: |_, ours, _| ours.contains("cannot bind or unbind to a volatile (direct reply-to) queue"),
+    },
+    Rule {
+        reason: "fields and properties that cannot be read end the connection with 501 or 502; RabbitMQ 3.10 falls over them, with \
+                 541 or without a word",
+        applies: |_, ours, theirs| {
+            [
+                "SYNTAX_ERROR - cannot decode",
+                "SYNTAX_ERROR - unknown field type",
+                "FRAME_ERROR - cannot decode",
+            ]
+            .iter()
+            .any(|words| ours.contains(words))
+                && (theirs.is_empty() || theirs.contains("INTERNAL_ERROR"))
+        },
+    },
+    Rule {
+        reason: "an exchange or routing key of a publish, or a name in a table, that is no UTF-8 ends the connection with 501 as it does in any \
+                 other method; RabbitMQ looks at those later or never",
+        applies: |step, ours, theirs| {
+            (step.starts_with("basic.publish") || step.is_empty())
+                && ours.contains("Malformed UTF-8")
+                && theirs.is_empty()
+        },
+    },
+    Rule {
+        reason: "an unknown type is refused (406) also for a queue without a name, over which RabbitMQ falls (541)",
+        applies: |_, ours, theirs| ours.contains("unsupported queue type") && theirs.is_empty(),
+    },
+    Rule {
+        reason: "a direct reply that finds its receiver counts as routed (RabbitMQ 4.2)",
+        applies: |step, ours, theirs| {
+            step.contains("routing-key=$") && theirs.contains("NO_ROUTE") && !ours.contains("NO_ROUTE")
+        },
+    },
+    Rule {
+        reason: "consumers of a queue that goes are told of it in the order in which they came, whatever their priorities",
+        applies: |_, ours, theirs| ours.starts_with("basic.cancel ") && theirs.starts_with("basic.cancel "),
+    },
+    Rule {
+        reason: "a name of line breaks only is the empty one, which stands for the queue declared last",
+        applies: |step, ours, _| {
+            (step.contains("\"\\n\"") || step.contains("\"\\r\""))
+                && ours.contains("no previously declared queue")
+        },
+    },
+    Rule {
+        reason: "exclusive consumers have a quorum queue for themselves, too",
+        applies: |step, ours, theirs| {
+            step.starts_with("basic.consume")
+                && ours.contains("in exclusive use")
+                && (theirs.is_empty() || theirs.starts_with("basic.consume-ok"))
+        },
+    },
+    Rule {
+        reason: "amq.rabbitmq.reply-to is not the queue declared last, also where its presence was asked",
+        applies: |_, ours, _| ours.contains("no queue 'amq.rabbitmq.reply-to'"),
+    },
+    Rule {
+        reason: "names without control characters only",
+        applies: |_, ours, _| ours.contains("contains control characters"),
     },
     Rule {
         reason: "a method that the specification does not know ends the connection with 503, also on a channel that is \
@@ -135,8 +255,144 @@ const RULES: &[Rule] = &[
     },
 ];
 
+/// Why a stream says how much it holds.
+static STREAM_COUNTED: Rule = Rule {
+    reason: "how many messages a stream holds is told at once when it is declared again or deleted; RabbitMQ says 0, or \
+             the number of some seconds ago",
+    applies: |_, _, _| false,
+};
+
+/// Why a quorum queue has other counts.
+static QUORUM_COUNTED: Rule = Rule {
+    reason: "the counts of a quorum queue are those of the moment; RabbitMQ's are of one before",
+    applies: |_, _, _| false,
+};
+
+/// Why messages may be gone that RabbitMQ has.
+static TTL_FOR_ALL: Rule = Rule {
+    reason: "a policy's time to live counts for what waits already, too, from the moment it is set",
+    applies: |_, _, _| false,
+};
+
+/// Why messages that came back to a quorum queue may be in another order.
+static RETURNED: Rule = Rule {
+    reason: "what comes back to a quorum queue takes its old place; RabbitMQ has it in the order in which it came back",
+    applies: |_, _, _| false,
+};
+
+/// Why deliveries may come in another order.
+static SEVERAL_QUEUES: Rule = Rule {
+    reason: "a channel that consumes from several queues gets what comes to them at once in any order",
+    applies: |_, _, _| false,
+};
+
+/// Why a publish may have no answer.
+static UNCONFIRMED: Rule = Rule {
+    reason: "what was published right before a fault that ends the connection is not confirmed any more",
+    applies: |_, _, _| false,
+};
+
+/// Why consumers that do not acknowledge may get more.
+static NO_ACK: Rule = Rule {
+    reason: "consumers that do not acknowledge are not held back by a global prefetch that others have used up",
+    applies: |_, _, _| false,
+};
+
+/// Whether a consumer of this tag does not acknowledge.
+fn acknowledges_nothing(conversation: &Conversation, tag: &str) -> bool {
+    let consumes = format!("consumer-tag={tag} no-ack=true");
+    holds(conversation, &consumes)
+        || tag.starts_with('$') && holds(conversation, "consumer-tag=\"\" no-ack=true")
+}
+
+/// Whether one of its steps contains this.
+fn holds(conversation: &Conversation, what: &str) -> bool {
+    conversation.steps.iter().any(|step| step.to_string().contains(what))
+}
+
+/// Why consumers of quorum queues may get other messages, or any.
+static QUORUM_GLOBAL: Rule = Rule {
+    reason: "quorum queues have a global prefetch, too; RabbitMQ refuses their consumers then (540), or passes over it",
+    applies: |_, _, _| false,
+};
+
+/// Why anything may differ, each reason once.
+pub(crate) fn reasons() -> impl Iterator<Item = &'static str> {
+    let others = [
+        &FAILED,
+        &STREAM_COUNTED,
+        &QUORUM_COUNTED,
+        &TTL_FOR_ALL,
+        &RETURNED,
+        &SEVERAL_QUEUES,
+        &UNCONFIRMED,
+        &NO_ACK,
+        &QUORUM_GLOBAL,
+    ];
+    RULES.iter().chain(others).map(|rule| rule.reason)
+}
+
 /// The rule for a difference, if there is one.
-pub(crate) fn rule(conversation: &Conversation, difference: &Difference) -> Option<&'static Rule> {
+pub(crate) fn rule(
+    conversation: &Conversation,
+    difference: &Difference,
+    ours: &Heard,
+) -> Option<&'static Rule> {
+    let fails = |line: &Line| line.step == difference.step && line.text.starts_with("channel.close ");
+    if difference.theirs.is_empty()
+        && difference.ours.starts_with("basic.deliver ")
+        && ours.lines.values().flatten().any(fails)
+    {
+        return Some(&FAILED);
+    }
+    let tag = difference.ours.split("consumer-tag=").nth(1).and_then(|rest| rest.split('"').nth(1));
+    if difference.theirs.is_empty()
+        && holds(conversation, "global=true")
+        && tag.is_some_and(|tag| acknowledges_nothing(conversation, tag))
+    {
+        return Some(&NO_ACK);
+    }
+    if difference.theirs.contains("does not support global qos") {
+        return Some(&QUORUM_GLOBAL);
+    }
+    if holds(conversation, "global=true")
+        && holds(conversation, "x-queue-type=quorum")
+        && (difference.ours.contains("basic.deliver ") || difference.theirs.contains("basic.deliver "))
+    {
+        return Some(&QUORUM_GLOBAL);
+    }
+    let ends = |line: &Line| line.step == difference.step && line.text.starts_with("connection.close ");
+    if difference.theirs.starts_with("confirm ")
+        && difference.ours.is_empty()
+        && ours.lines.values().flatten().any(ends)
+    {
+        return Some(&UNCONFIRMED);
+    }
+    let comes = |text: &str| text.starts_with("basic.deliver ");
+    let of_several = || {
+        let lines = ours.lines.get(&difference.place).into_iter().flatten();
+        lines.filter(|line| line.step == difference.step && comes(&line.text)).count() > 1
+    };
+    if comes(&difference.ours) && comes(&difference.theirs) && of_several() {
+        return Some(&SEVERAL_QUEUES);
+    }
+    let comes_again = |text: &str| text.contains(" redelivered=true ");
+    if comes_again(&difference.ours)
+        && comes_again(&difference.theirs)
+        && holds(conversation, "x-queue-type=quorum")
+    {
+        return Some(&RETURNED);
+    }
+    let counts = |text: &str| text.starts_with("queue.delete-ok ") || text.starts_with("queue.declare-ok ");
+    if counts(&difference.ours) && counts(&difference.theirs) && holds(conversation, "x-queue-type=stream") {
+        return Some(&STREAM_COUNTED);
+    }
+    if counts(&difference.ours) && counts(&difference.theirs) && holds(conversation, "x-queue-type=quorum") {
+        return Some(&QUORUM_COUNTED);
+    }
+    if difference.place.0 == QUEUES && holds(conversation, "\"message-ttl\"") {
+        return Some(&TTL_FOR_ALL);
+    }
     let step = match conversation.steps.get(difference.step) {
         Some(Step::Method { text, .. }) => text.as_str(),
         _ => "",
@@ -157,6 +413,9 @@ pub(crate) fn same_words(ours: &str, theirs: &str) -> bool {
     if let Some((before, after)) = theirs.split_once("\\n  ") {
         return ours == format!("{before}{}", after.trim_start());
     }
+    if OF_FOUR.iter().any(|header| ours.contains(header) || theirs.contains(header)) {
+        return as_in_three(ours) == as_in_three(theirs);
+    }
     // RabbitMQ 3.10 does not say which kind of access was refused.
     if ours.contains(" access to ") {
         let plain = ["configure ", "write ", "read "]
@@ -165,4 +424,44 @@ pub(crate) fn same_words(ours: &str, theirs: &str) -> bool {
         return plain == theirs;
     }
     false
+}
+
+/// Headers of which RabbitMQ 4 has more than 3.10, or in another order.
+const OF_FOUR: [&str; 3] = ["x-death=", "x-delivery-count=", "x-stream-offset="];
+
+/// A line without the headers that RabbitMQ 4 added (those of the last death, a count of deliveries that is 0), all
+/// others in the order of their names.
+fn as_in_three(line: &str) -> Vec<(String, Item)> {
+    let mut pairs = notation::pairs(line);
+    for (name, value) in &mut pairs {
+        if name == "properties"
+            && let Item::Table(properties) = value
+        {
+            properties.iter_mut().filter(|(name, _)| name == "headers").for_each(|(_, value)| headers(value));
+            // An empty table is none.
+            properties.retain(|(_, value)| *value != Item::Table(Vec::new()));
+        }
+    }
+    pairs.retain(|(_, value)| *value != Item::Table(Vec::new()));
+    pairs
+}
+
+fn headers(value: &mut Item) {
+    let Item::Table(headers) = value else { return };
+    headers.retain(|(name, value)| {
+        let counts_nothing = name == "x-delivery-count" && matches!(value, Item::Number(0, _));
+        !name.starts_with("x-last-death-") && !counts_nothing
+    });
+    headers.sort_by(|one, other| one.0.cmp(&other.0));
+    for (name, value) in headers {
+        if name == "x-death"
+            && let Item::Array(deaths) = value
+        {
+            for death in deaths {
+                if let Item::Table(fields) = death {
+                    fields.sort_by(|one, other| one.0.cmp(&other.0));
+                }
+            }
+        }
+    }
 }

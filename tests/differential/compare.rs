@@ -61,7 +61,7 @@ pub(crate) fn compare(conversation: &Conversation, ours: &Heard, theirs: &Heard)
     let Some(first) = differences.first() else { return Verdict::Same };
     // Several things said differently after one step: the first that has a rule speaks for all of them.
     for difference in differences.iter().filter(|other| other.step == first.step) {
-        if let Some(rule) = accepted::rule(conversation, difference) {
+        if let Some(rule) = accepted::rule(conversation, difference, ours) {
             return Verdict::Accepted(rule);
         }
     }
@@ -109,8 +109,10 @@ fn first_in_stream(place: &Place, ours: &[Line], theirs: &[Line]) -> Option<Diff
         let same = |left: &Line, right: &Line| accepted::same_words(&left.text, &right.text);
         left.zip(*right).is_none_or(|(left, right)| !same(left, right))
     })?;
-    let text = |line: Option<&Line>| line.map_or_else(String::new, |line| line.text.clone());
     let step = left.into_iter().chain(right).map(|line| line.step).min().unwrap_or_default();
+    // What was said after a later step was not said after this one.
+    let now = |line: Option<&Line>| line.filter(|line| line.step == step).map(|line| line.text.clone());
+    let text = |line| now(line).unwrap_or_default();
     Some(Difference { step, place: place.clone(), ours: text(left), theirs: text(right) })
 }
 

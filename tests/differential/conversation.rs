@@ -1,8 +1,10 @@
 //! A conversation: who connects and what the clients say, in the notation of the stories of tests/conformance, without
 //! the answers. Names of the broker's making are written `$1`, `$2`, … in the order in which they were first heard.
 
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, BTreeSet};
 use std::fmt;
+
+use ledgermq::definitions::{ApplyTo, PolicyDefinition};
 
 use crate::support::wire;
 
@@ -22,9 +24,18 @@ pub(crate) enum Step {
     Raw { client: String, bytes: Vec<u8> },
     /// Its socket breaks.
     Break { client: String },
-    /// Time passes, ms.
+    /// Time passes, ms; then the queues are looked at.
     Wait { ms: u64 },
+    /// An operator sets a policy; then the queues are looked at.
+    Policy(PolicyDefinition),
+    /// An operator removes the policy of this name; then the queues are looked at.
+    NoPolicy { name: String },
 }
+
+/// What the queues hold after a step that is answered to nobody is noted as if somebody had been told.
+pub(crate) const QUEUES: &str = "(queues)";
+/// The same of what operators are answered.
+pub(crate) const OPERATOR: &str = "(operator)";
 
 impl Step {
     /// The client that acts.
@@ -35,8 +46,13 @@ impl Step {
             | Self::Method { client, .. }
             | Self::Raw { client, .. }
             | Self::Break { client } => client,
-            Self::Wait { .. } => "",
+            Self::Wait { .. } | Self::Policy(_) | Self::NoPolicy { .. } => "",
         }
+    }
+
+    /// Whether the queues are looked at after it: nobody is told how far it went.
+    pub(crate) fn shows_queues(&self) -> bool {
+        matches!(self, Self::Break { .. } | Self::Wait { .. } | Self::Policy(_) | Self::NoPolicy { .. })
     }
 
     /// Reads a line of a story. `None` for what only our broker can be made to do.
@@ -63,6 +79,14 @@ impl Step {
             }],
             ["accept", client] => vec![Self::Accept { client: client.to_owned() }],
             ["wait", ms] => vec![Self::Wait { ms: ms.parse().expect("milliseconds") }],
+            ["policy", name, ..] => vec![Self::Policy(PolicyDefinition {
+                name: name.to_owned(),
+                pattern: option("pattern").unwrap_or_default(),
+                apply_to: option("apply-to").and_then(|word| ApplyTo::from_name(&word)).unwrap_or_default(),
+                priority: option("priority").map_or(0, |text| text.parse().expect("a priority")),
+                definition: line.split_once(" definition=").map_or("", |(_, json)| json).to_owned(),
+            })],
+            ["no", "policy", name] => vec![Self::NoPolicy { name: name.to_owned() }],
             [client, "breaks"] => vec![Self::Break { client: client.to_owned() }],
             [client, channel, "reopens"] => {
                 let channel = channel.parse().expect("a channel");
@@ -101,6 +125,12 @@ impl fmt::Display for Step {
             }
             Self::Break { client } => write!(f, "{client} breaks"),
             Self::Wait { ms } => write!(f, "wait {ms}"),
+            Self::Policy(PolicyDefinition { name, pattern, apply_to, priority, definition }) => {
+                let apply_to = apply_to.name();
+                write!(f, "policy {name} pattern={pattern} apply-to={apply_to} priority={priority} ")?;
+                write!(f, "definition={definition}")
+            }
+            Self::NoPolicy { name } => write!(f, "no policy {name}"),
         }
     }
 }
@@ -153,27 +183,62 @@ impl Conversation {
         }
     }
 
-    /// Names of queues and exchanges that it may leave behind.
-    pub(crate) fn names(&self) -> (Vec<String>, Vec<String>) {
-        let (mut queues, mut exchanges) = (Vec::new(), Vec::new());
+    /// Names of queues that it may have made.
+    pub(crate) fn queues(&self) -> Vec<Vec<u8>> {
+        self.declared("queue.declare", "queue")
+    }
+
+    /// Names of exchanges that it may have made.
+    pub(crate) fn exchanges(&self) -> Vec<Vec<u8>> {
+        self.declared("exchange.declare", "exchange")
+    }
+
+    /// Names of policies that it may have made.
+    pub(crate) fn policies(&self) -> BTreeSet<&str> {
+        let names = self.steps.iter().filter_map(|step| match step {
+            Step::Policy(policy) => Some(policy.name.as_str()),
+            _ => None,
+        });
+        names.collect()
+    }
+
+    /// Whether only the presence of this queue can be compared: it may have a lease, so that asking for more would keep it,
+    /// or be a stream, whose length is told late.
+    pub(crate) fn shows_only_presence(&self, queue: &[u8]) -> bool {
+        self.steps.iter().any(|step| match step {
+            Step::Method { text, .. } => {
+                (text.contains("x-expires") || text.contains("x-queue-type=stream"))
+                    && wire::short_string(text, "queue").as_deref() == Some(queue)
+            }
+            Step::Policy(policy) => policy.definition.contains("expires"),
+            _ => false,
+        })
+    }
+
+    /// Whether it may have queues that go on only once they have confirmed.
+    pub(crate) fn wants_confirms_at_once(&self) -> bool {
+        self.steps.iter().any(|step| match step {
+            Step::Method { text, .. } => text.contains("x-queue-type="),
+            _ => false,
+        })
+    }
+
+    fn declared(&self, method: &str, field: &str) -> Vec<Vec<u8>> {
+        let mut names = Vec::new();
         for step in &self.steps {
-            let Step::Method { text, .. } = step else { continue };
-            let (field, names) = if text.starts_with("queue.declare") {
-                ("queue", &mut queues)
-            } else if text.starts_with("exchange.declare") {
-                ("exchange", &mut exchanges)
-            } else {
-                continue;
-            };
-            if let Some(name) = wire::short_string(text, field)
+            if let Step::Method { text, .. } = step
+                && text.starts_with(method)
+                && let Some(name) = wire::short_string(text, field)
                 && !name.is_empty()
-                && !name.starts_with("amq.")
+                && !name.starts_with(b"amq.")
+                && !name.starts_with(b"$")
+                && str::from_utf8(&name).is_ok()
                 && !names.contains(&name)
             {
                 names.push(name);
             }
         }
-        (queues, exchanges)
+        names
     }
 }
 
@@ -189,6 +254,12 @@ impl fmt::Display for Conversation {
 pub(crate) struct Line {
     pub(crate) step: usize,
     pub(crate) text: String,
+}
+
+/// A line that says what queues hold, each as it is called and what was found.
+pub(crate) fn queues_line<'a>(found: impl Iterator<Item = (&'a [u8], String)>) -> String {
+    let each = found.map(|(name, found)| format!("{}={found}", wire::quote(name)));
+    each.collect::<Vec<_>>().join(" ")
 }
 
 /// What a broker said in a conversation, place by place. Confirms are kept apart: brokers may fold them as they like.
@@ -300,8 +371,9 @@ impl Names {
         out
     }
 
-    /// Names of queues.
-    pub(crate) fn queues(&self) -> impl Iterator<Item = &String> {
-        self.0.iter().filter(|name| name.starts_with("amq.gen-"))
+    /// Names of queues, each as `$1` and as it is.
+    pub(crate) fn queues(&self) -> impl Iterator<Item = (String, &String)> {
+        let all = self.0.iter().enumerate().map(|(at, name)| (format!("${}", at + 1), name));
+        all.filter(|(_, name)| name.starts_with("amq.gen-"))
     }
 }

@@ -1,6 +1,12 @@
 //! Our broker as a partner in a conversation: the whole of it in memory, every step run to its end.
 
-use crate::conversation::{Conversation, Heard, Names, Step};
+use std::collections::BTreeMap;
+
+use ledgermq::vhost::PolicyLayer;
+use ledgermq::vhost::input::{AdminCommand, AdminReply};
+use ledgermq::vhost::report::QueueReport;
+
+use crate::conversation::{Conversation, Heard, Names, OPERATOR, QUEUES, Step, queues_line};
 use crate::support::broker::Broker;
 use crate::support::wire;
 use crate::users;
@@ -11,7 +17,8 @@ pub(crate) struct Ours {
     clients: Vec<String>,
     names: Names,
     pub(crate) heard: Heard,
-    steps: usize,
+    /// What was said to it so far.
+    so_far: Conversation,
 }
 
 impl Ours {
@@ -23,8 +30,19 @@ impl Ours {
                 accounts.add_user(&user, &user, Default::default()).expect("a new user");
                 accounts.set_permissions(permission).expect("permissions");
             }
+            for permission in users::topic_permissions() {
+                accounts.set_topic_permissions(permission).expect("topic permissions");
+            }
         });
-        Self { broker, clients: Vec::new(), names: Names::default(), heard: Heard::default(), steps: 0 }
+        // No clock shows 0.
+        broker.pass(1_000_000);
+        Self {
+            broker,
+            clients: Vec::new(),
+            names: Names::default(),
+            heard: Heard::default(),
+            so_far: Conversation { title: String::new(), steps: Vec::new() },
+        }
     }
 
     /// Holds a whole conversation.
@@ -38,11 +56,15 @@ impl Ours {
 
     /// Takes one step to its end. Returns what was said to each client, as (client, channel, text).
     pub(crate) fn take(&mut self, step: &Step) -> Vec<(String, u16, String)> {
-        let at = self.steps;
-        self.steps += 1;
-        if !matches!(step, Step::Connect { .. } | Step::Accept { .. } | Step::Wait { .. })
-            && !self.clients.contains(&step.client().to_owned())
-        {
+        let at = self.so_far.steps.len();
+        self.so_far.steps.push(step.clone());
+        let acts = match step {
+            Step::Method { client, .. } | Step::Raw { client, .. } | Step::Break { client } => {
+                self.clients.contains(client)
+            }
+            _ => true,
+        };
+        if !acts {
             return Vec::new();
         }
         match step {
@@ -63,9 +85,47 @@ impl Ours {
                 self.broker.break_socket(client);
                 self.clients.retain(|other| other != client);
             }
-            Step::Wait { .. } => {}
+            Step::Wait { ms } => self.broker.pass(*ms),
+            Step::Policy(policy) => self.order(AdminCommand::SetPolicy(PolicyLayer::User, policy.clone())),
+            Step::NoPolicy { name } => {
+                self.order(AdminCommand::ClearPolicy(PolicyLayer::User, name.as_str().into()));
+            }
         }
-        self.listen(at)
+        let said = self.listen(at);
+        if step.shows_queues() {
+            self.look_at_queues(at);
+        }
+        said
+    }
+
+    fn order(&mut self, command: AdminCommand) {
+        let at = self.so_far.steps.len() - 1;
+        let answer = match self.broker.admin(command) {
+            AdminReply::Refused(why) => format!("refused: {}", why.trim()),
+            _ => "done".to_owned(),
+        };
+        self.heard.note(&(OPERATOR.to_owned(), 0), at, answer);
+    }
+
+    fn look_at_queues(&mut self, at: usize) {
+        let report = self.broker.report();
+        let by_name: BTreeMap<&[u8], &QueueReport> =
+            report.queues.iter().map(|queue| (queue.name.as_bytes(), queue)).collect();
+        let mut names: Vec<(Vec<u8>, Vec<u8>)> =
+            self.so_far.queues().into_iter().map(|name| (name.clone(), name)).collect();
+        let generated = self.names.queues();
+        names.extend(generated.map(|(label, name)| (label.into_bytes(), name.clone().into_bytes())));
+        let found = names.iter().map(|(label, name)| {
+            let found = match by_name.get(name.as_slice()) {
+                None => "none".to_owned(),
+                Some(queue) if queue.exclusive => "locked".to_owned(),
+                Some(_) if self.so_far.shows_only_presence(name) => "there".to_owned(),
+                Some(queue) => queue.messages_ready.to_string(),
+            };
+            (label.as_slice(), found)
+        });
+        let line = queues_line(found);
+        self.heard.note(&(QUEUES.to_owned(), 0), at, line);
     }
 
     fn listen(&mut self, at: usize) -> Vec<(String, u16, String)> {

@@ -1,7 +1,7 @@
-//! RabbitMQ as a partner in a conversation. Nobody says when a broker has nothing more to say, so after each step every
-//! open channel is asked a question that changes nothing (`access.request`) and its answer awaited: RabbitMQ answers in
-//! order. What a queue tells a consumer may come after that answer, so a [`Pace::Careful`] look waits a while as well;
-//! a difference counts only if it is seen at that pace.
+//! RabbitMQ as a partner in a conversation. Nobody says when a broker has nothing more to say, so after each step the
+//! client that acted asks on every open channel a question that changes nothing (`access.request`), which RabbitMQ answers
+//! in order; and what ours said to others is waited for. What a queue tells a consumer may come after that, so a
+//! [`Pace::Careful`] look asks everybody and waits a while as well: a difference counts only if it is seen at that pace.
 
 use std::collections::{BTreeMap, VecDeque};
 use std::io::{ErrorKind, Read, Write};
@@ -9,7 +9,10 @@ use std::net::{Shutdown, TcpStream};
 use std::thread;
 use std::time::{Duration, Instant};
 
-use crate::conversation::{Conversation, Heard, Names, Step};
+use crate::accepted;
+use crate::admin::Admin;
+use crate::conversation::{Conversation, Heard, Names, OPERATOR, Place, QUEUES, Step, queues_line};
+use crate::management::Management;
 use crate::support::machine::{CAPABLE, HEADER, start_ok};
 use crate::support::wire;
 
@@ -25,101 +28,129 @@ pub(crate) enum Pace {
     Careful,
 }
 
+impl Pace {
+    /// How long what ours said, or holds, is waited for.
+    fn patience(self) -> Duration {
+        match self {
+            Self::Fast => Duration::from_millis(700),
+            Self::Careful => Duration::from_secs(4),
+        }
+    }
+}
+
 /// A RabbitMQ and one of its vhosts.
 pub(crate) struct Reference {
     pub(crate) address: String,
     pub(crate) vhost: String,
+    pub(crate) management: Option<Management>,
+    admin: Option<Admin>,
 }
 
 impl Reference {
-    /// Holds a whole conversation and clears away what it left. `confirms` is how many confirms to wait for.
-    pub(crate) fn hold(&self, conversation: &Conversation, confirms: usize, pace: Pace) -> Heard {
+    pub(crate) fn new(address: String, vhost: String, management: Option<Management>) -> Self {
+        Self { address, vhost, management, admin: None }
+    }
+
+    /// Holds a conversation as long as what is said is what `ours` said, and clears away what it left.
+    pub(crate) fn hold(&mut self, conversation: &Conversation, ours: &Heard, pace: Pace) -> Heard {
         let mut talk = Talk {
             reference: self,
+            conversation,
+            ours,
             pace,
             clients: BTreeMap::new(),
             names: Names::default(),
             heard: Heard::default(),
             at: 0,
+            compared: BTreeMap::new(),
+            is_over: false,
         };
         for (at, step) in conversation.steps.iter().enumerate() {
             talk.at = at;
             talk.take(step);
+            if talk.is_over {
+                break;
+            }
         }
-        talk.await_confirms(confirms);
-        talk.close();
-        let (mut queues, exchanges) = conversation.names();
-        queues.extend(talk.names.queues().cloned());
-        let heard = talk.heard;
-        self.clean(&queues, &exchanges);
+        talk.end();
+        let heard = std::mem::take(&mut talk.heard);
+        let mut queues = conversation.queues();
+        queues.extend(talk.names.queues().map(|(_, name)| name.clone().into_bytes()));
+        self.clean(conversation, &queues);
         heard
     }
 
-    /// Deletes queues and exchanges, and again while a connection that ends still holds one.
-    fn clean(&self, queues: &[String], exchanges: &[String]) {
-        let deletes: Vec<String> = queues
-            .iter()
-            .map(|queue| format!("queue.delete queue={}", wire::quote(queue)))
-            .chain(
-                exchanges
-                    .iter()
-                    .map(|exchange| format!("exchange.delete exchange={}", wire::quote(exchange))),
-            )
-            .collect();
-        if deletes.is_empty() {
-            return;
-        }
-        let mut client = Client::connect(self, "guest", None);
-        for _ in 0..50 {
-            let mut bytes = Vec::new();
-            for (number, delete) in (1..).zip(&deletes) {
-                bytes.extend(wire::encode(number, "channel.open"));
-                bytes.extend(wire::encode(number, delete));
+    /// Moves to another vhost, where nothing is left of any conversation.
+    pub(crate) fn move_to(&mut self, vhost: String) {
+        self.admin = None;
+        let Some(management) = &self.management else { return };
+        management.make_vhost(&vhost);
+        management.delete_vhost(&self.vhost);
+        self.vhost = vhost;
+    }
+
+    /// Deletes what it made, and again while a connection that ends still holds a queue.
+    fn clean(&mut self, conversation: &Conversation, queues: &[Vec<u8>]) {
+        for name in conversation.policies() {
+            if let Some(management) = &self.management {
+                management.clear_policy(&self.vhost, name);
             }
-            client.send(&bytes);
-            let (mut deleted, mut refused) = (0, Vec::new());
-            client.read_until(PATIENCE, |_, (channel, text)| {
-                if text.contains("delete-ok") {
-                    deleted += 1;
-                } else if text.starts_with("channel.close ") {
-                    refused.push(*channel);
-                }
-                deleted + refused.len() == deletes.len()
-            });
-            assert!(deleted + refused.len() == deletes.len(), "the broker does not clear away {deletes:?}");
-            if refused.is_empty() {
-                client.goodbye();
+        }
+        let queues = queues.iter().map(|queue| format!("queue.delete queue={}", wire::quote(queue)));
+        let exchanges = conversation.exchanges();
+        let exchanges =
+            exchanges.iter().map(|exchange| format!("exchange.delete exchange={}", wire::quote(exchange)));
+        let deletes: Vec<String> = queues.chain(exchanges).collect();
+        for _ in 0..100 {
+            let answers = self.admin().ask(&deletes);
+            if answers.iter().all(|answer| !answer.starts_with("channel.close")) {
                 return;
             }
-            client.goodbye();
             thread::sleep(Duration::from_millis(20));
-            client = Client::connect(self, "guest", None);
         }
-        panic!("the broker still holds {queues:?}");
+        panic!("the broker does not clear away {deletes:?}");
+    }
+
+    fn admin(&mut self) -> &mut Admin {
+        if self.admin.as_ref().is_none_or(Admin::has_ended) {
+            self.admin = Some(Admin::new(Client::connect(&self.address, &self.vhost, "guest", None)));
+        }
+        self.admin.as_mut().expect("it was just made")
     }
 }
 
 /// A conversation under way.
 struct Talk<'a> {
-    reference: &'a Reference,
+    reference: &'a mut Reference,
+    conversation: &'a Conversation,
+    ours: &'a Heard,
     pace: Pace,
     clients: BTreeMap<String, Client>,
     names: Names,
     heard: Heard,
     at: usize,
+    /// How many lines of each place were found to be what ours said.
+    compared: BTreeMap<Place, usize>,
+    /// Something was said that ours did not say, or not said: there is no use in going on.
+    is_over: bool,
 }
 
 impl Talk<'_> {
     fn take(&mut self, step: &Step) {
         match step {
             Step::Connect { client, user, properties } => {
-                let connected = Client::connect(self.reference, user, properties.as_deref());
+                let Reference { address, vhost, .. } = &*self.reference;
+                let connected = Client::connect(address, vhost, user, properties.as_deref());
                 self.clients.insert(client.clone(), connected);
             }
             Step::Accept { client } => {
-                self.clients.insert(client.clone(), Client::accepted(self.reference));
+                self.clients.insert(client.clone(), Client::accepted(&self.reference.address));
             }
-            Step::Wait { ms } => thread::sleep(Duration::from_millis(*ms)),
+            Step::Wait { ms } => {
+                // The time itself is what is waited for.
+                thread::sleep(Duration::from_millis(*ms));
+                self.look_at_queues();
+            }
             Step::Method { client: name, channel, text } => {
                 let Some(client) = self.clients.get_mut(name) else { return };
                 let text = self.names.show(text);
@@ -136,23 +167,116 @@ impl Talk<'_> {
                 self.note(name, news);
             }
             Step::Break { client } => {
-                if let Some(gone) = self.clients.remove(client) {
-                    let _already_gone = gone.socket.shutdown(Shutdown::Both);
-                    thread::sleep(UNSURE);
-                }
+                let Some(gone) = self.clients.remove(client) else { return };
+                let _already_gone = gone.socket.shutdown(Shutdown::Both);
+                self.look_at_queues();
+            }
+            Step::Policy(policy) => {
+                let Some(management) = &self.reference.management else { return };
+                let answer = management.set_policy(&self.reference.vhost, policy);
+                self.heard.note(&(OPERATOR.to_owned(), 0), self.at, answer);
+                self.look_at_queues();
+            }
+            Step::NoPolicy { name } => {
+                let Some(management) = &self.reference.management else { return };
+                let answer = management.clear_policy(&self.reference.vhost, name);
+                self.heard.note(&(OPERATOR.to_owned(), 0), self.at, answer);
+                self.look_at_queues();
             }
         }
         self.settle(step.client());
+        self.is_over |= self.differs();
     }
 
-    /// Asks everybody until nobody has anything more to say.
+    /// Asks until what was said is what ours said, as long as that takes.
     fn settle(&mut self, actor: &str) {
-        let names: Vec<String> = self.clients.keys().cloned().collect();
         self.ask(actor);
-        names.iter().for_each(|name| self.ask(name));
         if self.pace == Pace::Careful {
+            self.ask_all();
             thread::sleep(Duration::from_millis(30));
-            names.iter().for_each(|name| self.ask(name));
+            self.ask_all();
+        }
+        let deadline = Instant::now() + self.pace.patience();
+        while let Some(name) = self.who_misses() {
+            if Instant::now() >= deadline || self.differs() {
+                self.is_over = true;
+                break;
+            }
+            if let Some(client) = self.clients.get_mut(&name) {
+                let news = client.read_until(Duration::from_millis(20), |_, _| true);
+                self.note(&name, news);
+            }
+        }
+    }
+
+    /// A client to which ours said more than it has heard.
+    fn who_misses(&self) -> Option<String> {
+        let told = |heard: &Heard, place: &Place| {
+            let lines = heard.lines.get(place);
+            lines.map_or(0, |lines| lines.iter().take_while(|line| line.step <= self.at).count())
+        };
+        let misses = |place: &&Place| {
+            self.clients.get(&place.0).is_some_and(|client| !client.closed)
+                && told(self.ours, place) > told(&self.heard, place)
+        };
+        let of_lines = self.ours.lines.keys().find(misses).map(|(name, _)| name.clone());
+        // Queues on disks confirm late, and go on only then.
+        of_lines.or_else(|| {
+            if self.conversation.wants_confirms_at_once() { self.who_misses_confirms() } else { None }
+        })
+    }
+
+    fn who_misses_confirms(&self) -> Option<String> {
+        let told = |heard: &Heard, place: &Place| {
+            let numbers = heard.confirms.get(place);
+            numbers.map_or(0, |numbers| numbers.values().filter(|(_, step)| *step <= self.at).count())
+        };
+        let misses = |place: &&Place| {
+            self.clients.get(&place.0).is_some_and(|client| !client.closed)
+                && told(self.ours, place) > told(&self.heard, place)
+        };
+        self.ours.confirms.keys().find(misses).map(|(name, _)| name.clone())
+    }
+
+    /// Whether anything was said since the last time that ours did not say.
+    fn differs(&mut self) -> bool {
+        for (place, lines) in &self.heard.lines {
+            let compared = self.compared.entry(place.clone()).or_default();
+            let ours = self.ours.lines.get(place).map_or(&[][..], Vec::as_slice);
+            for line in lines.iter().skip(*compared) {
+                let same = ours.get(*compared);
+                if same.is_none_or(|ours| !accepted::same_words(&ours.text, &line.text)) {
+                    return true;
+                }
+                *compared += 1;
+            }
+        }
+        false
+    }
+
+    /// Notes what queues hold once that is what ours hold, or patience ends.
+    fn look_at_queues(&mut self) {
+        let place = (QUEUES.to_owned(), 0);
+        let ours =
+            self.ours.lines.get(&place).and_then(|lines| lines.iter().find(|line| line.step == self.at));
+        let deadline = Instant::now() + self.pace.patience();
+        let so_far = Conversation {
+            title: String::new(),
+            steps: self.conversation.steps.iter().take(self.at + 1).cloned().collect(),
+        };
+        let mut names: Vec<(Vec<u8>, Vec<u8>)> =
+            so_far.queues().into_iter().map(|name| (name.clone(), name)).collect();
+        let generated = self.names.queues();
+        names.extend(generated.map(|(label, name)| (label.into_bytes(), name.clone().into_bytes())));
+        let questions: Vec<(&[u8], bool)> =
+            names.iter().map(|(_, name)| (name.as_slice(), so_far.shows_only_presence(name))).collect();
+        loop {
+            let found = self.reference.admin().look_at(&questions);
+            let line = queues_line(names.iter().map(|(label, _)| label.as_slice()).zip(found));
+            if ours.is_none_or(|ours| ours.text == line) || Instant::now() >= deadline {
+                return self.heard.note(&place, self.at, line);
+            }
+            thread::sleep(Duration::from_millis(10));
         }
     }
 
@@ -165,30 +289,35 @@ impl Talk<'_> {
         }
     }
 
+    fn ask_all(&mut self) {
+        for name in self.clients.keys().cloned().collect::<Vec<_>>() {
+            self.ask(&name);
+        }
+    }
+
     fn note(&mut self, name: &str, news: Vec<(u16, String)>) {
-        let vhost = format!("'{}'", self.reference.vhost);
+        let vhost = format!("vhost '{}'", self.reference.vhost);
         for (channel, text) in news {
-            let text = self.names.hide(&text).replace(&vhost, "'/'");
+            let text = self.names.hide(&text).replace(&vhost, "vhost '/'");
             self.heard.note(&(name.to_owned(), channel), self.at, text);
         }
     }
 
-    /// Persistent messages are confirmed late, by the broker's own clock.
-    fn await_confirms(&mut self, expected: usize) {
+    /// Hears what is left to be said, and leaves.
+    fn end(&mut self) {
+        // Persistent messages are confirmed late, by the broker's own clock.
         let deadline = Instant::now() + PATIENCE;
-        while self.heard.confirms.values().map(BTreeMap::len).sum::<usize>() < expected
+        while let Some(name) = self.who_misses_confirms()
             && Instant::now() < deadline
         {
-            for name in self.clients.keys().cloned().collect::<Vec<_>>() {
-                if let Some(client) = self.clients.get_mut(&name) {
-                    let news = client.quiet(Duration::from_millis(10));
-                    self.note(&name, news);
-                }
+            if let Some(client) = self.clients.get_mut(&name) {
+                let news = client.quiet(Duration::from_millis(10));
+                self.note(&name, news);
             }
         }
-    }
-
-    fn close(&mut self) {
+        if !self.is_over {
+            self.ask_all();
+        }
         for client in std::mem::take(&mut self.clients).into_values() {
             client.goodbye();
         }
@@ -203,7 +332,7 @@ struct Channel {
     questions: VecDeque<bool>,
 }
 
-struct Client {
+pub(crate) struct Client {
     socket: TcpStream,
     read: Vec<u8>,
     closed: bool,
@@ -215,18 +344,18 @@ struct Client {
 }
 
 impl Client {
-    fn accepted(reference: &Reference) -> Self {
-        let socket = TcpStream::connect(&reference.address).expect("RabbitMQ accepts");
+    fn accepted(address: &str) -> Self {
+        let socket = TcpStream::connect(address).expect("RabbitMQ accepts");
         socket.set_nodelay(true).expect("a socket");
         Self { socket, read: Vec::new(), closed: false, over: false, sure: true, channels: BTreeMap::new() }
     }
 
-    fn connect(reference: &Reference, user: &str, properties: Option<&str>) -> Self {
-        let mut client = Self::accepted(reference);
+    pub(crate) fn connect(address: &str, vhost: &str, user: &str, properties: Option<&str>) -> Self {
+        let mut client = Self::accepted(address);
         let mut bytes = HEADER.to_vec();
         bytes.extend(wire::encode(0, &start_ok(properties.unwrap_or(CAPABLE), user)));
         bytes.extend(wire::encode(0, "connection.tune-ok channel-max=2047 frame-max=131072"));
-        bytes.extend(wire::encode(0, &format!("connection.open virtual-host={}", reference.vhost)));
+        bytes.extend(wire::encode(0, &format!("connection.open virtual-host={vhost}")));
         client.send(&bytes);
         let news = client.read_until(Duration::from_secs(15), |_, (_, text)| {
             text == "connection.open-ok" || text.starts_with("connection.close")
@@ -235,7 +364,7 @@ impl Client {
         client
     }
 
-    fn send(&mut self, bytes: &[u8]) {
+    pub(crate) fn send(&mut self, bytes: &[u8]) {
         self.closed |= self.socket.write_all(bytes).is_err();
     }
 
@@ -314,7 +443,7 @@ impl Client {
     }
 
     /// Reads until a line that is the last of those awaited, the end, or the deadline.
-    fn read_until(
+    pub(crate) fn read_until(
         &mut self,
         long: Duration,
         mut last: impl FnMut(&Self, &(u16, String)) -> bool,
@@ -344,6 +473,14 @@ impl Client {
                 Err(_) => self.closed = true,
             }
         }
+    }
+
+    pub(crate) fn has_ended(&self) -> bool {
+        self.closed || self.over
+    }
+
+    pub(crate) fn has_open(&self, number: u16) -> bool {
+        self.channels.get(&number).is_some_and(|channel| channel.open)
     }
 
     /// Learns from a line. Whether it answers a question of ours.

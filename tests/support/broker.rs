@@ -13,6 +13,7 @@ use ledgermq::protocol::reply::{ConnectionCode, ConnectionError};
 use ledgermq::vhost::command::ConnectionId;
 use ledgermq::vhost::events::EventTap;
 use ledgermq::vhost::input::{AdminCommand, AdminId, AdminReply, Effect, Effects, Input};
+use ledgermq::vhost::report::VhostReport;
 use ledgermq::vhost::{DeliverMode, Now, Vhost, VhostConfig, VhostSettings};
 use std::collections::{BTreeMap, VecDeque};
 use std::sync::Arc;
@@ -260,6 +261,17 @@ impl Broker {
         let progress = self.log.write();
         self.apply(Input::Progress(progress));
         self.settle();
+    }
+
+    /// An operator asks or orders something, and is answered.
+    pub fn admin(&mut self, command: AdminCommand) -> AdminReply {
+        self.order(command);
+        self.answer.take().expect("an operator is answered")
+    }
+
+    /// Everything there is to see.
+    pub fn report(&self) -> VhostReport {
+        self.vhost.report()
     }
 
     /// Runs everything that can run.

@@ -197,6 +197,11 @@ fn number(word: &str) -> Option<Item> {
     Some(Item::Number(number, if kind == "I" && !fits { 'l' } else { kind.chars().next()? }))
 }
 
+/// All that a method in text gives, by field.
+pub fn pairs(method: &str) -> Vec<(String, Item)> {
+    method.split_once(' ').map_or_else(Vec::new, |(_, rest)| Text { rest }.pairs())
+}
+
 /// The value that a method in text gives a field, if it gives one.
 pub fn given(method: &str, field: &str) -> Option<Item> {
     let (_, rest) = method.split_once(' ')?;

@@ -364,14 +364,15 @@ impl<'a> Cursor<'a> {
 }
 
 /// The short string that a method in text gives a field, as a broker takes it: without line breaks.
-pub fn short_string(method: &str, field: &str) -> Option<String> {
-    let bytes = given(method, field)?.into_bytes();
-    Some(String::from_utf8_lossy(&bytes).replace(['\r', '\n'], ""))
+pub fn short_string(method: &str, field: &str) -> Option<Vec<u8>> {
+    let mut bytes = given(method, field)?.into_bytes();
+    bytes.retain(|byte| !b"\r\n".contains(byte));
+    Some(bytes)
 }
 
 /// A string as the notation has it.
-pub fn quote(text: &str) -> String {
-    quoted(text.as_bytes())
+pub fn quote(bytes: &[u8]) -> String {
+    quoted(bytes)
 }
 
 fn split(fields: &'static str) -> impl Iterator<Item = (&'static str, char)> {

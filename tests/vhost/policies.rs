@@ -28,6 +28,21 @@ fn a_policy_governs_what_stands_and_what_comes() {
 }
 
 #[test]
+fn a_lease_by_policy_begins_when_it_is_set() {
+    converse(
+        "1.1 < queue.declare q
+         1.1 > queue.declare-ok q 0 0
+         clock 5000
+         admin govern set-policy lease ^q {\"expires\":1000}
+         driver > done
+         clock 999
+         exists queue q true
+         clock 1
+         exists queue q false",
+    );
+}
+
+#[test]
 fn the_highest_priority_governs_alone() {
     converse(
         "1.1 < queue.declare q

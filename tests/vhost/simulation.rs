@@ -231,11 +231,13 @@ impl World {
         }
         let prefetch_count = self.random.below(4) as u16;
         let global = self.random.below(8) as u16;
+        // A limit for each consumer lifts the one for all.
+        self.model.global_prefetch.remove(&at);
+        self.say(at, Command::Qos { prefetch_count, global: false });
         if self.random.chance(30) {
             self.model.global_prefetch.insert(at, global);
             self.say(at, Command::Qos { prefetch_count: global, global: true });
         }
-        self.say(at, Command::Qos { prefetch_count, global: false });
         self.next_tag += 1;
         let (queue, no_ack) = (self.random.pick(&QUEUES).to_owned(), self.random.chance(10));
         let tag = format!("{queue}-{}", self.next_tag);

@@ -250,6 +250,26 @@ impl Topology {
         Ok(Bound { is_new: true, definition })
     }
 
+    /// Whether a queue could be bound this way: RabbitMQ tells of a binding that means nothing before it tells of a queue
+    /// that is another's.
+    ///
+    /// # Errors
+    /// As [`Self::bind`].
+    pub(super) fn check_binding(
+        &self,
+        source: ExchangeSlot,
+        queue: QueueSlot,
+        binding_key: &str,
+        arguments: &Table,
+    ) -> Result<(), ChannelError> {
+        let (Some(record), Some(bound)) = (self.exchanges.get(source), self.queues.get(queue)) else {
+            return Ok(());
+        };
+        let queue_type = Some(bound.settings.kind.module());
+        let to = BoundTo { destination: Target::Queue(queue), name: &bound.name, queue_type };
+        record.routes.accepts(binding_key, arguments, &to)
+    }
+
     /// The name of what a binding leads to.
     pub(super) fn target_name(&self, target: Target) -> Option<(DestinationKind, &Arc<str>)> {
         match target {
