@@ -135,10 +135,10 @@ fn names_in_code() -> BTreeSet<String> {
             let lines = source.lines().filter(|line| !line.trim_start().starts_with("//"));
             let words = lines.flat_map(|line| line.split('"').skip(1).step_by(2));
             let is_word = |word: &str| word.chars().all(|c| c.is_ascii_lowercase() || c == '-');
-            let named = words.filter(|word| {
+            let found = words.filter(|word| {
                 matches!(*word, "CC" | "BCC") || word.len() > 3 && word.starts_with("x-") && is_word(word)
             });
-            names.extend(named.map(ToOwned::to_owned));
+            names.extend(found.map(ToOwned::to_owned));
         }
     }
     names

@@ -67,7 +67,7 @@ fn content_that_does_not_add_up_ends_the_connection() {
 #[test]
 fn too_much_that_is_unfinished_ends_the_connection() {
     let mut machine = Machine::with_channel();
-    let piece = [0; 100_000];
+    let piece = vec![0; 100_000];
     let mut header = vec![0, 60, 0, 0];
     header.extend((16_u64 << 20).to_be_bytes());
     header.extend([0, 0]);

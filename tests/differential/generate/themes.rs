@@ -113,6 +113,7 @@ impl Theme {
 
 impl Maker {
     /// Makes what the theme is about. Answers whether that is all there is to be made.
+    #[expect(clippy::too_many_lines, reason = "a list: what each theme begins with")]
     pub(super) fn set_up(&mut self) -> bool {
         let mut said: Vec<String> = Vec::new();
         let mut say = |text: &str| said.push(text.to_owned());
