@@ -19,7 +19,7 @@ pub(super) enum Assembly {
     #[default]
     Idle,
     AwaitHeader(Announced),
-    AwaitBody(Box<Partial>),
+    AwaitBody(Partial),
 }
 
 /// A content whose body is incomplete.
@@ -82,12 +82,8 @@ impl Assembly {
         if header.body_bytes == 0 {
             return Ok(Some(Content { announced, properties, body: Bytes::new() }));
         }
-        *self = Self::AwaitBody(Box::new(Partial {
-            announced,
-            properties,
-            body: Vec::new(),
-            missing_bytes: header.body_bytes,
-        }));
+        *self =
+            Self::AwaitBody(Partial { announced, properties, body: Vec::new(), missing_bytes: header.body_bytes });
         Ok(None)
     }
 

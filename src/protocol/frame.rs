@@ -105,6 +105,13 @@ pub fn decode(input: &[u8], frame_bytes_max: u32) -> Result<Option<(Frame<'_>, u
     Ok(Some((frame, size + FRAME_OVERHEAD_BYTES)))
 }
 
+/// Bytes that the first frame of `input` lacks, as its head says; 0 if it is whole, 1 if its head is not there yet.
+pub fn missing_bytes(input: &[u8]) -> usize {
+    let Some((&[_, _, _, a, b, c, d], rest)) = input.split_first_chunk::<HEAD_BYTES>() else { return 1 };
+    let size = u32::from_be_bytes([a, b, c, d]) as usize;
+    (size + 1).saturating_sub(rest.len())
+}
+
 /// Refuses what the first seven bytes give away. `rest` is shown in the text as far as it has arrived.
 fn refuse_early(
     kind: u8,
@@ -203,6 +210,17 @@ mod tests {
         }
         let channel = ChannelId::new(1).unwrap();
         assert_eq!(decode(&frame(3, 1, b""), 4096), Ok(Some((Frame::Body { channel, payload: b"" }, 8))));
+    }
+
+    #[test]
+    fn says_what_a_frame_lacks() {
+        let bytes = frame(3, 7, b"abcde");
+        assert_eq!(missing_bytes(&bytes[..6]), 1);
+        for cut in 7..=bytes.len() {
+            assert_eq!(missing_bytes(&bytes[..cut]), bytes.len() - cut);
+        }
+        assert_eq!(missing_bytes(&[bytes, frame(8, 0, b"")].concat()), 0);
+        assert_eq!(missing_bytes(&[3, 0, 1, 0xFF, 0xFF, 0xFF, 0xFF]), 1 << 32);
     }
 
     #[test]

@@ -43,6 +43,8 @@ pub(super) struct ConnectionTask {
     inbox: Arc<ConnectionInbox>,
     incoming: UnboundedReceiver<ConnectionMail>,
     mail: Vec<ConnectionMail>,
+    /// Commands of the last batch.
+    last_count: usize,
     vhost: Option<VhostInbox>,
     unread: ReadBuffer,
     outbox: Outbox,
@@ -103,6 +105,7 @@ impl ConnectionTask {
             inbox,
             incoming,
             mail: Vec::new(),
+            last_count: 0,
             vhost: None,
             unread: ReadBuffer::default(),
             outbox: Outbox::default(),
@@ -190,8 +193,12 @@ impl ConnectionTask {
 
     fn poll_socket(&mut self, cx: &mut Context<'_>, now_ms: u64) -> Poll<()> {
         let (machine, effects) = (&mut self.machine, &mut self.effects);
-        let polled =
-            self.unread.poll_read(&mut self.stream, cx, |bytes| machine.receive(bytes, now_ms, effects));
+        let last_count = self.last_count;
+        let polled = self.unread.poll_read(&mut self.stream, cx, |bytes| {
+            // A read mostly brings as much as the last one.
+            effects.commands.reserve(last_count);
+            machine.receive(bytes, now_ms, effects)
+        });
         polled.map(|brought| match brought {
             Ok(Brought::Bytes) => {}
             Ok(Brought::End) | Err(_) => self.end = End::Now,
@@ -268,6 +275,7 @@ impl ConnectionTask {
             return;
         }
         let commands = std::mem::take(&mut self.effects.commands);
+        self.last_count = commands.len();
         let content_bytes = std::mem::take(&mut self.effects.command_bytes);
         let method_bytes = std::mem::take(&mut self.effects.method_bytes);
         let permits = content_bytes + method_bytes + commands.len() * size_of::<Envelope>();

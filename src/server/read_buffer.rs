@@ -2,8 +2,10 @@
 //! frame at the end, so an idle one holds nothing: the bytes are read into one buffer per worker thread.
 //! Owns the bytes; knows no frames.
 
+use crate::protocol::frame;
+use bytes::{Buf, BufMut, BytesMut};
 use std::cell::RefCell;
-use std::io;
+use std::io::{self, ErrorKind};
 use std::pin::Pin;
 use std::task::{Context, Poll, ready};
 use tokio::io::{AsyncRead, ReadBuf};
@@ -11,8 +13,8 @@ use tokio::net::TcpStream;
 
 /// Bytes read from a socket at once.
 const READ_BYTES: usize = 256 * 1024;
-/// An incomplete frame up to this size is copied in front of what is read next; a larger one is read on in place, so that
-/// a large frame that comes in small pieces is not copied with each of them.
+/// An incomplete frame up to this size is copied in front of what is read next; a larger one is completed in place, and
+/// nothing else is read with it, so that its bytes are not copied again however small the pieces it comes in.
 const COPY_BYTES_MAX: usize = 8 * 1024;
 
 thread_local! {
@@ -22,7 +24,7 @@ thread_local! {
 /// The incomplete frame at the end of what was read.
 #[derive(Debug, Default)]
 pub(super) struct ReadBuffer {
-    unread: Vec<u8>,
+    unread: BytesMut,
 }
 
 /// What a read brought.
@@ -57,9 +59,7 @@ impl ReadBuffer {
             front.copy_from_slice(&self.unread);
             let all = read.get(..kept + read_bytes).unwrap_or_default();
             let rest = all.get(consume(all)..).unwrap_or_default();
-            self.unread.clear();
-            self.unread.extend_from_slice(rest);
-            self.release();
+            self.keep(rest);
             Poll::Ready(Ok(Brought::Bytes))
         })
     }
@@ -70,15 +70,16 @@ impl ReadBuffer {
         cx: &mut Context<'_>,
         consume: impl FnOnce(&[u8]) -> usize,
     ) -> Poll<io::Result<Brought>> {
-        let kept = self.unread.len();
-        self.unread.resize(kept + READ_BYTES / 2, 0);
-        let mut buffer = ReadBuf::new(self.unread.get_mut(kept..).unwrap_or_default());
-        let polled = Pin::new(stream).poll_read(cx, &mut buffer);
-        let read_bytes = buffer.filled().len();
-        self.unread.truncate(kept + read_bytes);
-        ready!(polled)?;
-        if read_bytes == 0 {
-            return Poll::Ready(Ok(Brought::End));
+        let wanted = wanted_bytes(&self.unread);
+        self.unread.reserve(wanted);
+        loop {
+            ready!(stream.poll_read_ready(cx))?;
+            match stream.try_read_buf(&mut (&mut self.unread).limit(wanted)) {
+                Ok(0) => return Poll::Ready(Ok(Brought::End)),
+                Ok(_) => break,
+                Err(error) if matches!(error.kind(), ErrorKind::WouldBlock | ErrorKind::Interrupted) => {}
+                Err(error) => return Poll::Ready(Err(error)),
+            }
         }
         self.again(consume);
         Poll::Ready(Ok(Brought::Bytes))
@@ -90,13 +91,27 @@ impl ReadBuffer {
             return;
         }
         let consumed = consume(&self.unread);
-        self.unread.drain(..consumed);
-        self.release();
-    }
-
-    fn release(&mut self) {
+        self.unread.advance(consumed);
         if self.unread.is_empty() {
-            self.unread = Vec::new();
+            self.unread = BytesMut::new();
         }
     }
+
+    /// Keeps what was not consumed of what the worker's buffer held.
+    fn keep(&mut self, rest: &[u8]) {
+        if rest.is_empty() {
+            self.unread = BytesMut::new();
+            return;
+        }
+        let in_place = if rest.len() > COPY_BYTES_MAX { wanted_bytes(rest) } else { 0 };
+        self.unread.clear();
+        self.unread.reserve(rest.len() + in_place);
+        self.unread.extend_from_slice(rest);
+    }
+}
+
+/// What the first frame of `unread` lacks, as far as room is made for it at once: a frame is as long as was agreed, but
+/// that may be much.
+fn wanted_bytes(unread: &[u8]) -> usize {
+    frame::missing_bytes(unread).clamp(1, READ_BYTES)
 }

@@ -27,6 +27,9 @@ use tracing::error;
 /// Mail taken at once.
 const MAIL_BATCH: usize = 256;
 
+/// Notices of all connections for which memory is kept between batches.
+const NOTICES_KEPT: usize = 1024;
+
 /// What a vhost task is made of.
 pub(super) struct VhostParts {
     pub(super) vhost: Vhost,
@@ -57,6 +60,8 @@ struct Attached {
     inbox: Arc<ConnectionInbox>,
     /// Collected while effects are distributed, empty otherwise.
     notices: Vec<Addressed>,
+    /// Length of the last batch of notices.
+    last_count: usize,
     /// Permits of commands processed in this batch.
     permits: usize,
 }
@@ -149,7 +154,7 @@ impl VhostTask {
         match mail {
             VhostMail::Attach(inbox, identity) => {
                 let id = inbox.id;
-                self.connections.insert(id, Attached { inbox, notices: Vec::new(), permits: 0 });
+                self.connections.insert(id, Attached { inbox, notices: Vec::new(), last_count: 0, permits: 0 });
                 self.apply(Input::Attach(id), now);
                 self.apply(Input::Identify(id, identity), now);
             }
@@ -191,6 +196,7 @@ impl VhostTask {
         for id in self.touched.drain(..) {
             let Some(attached) = self.connections.get_mut(&id) else { continue };
             if !attached.notices.is_empty() {
+                attached.last_count = attached.notices.len();
                 attached.inbox.send(ConnectionMail::Notices(std::mem::take(&mut attached.notices)));
             }
             let permits = std::mem::take(&mut attached.permits);
@@ -205,18 +211,25 @@ impl VhostTask {
 
     /// Sorts the notices by connection, keeping the order of each; neighbours for the same one are looked up once.
     fn collect_notices(&mut self) {
-        let mut notices = std::mem::take(&mut self.effects.notices).into_iter().peekable();
+        let mut collected = std::mem::take(&mut self.effects.notices);
+        let mut notices = collected.drain(..).peekable();
         while let Some(notice) = notices.next() {
             let id = notice.channel.connection;
             let Some(attached) = self.connections.get_mut(&id) else { continue };
             if attached.notices.is_empty() {
                 self.touched.push(id);
+                // A batch is mostly as long as the last one.
+                attached.notices.reserve(attached.last_count);
             }
             attached.notices.push(notice);
             while let Some(next) = notices.next_if(|next| next.channel.connection == id) {
                 attached.notices.push(next);
             }
         }
+        drop(notices);
+        // Its memory is used again, unless this was an exceptional batch.
+        collected.shrink_to(NOTICES_KEPT);
+        self.effects.notices = collected;
     }
 
     fn carry_out(&mut self, effect: Effect) {

@@ -13,7 +13,7 @@
 use crate::field::{Fields, patch};
 use crate::ids::{Lsn, SegmentId};
 use crate::limits::{FRAME_PAYLOAD_BYTES_MAX, PAGE_BYTES};
-use crate::record::{Records, checksum, records};
+use crate::record::{Records, checksum, own_records};
 use std::sync::{Arc, Mutex, PoisonError};
 
 /// Bytes of a frame header.
@@ -166,10 +166,10 @@ impl CommittedFrame {
         self.buffer.bytes.get(FRAME_HEADER_BYTES..end).unwrap_or_default()
     }
 
-    /// The records, each with its position. `seed` is the store's.
-    pub fn records(&self, seed: u32) -> Records<'_> {
+    /// The records, each with its position.
+    pub fn records(&self) -> Records<'_> {
         let base = Lsn::new(self.segment, self.offset + FRAME_HEADER_BYTES as u32);
-        records(self.payload(), base, seed)
+        own_records(self.payload(), base)
     }
 }
 

@@ -155,7 +155,7 @@ impl Keeper {
     /// Applies a committed frame. Never waits for slow work.
     pub fn absorb(&mut self, frame: &CommittedFrame) {
         let before = self.index.current();
-        for record in frame.records(self.identity.seed) {
+        for record in frame.records() {
             let (at, header, view) = match record {
                 Ok(record) => record,
                 Err(error) => {

@@ -19,6 +19,7 @@
 use crate::field::Fields;
 use crate::ids::{GroupId, Lsn, QueueId, SegmentId, Seq};
 pub use crate::record_decode::{Records, decode, records};
+pub(crate) use crate::record_decode::own_records;
 use crate::record_decode::{change, nested_records};
 
 /// The place of a message in one durable queue.
@@ -260,13 +261,12 @@ impl<'a> SettleView<'a> {
 #[derive(Clone, Copy, Debug)]
 pub struct TransactionView<'a> {
     pub(crate) body: &'a [u8],
-    pub(crate) seed: u32,
 }
 
 impl<'a> TransactionView<'a> {
     /// The records inside, each with its own position, given the position of the transaction.
     pub fn records(&self, at: Lsn) -> impl Iterator<Item = (Lsn, RecordHeader, RecordView<'a>)> + use<'a> {
-        nested_records(self.body, Lsn(at.0 + RECORD_HEADER_BYTES as u64), self.seed)
+        nested_records(self.body, Lsn(at.0 + RECORD_HEADER_BYTES as u64))
     }
 }
 

@@ -16,22 +16,26 @@ use crate::record::{
 /// # Errors
 /// See [`RecordError`].
 pub fn decode(bytes: &[u8], seed: u32) -> Result<(RecordHeader, RecordView<'_>), RecordError> {
-    decode_at(bytes, seed, Place::Outer)
+    decode_at(bytes, Checksums::From(seed), Place::Outer)
 }
 
 /// Walks the records of a frame's payload (or of a transaction's body), which starts at `base` in the WAL. Ends
 /// after the first error.
 pub fn records(payload: &[u8], base: Lsn, seed: u32) -> Records<'_> {
-    Records::new(payload, base, seed, Place::Outer)
+    Records::new(payload, base, Checksums::From(seed), Place::Outer)
+}
+
+/// As [`records`], of a payload that has not left this process's memory: only lengths are checked.
+pub(crate) fn own_records(payload: &[u8], base: Lsn) -> Records<'_> {
+    Records::new(payload, base, Checksums::Known, Place::Outer)
 }
 
 /// The records inside a transaction, whose checksums and lengths were verified: none is an error.
 pub(crate) fn nested_records(
     body: &[u8],
     base: Lsn,
-    seed: u32,
 ) -> impl Iterator<Item = (Lsn, RecordHeader, RecordView<'_>)> {
-    Records::new(body, base, seed, Place::Nested).map_while(Result::ok)
+    Records::new(body, base, Checksums::Known, Place::Nested).map_while(Result::ok)
 }
 
 /// Iterator of [`records`].
@@ -39,8 +43,26 @@ pub(crate) fn nested_records(
 pub struct Records<'a> {
     rest: &'a [u8],
     at: Lsn,
-    seed: u32,
+    checksums: Checksums,
     place: Place,
+}
+
+/// How much a record's checksum is worth looking at.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+enum Checksums {
+    /// The bytes come from a disk; checksums start from the store's seed.
+    From(u32),
+    /// The bytes are as this process wrote them, or were checked already.
+    Known,
+}
+
+impl Checksums {
+    fn fit(self, stored: u32, bytes: &[u8]) -> bool {
+        match self {
+            Self::From(seed) => checksum(seed, bytes) == stored,
+            Self::Known => true,
+        }
+    }
 }
 
 /// Where a record stands: a transaction cannot hold another.
@@ -51,8 +73,8 @@ enum Place {
 }
 
 impl<'a> Records<'a> {
-    fn new(rest: &'a [u8], at: Lsn, seed: u32, place: Place) -> Self {
-        Records { rest, at, seed, place }
+    fn new(rest: &'a [u8], at: Lsn, checksums: Checksums, place: Place) -> Self {
+        Records { rest, at, checksums, place }
     }
 }
 
@@ -63,7 +85,7 @@ impl<'a> Iterator for Records<'a> {
         if self.rest.is_empty() {
             return None;
         }
-        let decoded = decode_at(self.rest, self.seed, self.place);
+        let decoded = decode_at(self.rest, self.checksums, self.place);
         let step = match &decoded {
             Ok((header, _)) => padded(header.len as usize),
             Err(_) => self.rest.len(),
@@ -79,7 +101,11 @@ impl<'a> Iterator for Records<'a> {
     }
 }
 
-fn decode_at(bytes: &[u8], seed: u32, place: Place) -> Result<(RecordHeader, RecordView<'_>), RecordError> {
+fn decode_at(
+    bytes: &[u8],
+    checksums: Checksums,
+    place: Place,
+) -> Result<(RecordHeader, RecordView<'_>), RecordError> {
     let mut fields = Fields(bytes);
     let (stored_crc, header) = header(&mut fields).ok_or(RecordError::Length)?;
     let len = header.len as usize;
@@ -87,11 +113,11 @@ fn decode_at(bytes: &[u8], seed: u32, place: Place) -> Result<(RecordHeader, Rec
         return Err(RecordError::Length);
     }
     let checked = bytes.get(4..len).ok_or(RecordError::Length)?;
-    if checksum(seed, checked) != stored_crc {
+    if !checksums.fit(stored_crc, checked) {
         return Err(RecordError::Checksum);
     }
     let body = bytes.get(RECORD_HEADER_BYTES..len).ok_or(RecordError::Length)?;
-    let view = body_view(&header, body, seed, place)?;
+    let view = body_view(&header, body, checksums, place)?;
     Ok((header, view))
 }
 
@@ -112,7 +138,7 @@ fn header(fields: &mut Fields<'_>) -> Option<(u32, RecordHeader)> {
 fn body_view<'a>(
     header: &RecordHeader,
     body: &'a [u8],
-    seed: u32,
+    checksums: Checksums,
     place: Place,
 ) -> Result<RecordView<'a>, RecordError> {
     let unknown = header.version != 1
@@ -135,7 +161,7 @@ fn body_view<'a>(
         };
     }
     if header.kind == kind::TRANSACTION {
-        return transaction(body, seed, place).map(RecordView::Transaction);
+        return transaction(body, checksums, place).map(RecordView::Transaction);
     }
     let mut fields = Fields(body);
     let view = match header.kind {
@@ -186,11 +212,15 @@ fn settle<'a>(fields: &mut Fields<'a>) -> Option<SettleView<'a>> {
     ranges.iter().map(settle_range).all(fit).then_some(SettleView { reason, ranges })
 }
 
-fn transaction(body: &[u8], seed: u32, place: Place) -> Result<TransactionView<'_>, RecordError> {
+fn transaction(
+    body: &[u8],
+    checksums: Checksums,
+    place: Place,
+) -> Result<TransactionView<'_>, RecordError> {
     if place == Place::Nested {
         return Err(RecordError::Body { kind: kind::TRANSACTION });
     }
-    for nested in Records::new(body, Lsn::NONE, seed, Place::Nested) {
+    for nested in Records::new(body, Lsn::NONE, checksums, Place::Nested) {
         match nested?.2 {
             RecordView::Publish(_) | RecordView::Settle(_) | RecordView::Unknown => {}
             RecordView::Transaction(_)
@@ -201,7 +231,7 @@ fn transaction(body: &[u8], seed: u32, place: Place) -> Result<TransactionView<'
             | RecordView::Delivered(_) => return Err(RecordError::Body { kind: kind::TRANSACTION }),
         }
     }
-    Ok(TransactionView { body, seed })
+    Ok(TransactionView { body })
 }
 
 fn changes<'a>(fields: &mut Fields<'a>) -> Option<ChangesView<'a>> {
