@@ -295,7 +295,7 @@ impl House {
     fn sync(&mut self) {
         self.now.monotonic_ms += 11;
         self.now.unix_ms += 11;
-        if self.store.step(self.now.monotonic_ms).is_ok() {
+        if self.store.step(self.now.monotonic_ms).is_ok() && !self.disk.is_off() {
             let progress = progress(&self.store);
             if progress != self.progress {
                 self.progress = progress;
