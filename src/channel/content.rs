@@ -82,8 +82,12 @@ impl Assembly {
         if header.body_bytes == 0 {
             return Ok(Some(Content { announced, properties, body: Bytes::new() }));
         }
-        *self =
-            Self::AwaitBody(Partial { announced, properties, body: Vec::new(), missing_bytes: header.body_bytes });
+        *self = Self::AwaitBody(Partial {
+            announced,
+            properties,
+            body: Vec::new(),
+            missing_bytes: header.body_bytes,
+        });
         Ok(None)
     }
 

@@ -154,7 +154,8 @@ impl VhostTask {
         match mail {
             VhostMail::Attach(inbox, identity) => {
                 let id = inbox.id;
-                self.connections.insert(id, Attached { inbox, notices: Vec::new(), last_count: 0, permits: 0 });
+                self.connections
+                    .insert(id, Attached { inbox, notices: Vec::new(), last_count: 0, permits: 0 });
                 self.apply(Input::Attach(id), now);
                 self.apply(Input::Identify(id, identity), now);
             }

@@ -18,8 +18,8 @@
 
 use crate::field::Fields;
 use crate::ids::{GroupId, Lsn, QueueId, SegmentId, Seq};
-pub use crate::record_decode::{Records, decode, records};
 pub(crate) use crate::record_decode::own_records;
+pub use crate::record_decode::{Records, decode, records};
 use crate::record_decode::{change, nested_records};
 
 /// The place of a message in one durable queue.

@@ -212,11 +212,7 @@ fn settle<'a>(fields: &mut Fields<'a>) -> Option<SettleView<'a>> {
     ranges.iter().map(settle_range).all(fit).then_some(SettleView { reason, ranges })
 }
 
-fn transaction(
-    body: &[u8],
-    checksums: Checksums,
-    place: Place,
-) -> Result<TransactionView<'_>, RecordError> {
+fn transaction(body: &[u8], checksums: Checksums, place: Place) -> Result<TransactionView<'_>, RecordError> {
     if place == Place::Nested {
         return Err(RecordError::Body { kind: kind::TRANSACTION });
     }

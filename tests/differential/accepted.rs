@@ -136,6 +136,12 @@ const RULES: &[Rule] = &[
         },
     },
     Rule {
+        reason: "streams have filters (RabbitMQ 3.13 and later), whose argument is looked at",
+        applies: |step, ours, _| {
+            step.contains("x-stream-filter-size-bytes") && ours.contains("x-stream-filter-size-bytes")
+        },
+    },
+    Rule {
         reason: "to nack or reject a message of a stream gives credit (RabbitMQ 4)",
         applies: |_, _, theirs| theirs.contains("basic.nack and basic.reject not supported by stream queues"),
     },
