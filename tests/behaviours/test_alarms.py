@@ -46,7 +46,7 @@ def test_publishers_wait_and_consumers_go_on(broker, connect, channel, raise_ala
 @pytest.mark.skipif(given_broker() is not None, reason="a given broker is not started with flags")
 def test_the_limit_of_free_disk_space_can_be_lowered_below_what_is_configured():
     """An operator who is out of space buys time, as rabbitmqctl lets them."""
-    broker = OwnBroker("--disk-low-bytes", "1000TiB")
+    broker = OwnBroker("--disk-low-bytes", "1000000GiB")
     try:
         if broker.is_rabbitmq:
             pytest.skip("RabbitMQ takes no flags")
