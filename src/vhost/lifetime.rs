@@ -137,15 +137,6 @@ impl QueueRecord {
         }
     }
 
-    /// Whether its first entry must be known although nobody waits for it.
-    fn needs_head(&self) -> bool {
-        self.is_over_limit()
-            || self.life.cap.is_some()
-            || self.delays_for.is_some()
-            || self.settings.message_ttl_ms.is_some()
-            || self.settings.dead_letter_exchange.is_some()
-    }
-
     /// The next message that must leave from there.
     pub(super) fn leaver(&self, from: LeavesFrom, clock: &Clock) -> Option<Leaver> {
         match from {
@@ -278,9 +269,9 @@ impl Vhost {
             }
         }
         let Some(record) = self.topology.queues.get_mut(slot) else { return };
-        if record.needs_head()
-            && let Some(run) = record.queue.wanted_head()
-        {
+        // Only its entry tells when the first message expires: it must be known although nobody waits for it. A start looks
+        // at that of every queue, once.
+        if let Some(run) = record.queue.wanted_head() {
             cx.effects.effects.push(Effect::ReadEntries { queue: record.queue.id(), run });
         }
         let expires_at = record.head_expires_at().filter(|at_ms| *at_ms > self.clock.expiry_ms());

@@ -129,7 +129,7 @@ fn what_a_publish_pushes_out_takes_no_place_of_another() {
          1.1 > get-ok old 0 [maxlen q 1]
          1.1 < ack 1
          crash
-         queue dead ready=1 unacked=0 bytes=52 consumers=0
+         queue dead ready=1 unacked=0 bytes=3 consumers=0
          1.1 < get dead
          1.1 > get-ok old 0 redelivered [maxlen q 1]
          1.1 < get q

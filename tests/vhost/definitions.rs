@@ -381,7 +381,7 @@ fn purged_of_what_is_ready() {
          1.1 > queue.purge-ok 2
          queue q ready=0 unacked=1 bytes=1 consumers=0
          crash
-         queue q ready=1 unacked=0 bytes=49 consumers=0
+         queue q ready=1 unacked=0 bytes=1 consumers=0
          1.1 < get q
          1.1 > get-ok a 0 redelivered",
     );

@@ -1,6 +1,7 @@
 //! Time to live of messages and queues: what expires when, and what clocks, consumers and restarts have to do with it.
 
 use super::script::{Talk, converse};
+use ledgermq::limits::HEAD_ENTRIES_MIN;
 use ledgermq::vhost::DeliverMode;
 
 #[test]
@@ -141,6 +142,43 @@ fn what_expired_while_the_broker_was_down_is_not_handed_out() {
          1.1 < get q
          1.1 > get-ok b 0",
     );
+}
+
+/// Of a queue without any rules only the entries tell that its messages expire: a start looks at the first.
+#[test]
+fn what_expires_after_a_start_goes_though_nobody_asks_for_it() {
+    for stop in ["stop", "crash"] {
+        converse(&format!(
+            "1.1 < queue.declare q durable
+             1.1 > queue.declare-ok q 0 0
+             1.1 < publish . q a persistent expires=1000
+             1.1 < publish . q b persistent expires=2000
+             1.1 < publish . q c persistent
+             jump 1500
+             {stop}
+             queue q ready=2 unacked=0 bytes=2 consumers=0
+             due 500
+             clock 500
+             queue q ready=1 unacked=0 bytes=1 consumers=0
+             due never"
+        ));
+    }
+}
+
+/// What has left memory comes back to expire, too.
+#[test]
+fn all_of_a_long_queue_expires_though_nobody_asks_for_it() {
+    let count = 2 * HEAD_ENTRIES_MIN;
+    for stop in ["stop", ""].into_iter().rev() {
+        let mut talk = Talk::with(0, 600, DeliverMode::AfterDurable);
+        talk.converse("1.1 < queue.declare q durable\n1.1 > queue.declare-ok q 0 0");
+        for number in 0..count {
+            talk.tell(&format!("1.1 < publish . q m{number} persistent expires=1000"));
+        }
+        talk.converse(&format!("{stop}\nclock 999"));
+        assert_eq!(talk.vhost.report().queues[0].messages_ready, count);
+        talk.converse("clock 1\nqueue q ready=0 unacked=0 bytes=0 consumers=0");
+    }
 }
 
 #[test]

@@ -132,8 +132,8 @@ fn after_a_crash_all_or_nothing() {
              crash
              queue a ready={a} unacked=0 bytes={} consumers=0
              queue b ready={b} unacked=0 bytes={} consumers=0",
-            a * 50,
-            b * 51
+            a * 2,
+            b * 3
         ));
     };
     committed("log sync\n1.1 > tx.commit-ok", 0, 2);
