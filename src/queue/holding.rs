@@ -129,7 +129,11 @@ impl Queue {
         let count = u32::from(!self.returns.is_counting());
         let once = ranges.into_vec().into_iter().map(|(first, last)| (first, last, count));
         let held: BTreeSet<_> = self.unacked.iter().map(|held| held.entry.seq).collect();
-        once.chain(self.returns.all(held.into_iter())).collect()
+        // What the log does not hold ends with the process, and others will take its positions.
+        let passing = self.held().chain(self.ready.resident()).filter(|entry| !entry.is_logged());
+        let passing: BTreeSet<_> = passing.map(|entry| entry.seq).collect();
+        let is_logged = |seq: &Seq| !passing.contains(seq);
+        once.chain(self.returns.all(held.into_iter(), is_logged)).collect()
     }
 }
 

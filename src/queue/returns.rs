@@ -100,15 +100,19 @@ impl Returns {
         joined(counted.filter_map(|seq| Some((seq, *self.counts.get(&seq)?))))
     }
 
-    /// All that is known, for the next start; later ranges correct earlier ones. What is `held`, ascending, comes back
-    /// once more.
-    pub(super) fn all(&self, held: impl Iterator<Item = Seq>) -> Vec<ReturnedRange> {
+    /// All that is known of messages the log knows, for the next start; later ranges correct earlier ones. What is `held`,
+    /// ascending, comes back once more.
+    pub(super) fn all(
+        &self,
+        held: impl Iterator<Item = Seq>,
+        is_logged: impl Fn(&Seq) -> bool,
+    ) -> Vec<ReturnedRange> {
         if !self.is_counting {
             return Vec::new();
         }
         let restored = self.restored.iter().map(|(first, (last, count))| (*first, *last, *count));
-        let counts = self.counts.iter().map(|(seq, count)| (*seq, *count));
-        let held = held.map(|seq| (seq, self.of(seq).saturating_add(1)));
+        let counts = self.counts.iter().filter(|(seq, _)| is_logged(seq)).map(|(seq, count)| (*seq, *count));
+        let held = held.filter(&is_logged).map(|seq| (seq, self.of(seq).saturating_add(1)));
         restored.chain(joined(counts)).chain(joined(held)).collect()
     }
 }
@@ -162,7 +166,7 @@ mod tests {
         let mut returns = restored(&[(0, 9, 5)]);
         returns.set(false, Some(0));
         assert!(!returns.came_back(Seq(3)));
-        assert_eq!((returns.of(Seq(3)), returns.all([Seq(3)].into_iter())), (0, vec![]));
+        assert_eq!((returns.of(Seq(3)), returns.all([Seq(3)].into_iter(), |_| true)), (0, vec![]));
     }
 
     #[test]
@@ -174,10 +178,12 @@ mod tests {
         let changed = returns.take_changed(|seq| seq != Seq(1));
         assert_eq!(changed, [(Seq(2), Seq(2), 2), (Seq(4), Seq(4), 3)]);
         assert!(returns.take_changed(|_| true).is_empty(), "told once");
-        let all = returns.all([Seq(2), Seq(9)].into_iter());
+        let all = returns.all([Seq(2), Seq(9)].into_iter(), |_| true);
         let corrections =
             [(Seq(1), Seq(2), 2), (Seq(4), Seq(4), 3), (Seq(2), Seq(2), 3), (Seq(9), Seq(9), 4)];
         assert_eq!(all[all.len() - 4..], corrections);
+        let logged = returns.all([Seq(2), Seq(9)].into_iter(), |seq| ![Seq(2), Seq(4)].contains(seq));
+        assert_eq!(logged[logged.len() - 2..], [(Seq(1), Seq(1), 2), (Seq(9), Seq(9), 4)]);
     }
 
     #[test]

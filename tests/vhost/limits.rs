@@ -298,3 +298,23 @@ fn counts_survive_a_stop_and_a_crash() {
         ));
     }
 }
+
+/// A stop ends transient messages, and later ones take their places.
+#[test]
+fn what_a_stop_ended_leaves_its_count_to_nobody() {
+    for returned in ["1.1 < requeue 1", ""] {
+        converse(&format!(
+            "1.1 < queue.declare q durable x-delivery-limit=5
+             1.1 > queue.declare-ok q 0 0
+             1.1 < publish . q a
+             1.1 < get q
+             1.1 > get-ok a 0
+             {returned}
+             stop
+             1.1 < publish . q b persistent
+             crash
+             1.1 < get q
+             1.1 > get-ok b 0 redelivered"
+        ));
+    }
+}
