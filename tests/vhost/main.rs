@@ -15,6 +15,7 @@ mod deliveries;
 mod direct_reply;
 mod durability;
 mod expiry;
+mod fates;
 mod limits;
 #[path = "../support/memory_log.rs"]
 mod memory_log;
