@@ -5,20 +5,17 @@ use crate::compare::Difference;
 use crate::conversation::{Conversation, Heard, Line, QUEUES, Step};
 use crate::support::notation::{self, Item};
 
-/// A difference that was agreed on.
-#[derive(Debug)]
-pub(crate) struct Rule {
+/// A difference that was agreed on and shows in one step.
+struct Rule {
     /// Why ours differs.
-    pub(crate) reason: &'static str,
+    reason: &'static str,
     /// Whether a difference is of this kind: the step (a method's text; empty if it is none), ours, theirs.
     applies: fn(step: &str, ours: &str, theirs: &str) -> bool,
 }
 
 /// Why what a failed channel held may be seen elsewhere.
-static FAILED: Rule = Rule {
-    reason: "a channel that fails gives back at once what it held; in RabbitMQ its client has to agree to its end first",
-    applies: |_, _, _| false,
-};
+const FAILED: &str = "a channel that fails gives back at once what it held; in RabbitMQ its client has to \
+    agree to its end first";
 
 const RULES: &[Rule] = &[
     Rule {
@@ -262,47 +259,32 @@ const RULES: &[Rule] = &[
 ];
 
 /// Why a stream says how much it holds.
-static STREAM_COUNTED: Rule = Rule {
-    reason: "how many messages a stream holds is told at once when it is declared again or deleted; RabbitMQ says 0, or \
-             the number of some seconds ago",
-    applies: |_, _, _| false,
-};
+const STREAM_COUNTED: &str = "how many messages a stream holds is told at once when it is declared again or \
+    deleted; RabbitMQ says 0, or the number of some seconds ago";
 
 /// Why a quorum queue has other counts.
-static QUORUM_COUNTED: Rule = Rule {
-    reason: "the counts of a quorum queue are those of the moment; RabbitMQ's are of one before",
-    applies: |_, _, _| false,
-};
+const QUORUM_COUNTED: &str =
+    "the counts of a quorum queue are those of the moment; RabbitMQ's are of one before";
 
 /// Why messages may be gone that RabbitMQ has.
-static TTL_FOR_ALL: Rule = Rule {
-    reason: "a policy's time to live counts for what waits already, too, from the moment it is set",
-    applies: |_, _, _| false,
-};
+const TTL_FOR_ALL: &str =
+    "a policy's time to live counts for what waits already, too, from the moment it is set";
 
 /// Why messages that came back to a quorum queue may be in another order.
-static RETURNED: Rule = Rule {
-    reason: "what comes back to a quorum queue takes its old place; RabbitMQ has it in the order in which it came back",
-    applies: |_, _, _| false,
-};
+const RETURNED: &str = "what comes back to a quorum queue takes its old place; RabbitMQ has it in the order in \
+    which it came back";
 
 /// Why deliveries may come in another order.
-static SEVERAL_QUEUES: Rule = Rule {
-    reason: "a channel that consumes from several queues gets what comes to them at once in any order",
-    applies: |_, _, _| false,
-};
+const SEVERAL_QUEUES: &str =
+    "a channel that consumes from several queues gets what comes to them at once in any order";
 
 /// Why a publish may have no answer.
-static UNCONFIRMED: Rule = Rule {
-    reason: "what was published right before a fault that ends the connection is not confirmed any more",
-    applies: |_, _, _| false,
-};
+const UNCONFIRMED: &str =
+    "what was published right before a fault that ends the connection is not confirmed any more";
 
 /// Why consumers that do not acknowledge may get more.
-static NO_ACK: Rule = Rule {
-    reason: "consumers that do not acknowledge are not held back by a global prefetch that others have used up",
-    applies: |_, _, _| false,
-};
+const NO_ACK: &str =
+    "consumers that do not acknowledge are not held back by a global prefetch that others have used up";
 
 /// Whether a consumer of this tag does not acknowledge.
 fn acknowledges_nothing(conversation: &Conversation, tag: &str) -> bool {
@@ -317,62 +299,60 @@ fn holds(conversation: &Conversation, what: &str) -> bool {
 }
 
 /// Why consumers of quorum queues may get other messages, or any.
-static QUORUM_GLOBAL: Rule = Rule {
-    reason: "quorum queues have a global prefetch, too; RabbitMQ refuses their consumers then (540), or passes over it",
-    applies: |_, _, _| false,
-};
+const QUORUM_GLOBAL: &str = "quorum queues have a global prefetch, too; RabbitMQ refuses their consumers then \
+    (540), or passes over it";
 
 /// Why anything may differ, each reason once.
 pub(crate) fn reasons() -> impl Iterator<Item = &'static str> {
     let others = [
-        &FAILED,
-        &STREAM_COUNTED,
-        &QUORUM_COUNTED,
-        &TTL_FOR_ALL,
-        &RETURNED,
-        &SEVERAL_QUEUES,
-        &UNCONFIRMED,
-        &NO_ACK,
-        &QUORUM_GLOBAL,
+        FAILED,
+        STREAM_COUNTED,
+        QUORUM_COUNTED,
+        TTL_FOR_ALL,
+        RETURNED,
+        SEVERAL_QUEUES,
+        UNCONFIRMED,
+        NO_ACK,
+        QUORUM_GLOBAL,
     ];
-    RULES.iter().chain(others).map(|rule| rule.reason)
+    RULES.iter().map(|rule| rule.reason).chain(others)
 }
 
-/// The rule for a difference, if there is one.
-pub(crate) fn rule(
+/// Why this difference was agreed on, if it was.
+pub(crate) fn reason(
     conversation: &Conversation,
     difference: &Difference,
     ours: &Heard,
-) -> Option<&'static Rule> {
+) -> Option<&'static str> {
     let fails = |line: &Line| line.step == difference.step && line.text.starts_with("channel.close ");
     if difference.theirs.is_empty()
         && difference.ours.starts_with("basic.deliver ")
         && ours.lines.values().flatten().any(fails)
     {
-        return Some(&FAILED);
+        return Some(FAILED);
     }
     let tag = difference.ours.split("consumer-tag=").nth(1).and_then(|rest| rest.split('"').nth(1));
     if difference.theirs.is_empty()
         && holds(conversation, "global=true")
         && tag.is_some_and(|tag| acknowledges_nothing(conversation, tag))
     {
-        return Some(&NO_ACK);
+        return Some(NO_ACK);
     }
     if difference.theirs.contains("does not support global qos") {
-        return Some(&QUORUM_GLOBAL);
+        return Some(QUORUM_GLOBAL);
     }
     if holds(conversation, "global=true")
         && holds(conversation, "x-queue-type=quorum")
         && (difference.ours.contains("basic.deliver ") || difference.theirs.contains("basic.deliver "))
     {
-        return Some(&QUORUM_GLOBAL);
+        return Some(QUORUM_GLOBAL);
     }
     let ends = |line: &Line| line.step == difference.step && line.text.starts_with("connection.close ");
     if difference.theirs.starts_with("confirm ")
         && difference.ours.is_empty()
         && ours.lines.values().flatten().any(ends)
     {
-        return Some(&UNCONFIRMED);
+        return Some(UNCONFIRMED);
     }
     let comes = |text: &str| text.starts_with("basic.deliver ");
     let of_several = || {
@@ -380,30 +360,33 @@ pub(crate) fn rule(
         lines.filter(|line| line.step == difference.step && comes(&line.text)).count() > 1
     };
     if comes(&difference.ours) && comes(&difference.theirs) && of_several() {
-        return Some(&SEVERAL_QUEUES);
+        return Some(SEVERAL_QUEUES);
     }
     let comes_again = |text: &str| text.contains(" redelivered=true ");
     if comes_again(&difference.ours)
         && comes_again(&difference.theirs)
         && holds(conversation, "x-queue-type=quorum")
     {
-        return Some(&RETURNED);
+        return Some(RETURNED);
     }
     let counts = |text: &str| text.starts_with("queue.delete-ok ") || text.starts_with("queue.declare-ok ");
     if counts(&difference.ours) && counts(&difference.theirs) && holds(conversation, "x-queue-type=stream") {
-        return Some(&STREAM_COUNTED);
+        return Some(STREAM_COUNTED);
     }
     if counts(&difference.ours) && counts(&difference.theirs) && holds(conversation, "x-queue-type=quorum") {
-        return Some(&QUORUM_COUNTED);
+        return Some(QUORUM_COUNTED);
     }
     if difference.place.0 == QUEUES && holds(conversation, "\"message-ttl\"") {
-        return Some(&TTL_FOR_ALL);
+        return Some(TTL_FOR_ALL);
     }
     let step = match conversation.steps.get(difference.step) {
         Some(Step::Method { text, .. }) => text.as_str(),
         _ => "",
     };
-    RULES.iter().find(|rule| (rule.applies)(step, &difference.ours, &difference.theirs))
+    RULES
+        .iter()
+        .find(|rule| (rule.applies)(step, &difference.ours, &difference.theirs))
+        .map(|rule| rule.reason)
 }
 
 /// Whether two lines say the same, in the words of RabbitMQ 3.10 or of 4.

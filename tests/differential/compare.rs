@@ -2,7 +2,7 @@
 
 use std::fmt;
 
-use crate::accepted::{self, Rule};
+use crate::accepted;
 use crate::conversation::{Conversation, Heard, Line, Place};
 
 /// The first difference of a conversation.
@@ -49,8 +49,8 @@ impl fmt::Display for Difference {
 #[derive(Debug)]
 pub(crate) enum Verdict {
     Same,
-    /// The first difference is one that was agreed on; behind it nothing was compared.
-    Accepted(&'static Rule),
+    /// The first difference is one that was agreed on, for this reason; behind it nothing was compared.
+    Accepted(&'static str),
     Different(Difference),
 }
 
@@ -59,10 +59,10 @@ pub(crate) fn compare(conversation: &Conversation, ours: &Heard, theirs: &Heard)
     let mut differences = differences(ours, theirs);
     differences.sort_by_key(|difference| difference.step);
     let Some(first) = differences.first() else { return Verdict::Same };
-    // Several things said differently after one step: the first that has a rule speaks for all of them.
+    // Several things said differently after one step: the first that was agreed on speaks for all of them.
     for difference in differences.iter().filter(|other| other.step == first.step) {
-        if let Some(rule) = accepted::rule(conversation, difference, ours) {
-            return Verdict::Accepted(rule);
+        if let Some(reason) = accepted::reason(conversation, difference, ours) {
+            return Verdict::Accepted(reason);
         }
     }
     Verdict::Different(first.clone())

@@ -147,8 +147,8 @@ impl<'a> Worker<'a> {
         };
         match looked {
             Some((Verdict::Same, _)) => {}
-            Some((Verdict::Accepted(rule), _)) => {
-                *self.shared.tally().accepted.entry(rule.reason).or_default() += 1;
+            Some((Verdict::Accepted(reason), _)) => {
+                *self.shared.tally().accepted.entry(reason).or_default() += 1;
             }
             Some((Verdict::Different(difference), theirs)) => {
                 if self.is_new(&difference) {
