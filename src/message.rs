@@ -4,6 +4,7 @@
 
 use crate::protocol::properties::Properties;
 use bytes::Bytes;
+use ledgermq_storage::StoredMessage;
 use std::borrow::Cow;
 use std::sync::Arc;
 
@@ -23,6 +24,14 @@ pub struct Message {
     pub persistent: bool,
     /// It was dead-lettered: the history in its `x-death` header is the broker's own. A publisher's is not believed.
     pub dead_lettered: bool,
+}
+
+impl From<StoredMessage> for Message {
+    /// What the log holds of a message, as it was logged.
+    fn from(stored: StoredMessage) -> Self {
+        let StoredMessage { exchange, routing_key, properties, body, persistent, dead_lettered, .. } = stored;
+        Self { exchange, routing_key, properties, body, persistent, dead_lettered }
+    }
 }
 
 impl Message {

@@ -28,14 +28,6 @@ impl Destination {
             Self::Exchange(_) => DestinationKind::Exchange,
         }
     }
-
-    /// `queue` or `exchange`.
-    pub fn kind_name(&self) -> &'static str {
-        match self {
-            Self::Queue(_) => "queue",
-            Self::Exchange(_) => "exchange",
-        }
-    }
 }
 
 /// A rule that leads from an exchange to a destination. All its fields together are its identity.

@@ -60,15 +60,15 @@ pub enum Frame<'a> {
 }
 
 /// Type octet of a method frame.
-pub(super) const METHOD: u8 = 1;
+pub(crate) const METHOD: u8 = 1;
 /// Type octet of a content header frame.
-pub(super) const HEADER: u8 = 2;
+pub(crate) const HEADER: u8 = 2;
 /// Type octet of a body frame.
-pub(super) const BODY: u8 = 3;
+pub(crate) const BODY: u8 = 3;
 /// Type octet of a heartbeat.
-pub(super) const HEARTBEAT: u8 = 8;
+pub(crate) const HEARTBEAT: u8 = 8;
 /// Last octet of every frame.
-pub(super) const FRAME_END: u8 = 0xCE;
+pub(crate) const FRAME_END: u8 = 0xCE;
 
 /// Class and method number.
 const METHOD_BYTES_MIN: usize = 4;

@@ -14,8 +14,6 @@ pub struct MethodId {
 impl MethodId {
     /// basic.publish, the failing method of everything wrong with a message.
     pub const BASIC_PUBLISH: Self = Self::new(60, 40);
-    /// connection.start-ok
-    pub const CONNECTION_START_OK: Self = Self::new(10, 11);
 
     /// A class and a method number.
     pub const fn new(class: u16, method: u16) -> Self {

@@ -38,6 +38,7 @@ mod watermarks;
 pub use broker::{Broker, BrokerMetrics};
 pub use error::ServeError;
 pub use run::{HttpServer, run};
+pub use wal_log::WalLog;
 
 /// Random bits from the operating system: ids and seeds that nobody may guess.
 fn random_u64() -> u64 {

@@ -3,7 +3,7 @@
 
 use crate::limits::{READ_ATTEMPTS_MAX, READ_RETRY_MS};
 use crate::message::Message;
-use ledgermq_storage::{Lsn, QueueId, ReadError, Reader, Run, Seq, StoredEntry, StoredMessage, Wanted};
+use ledgermq_storage::{Lsn, QueueId, ReadError, Reader, Run, Seq, StoredEntry, Wanted};
 use std::sync::Arc;
 use std::time::Duration;
 use tokio::task::spawn_blocking;
@@ -21,7 +21,7 @@ pub(super) async fn bodies(reader: Reader, queue: QueueId, wanted: Vec<(Seq, Lsn
         wanted.into_iter().map(|(seq, lsn, record_bytes)| Wanted { lsn, record_bytes, queue, seq }).collect();
     let seqs: Vec<_> = asked.iter().map(|wanted| wanted.seq).collect();
     let found = patiently(queue, asked, RETRY, move |asked| reader.messages(asked)).await;
-    seqs.into_iter().zip(found.into_iter().map(|found| found.map(message))).collect()
+    seqs.into_iter().zip(found.into_iter().map(|found| found.map(|stored| Arc::new(stored.into())))).collect()
 }
 
 /// Reads the entries of a run; an error is a sentence for a person.
@@ -70,11 +70,6 @@ where
     }
     let unread = || Err("the broker stops".to_owned());
     results.into_iter().map(|result| result.unwrap_or_else(unread)).collect()
-}
-
-fn message(stored: StoredMessage) -> Arc<Message> {
-    let StoredMessage { exchange, routing_key, properties, body, persistent, dead_lettered, .. } = stored;
-    Arc::new(Message { exchange, routing_key, properties, body, persistent, dead_lettered })
 }
 
 #[cfg(test)]

@@ -8,14 +8,14 @@ use ledgermq_storage::{
 
 /// One vhost's view of the log.
 #[derive(Debug)]
-pub(super) struct WalLog {
+pub struct WalLog {
     wal: Wal,
     group: GroupId,
 }
 
 impl WalLog {
     /// The records of `group` in `wal`.
-    pub(super) fn new(wal: Wal, group: GroupId) -> Self {
+    pub fn new(wal: Wal, group: GroupId) -> Self {
         Self { wal, group }
     }
 }

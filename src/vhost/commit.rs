@@ -251,7 +251,7 @@ impl Vhost {
 
     /// Bodies that the dead letters of a transaction need and that are on disk only.
     fn unread_rejects(
-        &self,
+        &mut self,
         slot: ChannelSlot,
         settles: &Settles,
     ) -> Result<BTreeMap<QueueId, WantedBodies>, ChannelError> {
@@ -259,7 +259,7 @@ impl Vhost {
         let mut wanted: BTreeMap<_, WantedBodies> = BTreeMap::new();
         let mut bytes = 0;
         for (queue, seq) in rejects(settles) {
-            let from = self.topology.queue_numbered_now(queue);
+            let from = self.topology.queue_numbered(queue);
             let Some(from) = from.filter(|from| self.dead_letter_exchange(*from).is_some()) else { continue };
             let Some(record) = self.topology.queues.get(from) else { continue };
             if let Some(body) = record.queue.wanted_held(seq, slot, marks) {

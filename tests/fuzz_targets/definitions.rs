@@ -1,6 +1,7 @@
 //! Definitions as a damaged or hostile data directory holds them: undamaged ones come back as they were, damaged ones are
 //! refused or are others, and whatever can be read restores users and a vhost that works, or is refused with a sentence.
 
+use super::connection::words;
 use super::script::Script;
 use crate::support::memory_log::MemoryLog;
 use bytes::Bytes;
@@ -47,24 +48,6 @@ pub fn run(input: &[u8]) {
 
 const NAMES: [&str; 16] =
     ["q", "e", "r", "", "/", "amq.direct", "amq.topic", "u", "é", "", "", "", "", "", "", ""];
-const TYPES: [&str; 16] = [
-    "direct",
-    "topic",
-    "fanout",
-    "headers",
-    "x-delayed-message",
-    "x-consistent-hash",
-    "x-modulus-hash",
-    "x-random",
-    "x-local-random",
-    "x-recent-history",
-    "x",
-    "",
-    "",
-    "",
-    "",
-    "",
-];
 const POLICIES: [&str; 16] = [
     "{\"max-length\":1}",
     "{\"message-ttl\":0}",
@@ -135,7 +118,7 @@ fn next(script: &mut Script<'_>) -> Definition {
         }),
         4..=6 => Definition::Exchange(ExchangeDefinition {
             name: name(script),
-            kind: script.pick(&TYPES).to_owned(),
+            kind: script.pick(&words::TYPES).to_owned(),
             auto_delete: flags & 1 != 0,
             internal: flags & 2 != 0,
             arguments: arguments(script),

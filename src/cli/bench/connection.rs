@@ -5,9 +5,10 @@
 use super::error::BenchError;
 use super::signal::Signal;
 use super::target::Target;
-use super::wire::{FRAME_OVERHEAD, Frame, Method, frame, put_long_string, put_method, put_pair};
+use super::wire::{Frame, Method, frame, put_long_string, put_method, put_pair};
 use super::wire::{put_short_string, put_table};
 use crate::clock::Clock;
+use crate::protocol::frame::FRAME_OVERHEAD_BYTES;
 use crate::protocol::table::Fields;
 use crate::protocol::wire::Reader;
 use rustix::event::{PollFd, PollFlags, Timespec, poll};
@@ -268,12 +269,12 @@ impl Connection {
 
 impl Input {
     fn new(bytes: usize) -> Self {
-        Self { buffer: vec![0; bytes], start: 0, end: 0, payload_bytes_max: bytes - FRAME_OVERHEAD }
+        Self { buffer: vec![0; bytes], start: 0, end: 0, payload_bytes_max: bytes - FRAME_OVERHEAD_BYTES }
     }
 
     fn grow(&mut self, bytes: usize, frame_bytes_max: usize) {
         self.buffer.resize(bytes, 0);
-        self.payload_bytes_max = frame_bytes_max - FRAME_OVERHEAD;
+        self.payload_bytes_max = frame_bytes_max - FRAME_OVERHEAD_BYTES;
     }
 
     /// The next whole frame.

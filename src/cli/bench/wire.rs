@@ -4,6 +4,7 @@
 
 use super::error::BenchError;
 use super::stamp::{STAMP_BYTES, Stamp, TAIL_BYTES, filler, tail_at};
+use crate::protocol::frame::{BODY, FRAME_END, FRAME_OVERHEAD_BYTES, HEADER, HEARTBEAT, METHOD};
 use crate::protocol::wire::Reader;
 
 /// Class and method, as they stand on the wire.
@@ -57,14 +58,6 @@ pub(super) enum Frame<'a> {
     Heartbeat,
 }
 
-const METHOD: u8 = 1;
-const HEADER: u8 = 2;
-const BODY: u8 = 3;
-const HEARTBEAT: u8 = 8;
-const FRAME_END: u8 = 0xCE;
-/// Bytes of a frame around its payload.
-pub(super) const FRAME_OVERHEAD: usize = 8;
-
 /// The frame at the front of `bytes` and its whole length; `None` while it is not all there. Payloads of more than
 /// `payload_bytes_max` are refused, so that a buffer that holds one always suffices.
 pub(super) fn frame(
@@ -95,7 +88,7 @@ pub(super) fn frame(
         HEARTBEAT => Frame::Heartbeat,
         other => return Err(BenchError::Protocol(format!("a frame of type {other}"))),
     };
-    Ok(Some((frame, length + FRAME_OVERHEAD)))
+    Ok(Some((frame, length + FRAME_OVERHEAD_BYTES)))
 }
 
 /// `basic.ack` or `basic.nack`, in either direction.
@@ -243,7 +236,7 @@ impl ContentTemplate {
         let head_at = frames.len() + 7;
         let body = filler(size);
         let mut rest = &*body;
-        for part_bytes in part_lengths(size, frame_bytes_max - FRAME_OVERHEAD) {
+        for part_bytes in part_lengths(size, frame_bytes_max - FRAME_OVERHEAD_BYTES) {
             let (part, behind) = rest.split_at_checked(part_bytes).unwrap_or((rest, &[]));
             rest = behind;
             put_frame(&mut frames, BODY, channel, |out| out.extend(part));

@@ -144,11 +144,6 @@ impl Topology {
         Some(slot)
     }
 
-    /// The same without remembering it for the next question.
-    pub(super) fn queue_numbered_now(&self, id: QueueId) -> Option<QueueSlot> {
-        self.queue_ids.get(&id).copied()
-    }
-
     pub(super) fn insert_queue(&mut self, record: QueueRecord) -> QueueSlot {
         let (name, id) = (Arc::clone(&record.name), record.queue.id());
         let slot = self.queues.insert(record);

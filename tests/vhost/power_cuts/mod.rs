@@ -24,6 +24,7 @@ use ledgermq::message::Message;
 use ledgermq::protocol::properties::PropertyList;
 use ledgermq::protocol::table::Table;
 use ledgermq::protocol::value::Value;
+use ledgermq::server::WalLog;
 use ledgermq::vhost::command::{
     ChannelKey, Command, ConnectionId, Envelope, MethodId, Notice, Outcome, Publish, PublishSeq, Reply,
 };
@@ -34,7 +35,7 @@ use ledgermq_storage::{QueueId, Reader, Recovered, Seq, SimDisk, Store};
 use places::{Known, Places, SINK, STREAM};
 use std::collections::{BTreeMap, VecDeque};
 use std::sync::Arc;
-use store_log::{GROUP, StoreLog, answer, open, progress, remove_index};
+use store_log::{GROUP, answer, open, progress, remove_index};
 
 const LIVES: usize = 5;
 const STEPS: u64 = 250;
@@ -67,7 +68,7 @@ struct House {
     random: Random,
     disk: SimDisk,
     store: Store,
-    log: StoreLog,
+    log: WalLog,
     reader: Reader,
     config: VhostConfig,
     vhost: Vhost,
@@ -117,7 +118,7 @@ impl House {
         let vhost = Vhost::restore(config.clone(), definitions, queues, recovered.clean).unwrap();
         let mut house = Self {
             random,
-            log: StoreLog(store.wal()),
+            log: WalLog::new(store.wal(), GROUP),
             reader: store.reader(),
             disk,
             store,

@@ -2,10 +2,8 @@
 
 use ledgermq::message::Message;
 use ledgermq::vhost::input::{Effect, Input, LogProgress};
-use ledgermq::vhost::log::{Log, LogRefused, LoggedPublish, LoggedSettle, Stored};
 use ledgermq_storage::{
-    AppendError, DefinitionKey, DeliveredRange, Disk, GroupId, Lsn, Options, Publish, QueueId, Reader,
-    Recovered, Seq, Settle, SettleReason, SimDisk, Store, StoredMessage, Wal, Wanted,
+    Disk, GroupId, Lsn, Options, QueueId, Reader, Recovered, Seq, SimDisk, Store, Wanted,
 };
 use std::sync::Arc;
 use std::sync::atomic::{AtomicU64, Ordering};
@@ -78,96 +76,9 @@ pub(super) type Bodies = Vec<(Seq, Result<Arc<Message>, String>)>;
 pub(super) fn bodies(reader: &Reader, queue: QueueId, wanted: &[(Seq, Lsn, u32)]) -> Bodies {
     let of = |&(seq, lsn, record_bytes): &(Seq, Lsn, u32)| Wanted { lsn, record_bytes, queue, seq };
     let asked: Vec<_> = wanted.iter().map(of).collect();
-    let read = reader.messages(&asked).into_iter().map(|found| match found {
-        Ok(StoredMessage { exchange, routing_key, properties, body, persistent, dead_lettered, .. }) => {
-            Ok(Arc::new(Message { exchange, routing_key, properties, body, persistent, dead_lettered }))
-        }
-        Err(error) => Err(error.to_string()),
-    });
+    let read = reader
+        .messages(&asked)
+        .into_iter()
+        .map(|found| found.map(|stored| Arc::new(stored.into())).map_err(|error| error.to_string()));
     wanted.iter().map(|(seq, ..)| *seq).zip(read).collect()
-}
-
-/// The store's log as a vhost sees it.
-pub(super) struct StoreLog(pub(super) Wal);
-
-impl Log for StoreLog {
-    fn publish(&mut self, publish: LoggedPublish<'_>) -> Result<Stored, LogRefused> {
-        self.0.publish(GROUP, &record(&publish)).map(stored).map_err(refused)
-    }
-
-    fn settle(&mut self, LoggedSettle { queue, seq, reason }: LoggedSettle) -> Lsn {
-        self.0.settle(GROUP, Settle { queue, seq, reason })
-    }
-
-    fn settle_range(&mut self, queue: QueueId, range: (Seq, Seq), reason: SettleReason) -> Lsn {
-        self.0.settle_range(GROUP, queue, range, reason)
-    }
-
-    fn transaction(
-        &mut self,
-        publishes: &[LoggedPublish<'_>],
-        settles: &[LoggedSettle],
-    ) -> Result<(Lsn, Vec<Stored>), LogRefused> {
-        let publishes: Vec<_> = publishes.iter().map(record).collect();
-        let settle = |one: &LoggedSettle| Settle { queue: one.queue, seq: one.seq, reason: one.reason };
-        let settles: Vec<_> = settles.iter().map(settle).collect();
-        let (lsn, parts) = self.0.transaction(GROUP, &publishes, &settles).map_err(refused)?;
-        Ok((lsn, parts.into_iter().map(stored).collect()))
-    }
-
-    fn define(&mut self, changes: &[(DefinitionKey, Option<Vec<u8>>)]) -> Lsn {
-        self.0.define(GROUP, changes)
-    }
-
-    fn purge(&mut self, queue: QueueId, last: Seq, kept: &[Seq]) -> Lsn {
-        self.0.purge(GROUP, queue, last, kept)
-    }
-
-    fn drop_queue(&mut self, queue: QueueId, changes: &[(DefinitionKey, Option<Vec<u8>>)]) -> Lsn {
-        self.0.drop_queue(GROUP, queue, changes)
-    }
-
-    fn delivered(&mut self, queue: QueueId, first: Seq, last: Seq, count: u32) {
-        self.0.delivered(GROUP, &[DeliveredRange { queue, first, last, count }]);
-    }
-
-    fn next_queue_id(&mut self) -> QueueId {
-        self.0.next_queue_id()
-    }
-
-    fn flush(&mut self) {
-        self.0.flush();
-    }
-
-    fn flush_written(&mut self) {
-        self.0.flush_written();
-    }
-
-    fn group(&self) -> GroupId {
-        GROUP
-    }
-}
-
-fn record<'a>(publish: &LoggedPublish<'a>) -> Publish<'a> {
-    let message = publish.message;
-    Publish {
-        exchange: &message.exchange,
-        routing_key: &message.routing_key,
-        properties: &message.properties,
-        body: &message.body,
-        persistent: message.persistent,
-        dead_lettered: message.dead_lettered,
-        slots: publish.slots,
-    }
-}
-
-fn stored(stored: ledgermq_storage::Stored) -> Stored {
-    Stored { lsn: stored.lsn, record_bytes: stored.record_bytes }
-}
-
-fn refused(error: AppendError) -> LogRefused {
-    match error {
-        AppendError::NoSpace => LogRefused::NoSpace,
-        AppendError::TooLarge => LogRefused::TooLarge,
-    }
 }
