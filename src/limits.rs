@@ -135,6 +135,12 @@ pub const DEATHS_MAX: usize = 128;
 /// Messages that leave their queues unconsumed while one input is taken, bytes; the rest is left for the next one, so that
 /// the log's buffer stays bounded.
 pub const LEAVING_BYTES_PER_INPUT_MAX: usize = 4 * 1024 * 1024;
+/// Messages an operator may look at with one question; more are not shown.
+pub const PEEK_MESSAGES_MAX: usize = 100;
+/// Bodies shown to one question, bytes; the first message is shown whatever its size.
+pub const PEEK_BYTES_MAX: u64 = 4 * 1024 * 1024;
+/// Messages moved to another queue by one order, so that others have their turn; the rest is ordered again.
+pub const MOVED_PER_ORDER_MAX: u64 = 500;
 /// How long a dead letter waits that the disk has no space for, ms.
 pub const LEAVING_RETRY_MS: u64 = 1_000;
 /// Default of `x-stream-max-segment-size-bytes`, bytes: what a stream lets go of at once, about, and the newest part that

@@ -194,6 +194,11 @@ impl Queue {
         self.next_seq = Seq(self.next_seq.0 - 1);
     }
 
+    /// The first messages that wait, in order, up to the first that is on disk only.
+    pub fn first_entries(&self) -> impl Iterator<Item = &Entry> {
+        self.ready.in_order()
+    }
+
     /// Messages waiting.
     pub fn ready_count(&self) -> u64 {
         self.ready.len() + self.due.as_ref().map_or(0, |due| due.len())

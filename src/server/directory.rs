@@ -95,7 +95,9 @@ impl Directory {
     pub(super) async fn report(&self, vhost: &str) -> Option<VhostReport> {
         match self.vhost(vhost)?.ask(AdminCommand::Report).await? {
             AdminReply::Report(report) => Some(*report),
-            AdminReply::Done | AdminReply::Removed(_) | AdminReply::Refused(_) => None,
+            AdminReply::Done | AdminReply::Removed(_) | AdminReply::Peeked(..) | AdminReply::Refused(_) => {
+                None
+            }
         }
     }
 

@@ -259,7 +259,7 @@ async fn ask(broker: &Broker, vhost: &str, command: AdminCommand) -> ControlResp
             let reason = if missing { RefusalReason::NoSuchQueue } else { RefusalReason::Conflict };
             ControlResponse::refused(reason, message)
         }
-        Some(AdminReply::Report(_)) | None => {
+        Some(AdminReply::Report(_) | AdminReply::Peeked(..)) | None => {
             ControlResponse::refused(RefusalReason::Unavailable, format!("vhost '{vhost}' is stopping"))
         }
     }

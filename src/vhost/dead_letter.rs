@@ -61,23 +61,39 @@ impl Vhost {
         if takers.is_empty() {
             self.drop_leaver(slot, leaver, cx);
         } else {
-            let stored = match self.log_letter(slot, leaver, letter, &takers, cx) {
-                Ok(stored) => stored,
-                Err(LogRefused::NoSpace) => return NO_ROOM,
+            match self.pass_on(slot, leaver, letter, &takers, cx) {
+                Some(Farewell::Gone) => self.count_leaver(slot, leaver.death),
+                Some(farewell) => return farewell,
                 // Its history made it larger than any record can be.
-                Err(LogRefused::TooLarge) => {
+                None => {
                     self.drop_leaver(slot, leaver, cx);
                     return Farewell::Gone;
                 }
-            };
-            if let Some(record) = self.topology.queues.get_mut(slot) {
-                record.queue.left(leaver);
             }
-            self.count_leaver(slot, leaver.death);
-            self.deliver_letter(letter, &takers, stored);
         }
         self.refuse_letters(refusers.into_iter().map(|refuser| (Arc::clone(letter), refuser)).collect(), cx);
         Farewell::Gone
+    }
+
+    /// Takes a message out of its queue and puts it into others, in one record; `None` if no record can hold it.
+    pub(super) fn pass_on(
+        &mut self,
+        slot: QueueSlot,
+        leaver: &Leaver,
+        letter: &Arc<Message>,
+        takers: &[QueueSlot],
+        cx: &mut Context<'_>,
+    ) -> Option<Farewell> {
+        let stored = match self.log_letter(slot, leaver, letter, takers, cx) {
+            Ok(stored) => stored,
+            Err(LogRefused::NoSpace) => return Some(NO_ROOM),
+            Err(LogRefused::TooLarge) => return None,
+        };
+        if let Some(record) = self.topology.queues.get_mut(slot) {
+            record.queue.left(leaver);
+        }
+        self.deliver_letter(letter, takers, stored);
+        Some(Farewell::Gone)
     }
 
     /// Queues that will not take a message because they are full dead-letter it, if they were told to.

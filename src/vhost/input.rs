@@ -7,7 +7,7 @@ use super::{PolicyLayer, VhostSettings};
 use crate::definitions::PolicyDefinition;
 use crate::message::Message;
 use crate::protocol::table::Table;
-use crate::queue::{StreamAnswer, StreamRead};
+use crate::queue::{Entry, StreamAnswer, StreamRead};
 use ledgermq_storage::{Lsn, QueueId, Run, SegmentId, Seq, StoredEntry};
 use std::sync::Arc;
 
@@ -113,6 +113,24 @@ pub enum AdminCommand {
         /// Refuse while it holds messages.
         if_empty: bool,
     },
+    /// The first messages that wait, at most [`crate::limits::PEEK_MESSAGES_MAX`], left as they are: answered by
+    /// [`AdminReply::Peeked`].
+    Peek {
+        /// Queue.
+        queue: Arc<str>,
+        /// How many.
+        count: usize,
+    },
+    /// Moves the first messages that wait to the end of another queue, as many as one order may: answered by
+    /// [`AdminReply::Removed`] once that is durable. None are left once that is 0.
+    Move {
+        /// Queue they leave.
+        from: Arc<str>,
+        /// Queue they enter.
+        to: Arc<str>,
+        /// How many at most.
+        count: u64,
+    },
     /// Sets a policy: answered by [`AdminReply::Done`] once it is durable, and in force.
     SetPolicy(PolicyLayer, PolicyDefinition),
     /// Removes the policy of this name, as above.
@@ -128,6 +146,8 @@ pub enum AdminReply {
     Report(Box<super::report::VhostReport>),
     /// Messages removed.
     Removed(u64),
+    /// The first messages of this queue, in order; those that are not in memory are in the log.
+    Peeked(QueueId, Vec<Entry>),
     /// It is done.
     Done,
     /// It did not work; a sentence for a person.

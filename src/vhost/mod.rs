@@ -25,6 +25,7 @@ mod delayed;
 mod deletion;
 mod direct_reply;
 mod dispatch;
+mod errands;
 mod errors;
 mod exchanges;
 mod inspect;
@@ -182,6 +183,8 @@ pub struct Vhost {
     parked: Vec<ChannelSlot>,
     /// Deletions that wait for them, too.
     deletions: Vec<Deletion>,
+    /// What operators want and what waits for them as well.
+    errands: Vec<errands::Errand>,
     /// What would wait for bodies does not now.
     is_impatient: bool,
     /// Kept from publish to publish to spare allocations.
@@ -224,6 +227,7 @@ impl Vhost {
             buried: Lsn::NONE,
             parked: Vec::new(),
             deletions: Vec::new(),
+            errands: Vec::new(),
             is_impatient: false,
             slots: Vec::new(),
         }
@@ -271,6 +275,12 @@ impl Vhost {
                 let only = queues::OnlyIf { unused: if_unused, empty: if_empty };
                 self.answer_delete(id, &name, only, cx);
             }
+            Input::Admin(id, AdminCommand::Peek { queue, count }) => {
+                self.run_errand(errands::Errand::Peek { id, queue, count }, cx);
+            }
+            Input::Admin(id, AdminCommand::Move { from, to, count }) => {
+                self.run_errand(errands::Errand::Move { id, from, to, count }, cx);
+            }
             Input::Admin(id, AdminCommand::SetPolicy(layer, policy)) => {
                 self.answer_set_policy(id, layer, &policy, cx);
             }
@@ -289,6 +299,9 @@ impl Vhost {
         }
         if !self.parked.is_empty() || !self.deletions.is_empty() {
             self.retry_deletions(cx);
+        }
+        if !self.errands.is_empty() {
+            self.retry_errands(cx);
         }
         self.time_out_consumers(cx);
         self.note_audience();

@@ -14,6 +14,7 @@ mod deletion;
 mod deliveries;
 mod direct_reply;
 mod durability;
+mod errands;
 mod expiry;
 mod fates;
 mod limits;

@@ -132,6 +132,13 @@ impl Talk {
         said.strip_prefix("refused ").expect("a refusal").to_owned()
     }
 
+    /// What an order is answered once it is durable.
+    pub(crate) fn answered(&mut self, line: &str) -> String {
+        self.steer(line);
+        self.sync(usize::MAX);
+        self.driver.pop_front().expect("an answer")
+    }
+
     /// Publishes numbered persistent messages to a queue.
     pub(crate) fn publish_many(&mut self, queue: &str, bodies: std::ops::Range<u64>) {
         for body in bodies {
@@ -227,6 +234,15 @@ impl Talk {
             }
             ["admin", "purge", queue] => {
                 self.apply(Input::Admin(AdminId(1), AdminCommand::PurgeQueue((*queue).into())));
+            }
+            ["admin", "peek", queue, count] => {
+                let command = AdminCommand::Peek { queue: (*queue).into(), count: count.parse().unwrap() };
+                self.apply(Input::Admin(AdminId(1), command));
+            }
+            ["admin", "move", from, to, count] => {
+                let (from, to) = ((*from).into(), (*to).into());
+                let command = AdminCommand::Move { from, to, count: count.parse().unwrap() };
+                self.apply(Input::Admin(AdminId(1), command));
             }
             ["admin", "delete", queue, flags @ ..] => {
                 let (if_unused, if_empty) = (flags.contains(&"if-unused"), flags.contains(&"if-empty"));
@@ -618,6 +634,15 @@ fn told(effect: Effect) -> String {
         Effect::Event(_) => unreachable!("events go back to the vhost"),
         Effect::Answer(_, AdminReply::Done) => "done".into(),
         Effect::Answer(_, AdminReply::Removed(count)) => format!("removed {count}"),
+        Effect::Answer(_, AdminReply::Peeked(_, entries)) => {
+            let shown = entries.iter().map(|entry| {
+                let body =
+                    entry.message.as_ref().map(|message| String::from_utf8_lossy(&message.body).into_owned());
+                let mark = if entry.is_redelivered() { "*" } else { "" };
+                format!(" {}{mark}", body.unwrap_or_else(|| format!("#{}", entry.seq.0)))
+            });
+            format!("peeked{}", shown.collect::<String>())
+        }
         Effect::Answer(_, AdminReply::Refused(why)) => format!("refused {why}"),
         Effect::Answer(_, AdminReply::Report(_)) => "report".into(),
         Effect::Damaged { queue, first, last, count, .. } => {
