@@ -164,3 +164,27 @@ pub const STREAM_IDLE_MESSAGES_MAX: usize = 64;
 pub const STREAM_IDLE_BYTES_MAX: usize = 256 * 1024;
 /// How often the age of the oldest messages of streams is looked at, ms.
 pub const STREAM_AGES_MS: u64 = 5_000;
+/// Connections to the HTTP side at once; more wait until they are accepted.
+pub const HTTP_CONNECTIONS_MAX: usize = 64;
+/// Request line and headers of an HTTP request, bytes; above: 431, or 414 for the path.
+pub const HTTP_HEAD_BYTES_MAX: usize = 64 * 1024;
+/// Headers of an HTTP request; more: 431.
+pub const HTTP_HEADERS_MAX: usize = 100;
+/// Time for the head of an HTTP request, from the end of the one before, ms; then the connection is closed.
+pub const HTTP_HEAD_MS: u64 = 30_000;
+/// Time for the body of an HTTP request, ms; then 408.
+pub const HTTP_BODY_MS: u64 = 30_000;
+/// Body of an HTTP request, bytes; above: 413.
+pub const HTTP_BODY_BYTES_MAX: usize = 1024 * 1024;
+/// Uploaded definitions, bytes; above: 413. Only administrators may send them.
+pub const HTTP_DEFINITIONS_BYTES_MAX: usize = 20 * 1024 * 1024;
+/// Parameters in the query of an HTTP request; more: 400.
+pub const HTTP_PARAMETERS_MAX: usize = 64;
+/// Rows of a page that HTTP clients may ask for; more: 400.
+pub const HTTP_PAGE_MAX: usize = 500;
+/// Rows of a list that are made at once; a vhost is asked for no more at a time, so that others get their turn.
+pub const HTTP_ROWS_PER_CHUNK: usize = 256;
+/// Memory that a regular expression in a query may take, bytes; above: 400.
+pub const HTTP_PATTERN_BYTES_MAX: usize = 1024 * 1024;
+/// Parts of a response made ahead of the client that reads them.
+pub const HTTP_PARTS_AHEAD: usize = 2;

@@ -47,6 +47,7 @@ const BLIND: &[(&str, &str, &[&str])] = &[
 const ABSENCES: &[(&str, &[&str])] = &[
     ("tokio::", &["src/server/", "src/management/", "src/cli/", "src/main.rs"]),
     ("axum::", &["src/management/"]),
+    ("hyper::", &["src/management/http.rs", "src/management/parts.rs"]),
     ("socket2::", &["src/server/"]),
     ("rustix::", &["src/server/data_dir.rs", "src/cli/bench/", "storage/src/"]),
     ("hdrhistogram::", &["src/cli/bench/"]),

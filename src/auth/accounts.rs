@@ -234,6 +234,16 @@ impl Accounts {
         self.users.get(user).is_some_and(|user| user.tags.iter().any(|known| known == tag))
     }
 
+    /// The user's tags; none if there is no such user.
+    pub fn tags(&self, user: &str) -> &[String] {
+        self.users.get(user).map(|user| user.tags.as_slice()).unwrap_or_default()
+    }
+
+    /// The hash of the user's password, and the name that RabbitMQ gives its algorithm.
+    pub fn password_hash(&self, user: &str) -> Option<(&str, &'static str)> {
+        Some((self.users.get(user)?.password_hash.as_str(), "rabbit_password_hashing_sha256"))
+    }
+
     /// Whether the user may enter the vhost at all.
     pub fn has_access(&self, user: &str, vhost: &str) -> bool {
         self.permission(user, vhost).is_some()

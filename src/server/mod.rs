@@ -19,6 +19,7 @@ mod data_dir;
 mod directory;
 mod error;
 mod events;
+mod face;
 mod govern;
 mod listener;
 mod mail;
@@ -38,6 +39,7 @@ mod watermarks;
 pub use broker::{Broker, BrokerMetrics};
 pub use error::ServeError;
 pub use run::{HttpServer, run};
+pub use vhost_about::VhostAbout;
 pub use wal_log::WalLog;
 
 /// Random bits from the operating system: ids and seeds that nobody may guess.

@@ -11,15 +11,15 @@ use crate::vhost::VhostSettings;
 
 /// See the file's head.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
-pub(super) struct VhostAbout {
+pub struct VhostAbout {
     /// For people.
-    pub(super) description: String,
+    pub description: String,
     /// For people.
-    pub(super) tags: Vec<String>,
+    pub tags: Vec<String>,
     /// The type of queues that name none; `None` = what is configured.
-    pub(super) default_queue_kind: Option<QueueKind>,
+    pub default_queue_kind: Option<QueueKind>,
     /// `max-connections` and `max-queues`.
-    pub(super) limits: Limits,
+    pub limits: Limits,
 }
 
 impl VhostAbout {

@@ -1,0 +1,382 @@
+//! Lists as RabbitMQ answers them: a bare array, or with `page` in the query one page with its counts. `name` (with or
+//! without `use_regex`) filters pages, `sort` and `sort_reverse` order, `columns` chooses fields.
+//!
+//! What a list costs is bounded whatever its length: there are keys for everything, rows only for a chunk at a time.
+//! A bare array is sent while it is made.
+
+use super::answer::{Answer, ApiError, Reply};
+use super::call::Query;
+use crate::limits::{HTTP_PAGE_MAX, HTTP_PATTERN_BYTES_MAX, HTTP_ROWS_PER_CHUNK};
+use regex::{Regex, RegexBuilder};
+use serde_json::{Map, Value, json};
+use std::cmp::Ordering;
+use std::future::Future;
+
+/// One line of a list.
+pub(super) type Row = Map<String, Value>;
+
+/// Where the rows of a list come from.
+pub(super) trait Source: Send + Sync + 'static {
+    /// What stands for a row until it is made.
+    type Key: Clone + Send + Sync + 'static;
+
+    /// What `name` in the query is about.
+    fn name<'a>(&'a self, key: &'a Self::Key) -> &'a str;
+
+    /// The row of each of these; `None` for what went away meanwhile.
+    fn rows(&self, keys: &[Self::Key]) -> impl Future<Output = Vec<Option<Row>>> + Send;
+}
+
+/// Rows that are made already.
+impl Source for Vec<Row> {
+    type Key = usize;
+
+    fn name<'a>(&'a self, key: &'a usize) -> &'a str {
+        self.get(*key).and_then(|row| row.get("name")).and_then(Value::as_str).unwrap_or_default()
+    }
+
+    async fn rows(&self, keys: &[usize]) -> Vec<Option<Row>> {
+        keys.iter().map(|key| self.get(*key).cloned()).collect()
+    }
+}
+
+/// A list that can be had in pages.
+pub(super) async fn paged<S: Source>(query: &Query, source: S, keys: Vec<S::Key>) -> Answer {
+    let Some(page) = Page::asked(query)? else { return bare(query, source, keys).await };
+    let total_count = keys.len();
+    let wanted = name_filter(query)?;
+    let mut keys = keys;
+    keys.retain(|key| wanted.as_ref().is_none_or(|wanted| wanted.is_match(source.name(key))));
+    let order = Order::asked(query);
+    let keys = order.sort(&source, keys).await;
+    let filtered_count = keys.len();
+    let chosen = page.of(&keys)?;
+    let columns = Columns::asked(query);
+    let items: Vec<Value> =
+        source.rows(chosen).await.into_iter().flatten().map(|row| columns.of(row)).collect();
+    Ok(Reply::json(&json!({
+        "filtered_count": filtered_count,
+        "item_count": items.len(),
+        "items": items,
+        "page": page.number,
+        "page_count": filtered_count.div_ceil(page.size),
+        "page_size": page.size,
+        "total_count": total_count,
+    })))
+}
+
+/// A list that is always a bare array.
+pub(super) async fn bare<S: Source>(query: &Query, source: S, keys: Vec<S::Key>) -> Answer {
+    let order = Order::asked(query);
+    let keys = order.sort(&source, keys).await;
+    let columns = Columns::asked(query);
+    let (reply, mut sink) = Reply::in_parts();
+    // Ends when everything is sent, or when the client is gone.
+    tokio::spawn(async move {
+        let mut text = vec![b'['];
+        for chunk in keys.chunks(HTTP_ROWS_PER_CHUNK) {
+            for row in source.rows(chunk).await.into_iter().flatten() {
+                if text.len() > 1 || sink.has_sent() {
+                    text.push(b',');
+                }
+                let _ = serde_json::to_writer(&mut text, &columns.of(row));
+            }
+            if !sink.send(std::mem::take(&mut text)).await {
+                return;
+            }
+        }
+        text.push(b']');
+        sink.send(text).await;
+    });
+    Ok(reply)
+}
+
+/// Rows that are made already, as a list that can be had in pages.
+pub(super) async fn paged_rows(query: &Query, rows: Vec<Row>) -> Answer {
+    let keys = (0..rows.len()).collect();
+    paged(query, rows, keys).await
+}
+
+/// Rows that are made already, as a bare array.
+pub(super) async fn bare_rows(query: &Query, rows: Vec<Row>) -> Answer {
+    let keys = (0..rows.len()).collect();
+    bare(query, rows, keys).await
+}
+
+/// One object, of which `columns` may choose fields.
+pub(super) fn one(query: &Query, row: Row) -> Reply {
+    Reply::json(&Columns::asked(query).of(row))
+}
+
+/// A row of these fields.
+pub(super) fn row<const N: usize>(fields: [(&str, Value); N]) -> Row {
+    fields.into_iter().map(|(name, value)| (name.to_owned(), value)).collect()
+}
+
+#[derive(Debug, PartialEq, Eq)]
+struct Page {
+    /// From 1.
+    number: usize,
+    size: usize,
+}
+
+impl Page {
+    /// `None` if no page is asked for. KEDA also sends `pagination=false`, and wants a page.
+    fn asked(query: &Query) -> Result<Option<Self>, ApiError> {
+        let Some(number) = query.given("page") else { return Ok(None) };
+        let size = query.given("page_size");
+        let parse = |text: &str| text.parse::<i64>().map_err(|_| malformed());
+        let (asked, size) = (parse(number)?, size.map(parse).transpose()?);
+        match (usize::try_from(asked), usize::try_from(size.unwrap_or(100))) {
+            (Ok(number @ 1..), Ok(size @ 1..=HTTP_PAGE_MAX)) => Ok(Some(Self { number, size })),
+            _ => {
+                let size = size.map_or_else(|| "undefined".to_owned(), |size| size.to_string());
+                let reason = format!("Invalid pagination parameters: page number {asked}, page size {size}");
+                Err(ApiError::Invalid { error: "invalid_pagination_parameters", reason })
+            }
+        }
+    }
+
+    fn of<'a, K>(&self, keys: &'a [K]) -> Result<&'a [K], ApiError> {
+        let start = (self.number - 1).saturating_mul(self.size);
+        if start >= keys.len() && self.number > 1 {
+            let Self { number, size } = self;
+            let reason = format!("Page out of range, page: {number} page size: {size}, len: {}", keys.len());
+            return Err(ApiError::Invalid { error: "page_out_of_range", reason });
+        }
+        Ok(keys.chunks(self.size).nth(self.number - 1).unwrap_or_default())
+    }
+}
+
+fn malformed() -> ApiError {
+    ApiError::bad("Pagination parameters are invalid")
+}
+
+/// What names must match: a part of them, or a regular expression; upper and lower case are the same.
+fn name_filter(query: &Query) -> Result<Option<Regex>, ApiError> {
+    let Some(name) = query.get("name") else { return Ok(None) };
+    let pattern = if query.is_true("use_regex") { name.to_owned() } else { regex::escape(name) };
+    let compiled =
+        RegexBuilder::new(&pattern).case_insensitive(true).size_limit(HTTP_PATTERN_BYTES_MAX).build();
+    compiled.map(Some).map_err(|_| malformed())
+}
+
+/// In which order the rows come.
+struct Order {
+    column: Option<Vec<String>>,
+    is_reversed: bool,
+}
+
+impl Order {
+    fn asked(query: &Query) -> Self {
+        let column = query.get("sort").map(|path| path.split('.').map(str::to_owned).collect());
+        Self { column, is_reversed: query.is_true("sort_reverse") }
+    }
+
+    async fn sort<S: Source>(&self, source: &S, keys: Vec<S::Key>) -> Vec<S::Key> {
+        let mut keys = match &self.column {
+            None => keys,
+            Some(path) if path.iter().map(String::as_str).eq(["name"]) => {
+                let mut keys = keys;
+                keys.sort_by(|one, other| source.name(one).cmp(source.name(other)));
+                keys
+            }
+            Some(path) => {
+                let mut sorted = Vec::with_capacity(keys.len());
+                for chunk in keys.chunks(HTTP_ROWS_PER_CHUNK) {
+                    let rows = source.rows(chunk).await.into_iter();
+                    let there = rows.zip(chunk).filter_map(|(row, key)| Some((row?, key.clone())));
+                    sorted.extend(there.map(|(row, key)| (value_at(row, path), key)));
+                }
+                sorted.sort_by(|(one, _), (other, _)| compare(one, other));
+                sorted.into_iter().map(|(_, key)| key).collect()
+            }
+        };
+        if self.is_reversed {
+            keys.reverse();
+        }
+        keys
+    }
+}
+
+fn value_at(row: Row, path: &[String]) -> Value {
+    let mut value = Value::Object(row);
+    for name in path {
+        value = match value {
+            Value::Object(mut fields) => fields.remove(name).unwrap_or_default(),
+            _ => Value::Null,
+        };
+    }
+    value
+}
+
+/// As Erlang orders what RabbitMQ has in these places: nothing, numbers, words, the rest.
+fn compare(one: &Value, other: &Value) -> Ordering {
+    let rank = |value: &Value| match value {
+        Value::Null => 0,
+        Value::Number(_) => 1,
+        Value::Bool(_) => 2,
+        Value::Object(_) => 3,
+        Value::Array(_) => 4,
+        Value::String(_) => 5,
+    };
+    match (one, other) {
+        (Value::Number(one), Value::Number(other)) => {
+            let [one, other] = [one, other].map(|number| number.as_f64().unwrap_or_default());
+            one.total_cmp(&other)
+        }
+        (Value::Bool(one), Value::Bool(other)) => one.cmp(other),
+        (Value::String(one), Value::String(other)) => one.cmp(other),
+        _ => rank(one).cmp(&rank(other)),
+    }
+}
+
+/// The fields that are wanted of each row.
+struct Columns(Option<Vec<Vec<String>>>);
+
+impl Columns {
+    fn asked(query: &Query) -> Self {
+        let paths = query.get("columns").map(|columns| columns.split(',').filter(|one| !one.is_empty()));
+        Self(paths.map(|paths| paths.map(|path| path.split('.').map(str::to_owned).collect()).collect()))
+    }
+
+    fn of(&self, row: Row) -> Value {
+        let Some(paths) = &self.0 else { return Value::Object(row) };
+        let paths: Vec<&[String]> = paths.iter().map(Vec::as_slice).collect();
+        chosen(Value::Object(row), &paths)
+    }
+}
+
+/// What the paths lead to, with what stands on the way.
+fn chosen(value: Value, paths: &[&[String]]) -> Value {
+    if paths.iter().any(|path| path.is_empty()) {
+        return value;
+    }
+    match value {
+        Value::Object(fields) => {
+            let mut kept = Map::new();
+            for (name, value) in fields {
+                let below: Vec<&[String]> = paths
+                    .iter()
+                    .filter_map(|path| path.split_first())
+                    .filter(|(first, _)| **first == name)
+                    .map(|(_, rest)| rest)
+                    .collect();
+                if !below.is_empty() {
+                    kept.insert(name, chosen(value, &below));
+                }
+            }
+            Value::Object(kept)
+        }
+        Value::Array(values) => Value::Array(values.into_iter().map(|value| chosen(value, paths)).collect()),
+        other => other,
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn query(pairs: &[(&str, &str)]) -> Query {
+        Query::new(pairs.iter().map(|(name, value)| ((*name).to_owned(), (*value).to_owned())).collect())
+    }
+
+    fn rows() -> Vec<Row> {
+        let names = ["plain", "q2", "Q5", "a.q", "queue"];
+        let rows = names.iter().enumerate().map(|(at, name)| {
+            row([("name", json!(name)), ("messages", json!(10 - at)), ("stats", json!({"in": at, "out": 1}))])
+        });
+        rows.collect()
+    }
+
+    async fn answered(pairs: &[(&str, &str)]) -> Result<Value, ApiError> {
+        let response = paged_rows(&query(pairs), rows()).await?.into_response();
+        let bytes = axum::body::to_bytes(response.into_body(), 1 << 20).await.unwrap();
+        Ok(serde_json::from_slice(&bytes).unwrap())
+    }
+
+    fn names(items: &Value) -> Vec<&str> {
+        items.as_array().unwrap().iter().map(|item| item["name"].as_str().unwrap()).collect()
+    }
+
+    #[tokio::test]
+    async fn without_a_page_there_is_everything_and_no_filter() {
+        let all = answered(&[("name", "q2"), ("page_size", "1")]).await.unwrap();
+        assert_eq!(names(&all), ["plain", "q2", "Q5", "a.q", "queue"]);
+        let sorted = answered(&[("sort", "name"), ("sort_reverse", "true")]).await.unwrap();
+        assert_eq!(names(&sorted), ["queue", "q2", "plain", "a.q", "Q5"]);
+    }
+
+    #[tokio::test]
+    async fn pages_have_their_counts() {
+        let page = answered(&[("page", "2"), ("page_size", "2"), ("name", "q"), ("columns", "name")]).await;
+        let expected = json!({
+            "filtered_count": 4, "item_count": 2, "items": [{"name": "a.q"}, {"name": "queue"}],
+            "page": 2, "page_count": 2, "page_size": 2, "total_count": 5,
+        });
+        assert_eq!(page.unwrap(), expected);
+        let keda = [("page", "1"), ("use_regex", "true"), ("pagination", "false"), ("name", "^q.$")];
+        let page = answered(&[&keda[..], &[("page_size", "100")]].concat()).await.unwrap();
+        assert_eq!((names(&page["items"]), &page["page_count"]), (vec!["q2", "Q5"], &json!(1)));
+        let none = answered(&[("page", "1"), ("name", "nope")]).await.unwrap();
+        assert_eq!((&none["items"], &none["page_count"]), (&json!([]), &json!(0)));
+    }
+
+    #[tokio::test]
+    async fn pages_that_cannot_be_are_refused_in_rabbitmqs_words() {
+        for (pairs, error, reason) in [
+            (
+                vec![("page", "0")],
+                "invalid_pagination_parameters",
+                "Invalid pagination parameters: page number 0, page size undefined",
+            ),
+            (
+                vec![("page", "1"), ("page_size", "501")],
+                "invalid_pagination_parameters",
+                "Invalid pagination parameters: page number 1, page size 501",
+            ),
+            (vec![("page", "7")], "page_out_of_range", "Page out of range, page: 7 page size: 100, len: 5"),
+        ] {
+            let reason = reason.to_owned();
+            assert_eq!(answered(&pairs).await.unwrap_err(), ApiError::Invalid { error, reason });
+        }
+        for pairs in [
+            vec![("page", "x")],
+            vec![("page", "")],
+            vec![("page", "1"), ("page_size", "")],
+            vec![("page", "1"), ("use_regex", "true"), ("name", "(")],
+            vec![("page", "1"), ("use_regex", "true"), ("name", "(a{1000}){1000}{1000}")],
+        ] {
+            assert_eq!(answered(&pairs).await.unwrap_err(), malformed(), "{pairs:?}");
+        }
+    }
+
+    #[tokio::test]
+    async fn rows_are_sorted_by_fields_within_fields() {
+        for (path, expected) in [
+            ("stats.in", ["plain", "q2", "Q5", "a.q", "queue"]),
+            ("messages", ["queue", "a.q", "Q5", "q2", "plain"]),
+            ("nope.nope", ["plain", "q2", "Q5", "a.q", "queue"]),
+        ] {
+            let sorted = answered(&[("sort", path)]).await.unwrap();
+            assert_eq!(names(&sorted), expected, "{path}");
+        }
+        let mut values = vec![json!("a"), json!(true), json!(2), json!(1.5), Value::Null, json!(false)];
+        values.sort_by(compare);
+        assert_eq!(values, [Value::Null, json!(1.5), json!(2), json!(false), json!(true), json!("a")]);
+    }
+
+    #[tokio::test]
+    async fn columns_choose_fields() {
+        for (columns, expected) in [
+            ("name,stats.out", json!({"name": "plain", "stats": {"out": 1}})),
+            ("stats", json!({"stats": {"in": 0, "out": 1}})),
+            ("stats.in,stats", json!({"stats": {"in": 0, "out": 1}})),
+            ("nope", json!({})),
+            ("messages.x", json!({"messages": 10})),
+        ] {
+            let all = answered(&[("columns", columns)]).await.unwrap();
+            assert_eq!(all[0], expected, "{columns}");
+        }
+    }
+}

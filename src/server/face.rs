@@ -1,0 +1,94 @@
+//! The broker's public face: what the HTTP side may look at and order. Everything it changes goes the way that operators'
+//! orders go (durable before it is answered).
+
+use super::broker::Broker;
+use super::vhost_about::VhostAbout;
+use crate::auth::{Accounts, AccountsError};
+use crate::connection::{ConnectionReport, Login, Peer};
+use crate::definitions::DefinitionChange;
+use crate::queue::QueueKind;
+use crate::vhost::input::{AdminCommand, AdminReply};
+use std::sync::Arc;
+use std::time::Duration;
+use tokio::time::sleep;
+use tracing::info;
+
+impl Broker {
+    /// Checks a login that came over HTTP. A refusal is logged, and answered as late as one over AMQP would be.
+    pub async fn log_in(&self, user: String, password: String, peer: Peer) -> Option<Arc<str>> {
+        let login = Login { mechanism: "PLAIN", user, password };
+        match self.directory.authenticate(&login, peer.is_local()) {
+            Ok(user) => Some(user),
+            Err(why) => {
+                let wait_ms = self.note_refusal(peer.remote.ip());
+                if self.client_lines.admit(self.clock.now_ms()).is_some() {
+                    info!(client = %peer.remote, "HTTP login refused: {why}");
+                }
+                sleep(Duration::from_millis(wait_ms)).await;
+                None
+            }
+        }
+    }
+
+    /// What RabbitMQ's tools call the node: there is one.
+    pub fn node_name(&self) -> String {
+        format!("{}@localhost", self.config.cluster_name)
+    }
+
+    /// The type of queues that name none, where nothing else is said.
+    pub fn default_queue_kind(&self) -> QueueKind {
+        self.config.default_queue_kind
+    }
+
+    /// Who may do what, as it stands now.
+    pub fn accounts(&self) -> Arc<Accounts> {
+        self.directory.accounts()
+    }
+
+    /// Changes users or permissions; returns once the change is durable.
+    pub async fn change_accounts(
+        &self,
+        change: impl FnOnce(&mut Accounts) -> Result<Vec<DefinitionChange>, AccountsError>,
+    ) -> Result<(), AccountsError> {
+        self.directory.change_accounts(change).await
+    }
+
+    /// Whether there is such a vhost.
+    pub fn has_vhost(&self, vhost: &str) -> bool {
+        self.directory.vhost(vhost).is_some()
+    }
+
+    /// What operators said of each vhost, by name.
+    pub fn about_vhosts(&self) -> Vec<(Arc<str>, VhostAbout)> {
+        self.directory.about_vhosts()
+    }
+
+    /// Adds a vhost; nothing happens if it is there. Returns once it is durable.
+    pub async fn add_vhost(&self, name: &str, about: VhostAbout) -> Result<(), AccountsError> {
+        self.directory.add_vhost(name, about).await
+    }
+
+    /// Changes what is said of a vhost, and tells it; returns once that is durable.
+    pub async fn change_vhost<E: From<AccountsError>>(
+        &self,
+        name: &str,
+        change: impl FnOnce(&mut VhostAbout) -> Result<(), E>,
+    ) -> Result<(), E> {
+        self.directory.change_vhost(name, change).await
+    }
+
+    /// Deletes a vhost with all it holds; returns once that is durable.
+    pub async fn delete_vhost(&self, name: &str) -> Result<(), AccountsError> {
+        self.directory.delete_vhost(name).await
+    }
+
+    /// Asks a vhost and waits for its answer; `None` if there is no such vhost.
+    pub async fn ask(&self, vhost: &str, command: AdminCommand) -> Option<AdminReply> {
+        self.directory.vhost(vhost)?.ask(command).await
+    }
+
+    /// What there is to see of each connection, by id.
+    pub async fn connection_reports(&self) -> Vec<ConnectionReport> {
+        self.connections.reports().await
+    }
+}
