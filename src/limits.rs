@@ -164,6 +164,12 @@ pub const STREAM_IDLE_MESSAGES_MAX: usize = 64;
 pub const STREAM_IDLE_BYTES_MAX: usize = 256 * 1024;
 /// How often the age of the oldest messages of streams is looked at, ms.
 pub const STREAM_AGES_MS: u64 = 5_000;
+/// Sessions of the management page at once; one more ends the one that was used longest ago.
+pub const SESSIONS_MAX: usize = 1_000;
+/// A session that was not used for this long ends, ms.
+pub const SESSION_IDLE_MS: u64 = 60 * 60 * 1_000;
+/// A session ends this long after its login, whoever uses it, ms.
+pub const SESSION_LIFE_MS: u64 = 12 * 60 * 60 * 1_000;
 /// Connections to the HTTP side at once; more wait until they are accepted.
 pub const HTTP_CONNECTIONS_MAX: usize = 64;
 /// Request line and headers of an HTTP request, bytes; above: 431, or 414 for the path.

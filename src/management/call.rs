@@ -3,6 +3,7 @@
 use super::Management;
 use super::access::Caller;
 use super::answer::ApiError;
+use crate::connection::Peer;
 use axum::http::HeaderMap;
 use serde_json::{Map, Value};
 use std::sync::Arc;
@@ -13,6 +14,8 @@ pub(super) struct Call {
     pub(super) management: Arc<Management>,
     /// Who asks.
     pub(super) caller: Caller,
+    /// From where, if that is known.
+    pub(super) peer: Option<Peer>,
     /// Captured by the path, decoded once.
     pub(super) names: Vec<(String, String)>,
     /// Its query.

@@ -1,4 +1,4 @@
-//! The HTTP side: metrics, and the management API as RabbitMQ's tools know it.
+//! The HTTP side: metrics, the management page, and the management API as RabbitMQ's tools know it.
 //!
 //! ```text
 //! http (connections, bounds) ─▶ router ─▶ table: path × method × rule ─▶ api/… (one file per resource)
@@ -23,16 +23,19 @@ mod http;
 mod listing;
 mod metrics;
 mod openapi;
+mod page;
 mod parts;
 mod router;
+mod sessions;
 mod table;
 
 use crate::server::Broker;
 use axum::Router;
 use axum::routing::get;
+use sessions::Sessions;
 use std::future::Future;
 use std::pin::Pin;
-use std::sync::Arc;
+use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use tokio::net::TcpListener;
 
 /// What all requests share.
@@ -40,29 +43,28 @@ use tokio::net::TcpListener;
 pub(crate) struct Management {
     /// The broker.
     pub(crate) broker: Arc<Broker>,
+    /// Who is logged in to the page.
+    sessions: Mutex<Sessions>,
+}
+
+impl Management {
+    fn new(broker: Arc<Broker>) -> Self {
+        Self { broker, sessions: Mutex::default() }
+    }
+
+    fn sessions(&self) -> MutexGuard<'_, Sessions> {
+        self.sessions.lock().unwrap_or_else(PoisonError::into_inner)
+    }
 }
 
 /// Serves HTTP on `listener` until the task is dropped.
 pub fn serve(broker: Arc<Broker>, listener: TcpListener) -> Pin<Box<dyn Future<Output = ()> + Send>> {
-    Box::pin(http::serve(Arc::new(Management { broker }), listener))
+    Box::pin(http::serve(Arc::new(Management::new(broker)), listener))
 }
 
 /// Every route there is.
 fn routes(management: &Arc<Management>) -> Router {
-    let pages = Router::new()
-        .route("/", get(front_page))
-        .route("/metrics", get(metrics::metrics))
-        .with_state(Arc::clone(&management.broker));
-    pages.merge(router::router(management))
-}
-
-async fn front_page() -> impl axum::response::IntoResponse {
-    concat!(
-        "LedgerMQ ",
-        env!("CARGO_PKG_VERSION"),
-        ", a durable AMQP 0-9-1 broker\n\n",
-        "/metrics              counters, for Prometheus\n",
-        "/api/                 the management API; users need the tag management, monitoring or administrator\n\n",
-        "Operators use: ledgermq ctl\n",
-    )
+    let pages =
+        Router::new().route("/metrics", get(metrics::metrics)).with_state(Arc::clone(&management.broker));
+    pages.merge(page::routes()).merge(router::router(management))
 }

@@ -4,7 +4,9 @@
 use super::Management;
 use super::access::{Caller, Rule};
 use super::answer::{ApiError, respond};
+use super::api::session;
 use super::call::{Call, Query};
+use super::sessions::is_session_token;
 use super::table::{Route, table};
 use crate::connection::Peer;
 use crate::limits::{HTTP_BODY_MS, HTTP_PARAMETERS_MAX};
@@ -92,7 +94,8 @@ async fn run(
         _ => log_in(&management, &parts.headers, parts.extensions.get::<Peer>()).await?,
     };
     let query = query(&parts.uri)?;
-    let mut call = Call { management, caller, names, query, headers: parts.headers, body: Vec::new() };
+    let peer = parts.extensions.get::<Peer>().copied();
+    let mut call = Call { management, caller, peer, names, query, headers: parts.headers, body: Vec::new() };
     // Nobody without a tag shall learn which vhosts there are.
     if route.rule != Rule::Anyone {
         Rule::Management.check(&call.caller, "")?;
@@ -127,10 +130,20 @@ async fn log_in(
 ) -> Result<Caller, ApiError> {
     let given = headers.get(header::AUTHORIZATION).ok_or(ApiError::Unauthenticated(None))?;
     let refused = || ApiError::Unauthenticated(Some("Login failed"));
+    if let Some(token) = session_token(headers) {
+        let user = session::user(management, token).ok_or_else(refused)?;
+        return Ok(Caller::new(user, management.broker.accounts()));
+    }
     let (user, password) = given.to_str().ok().and_then(basic).ok_or_else(refused)?;
     let peer = peer.ok_or_else(refused)?;
     let user = management.broker.log_in(user, password, *peer).await.ok_or_else(refused)?;
     Ok(Caller::new(user, management.broker.accounts()))
+}
+
+/// The token of a session of the page: `Bearer ledgermq_…`.
+pub(super) fn session_token(headers: &HeaderMap) -> Option<&str> {
+    let (scheme, token) = headers.get(header::AUTHORIZATION)?.to_str().ok()?.split_once(' ')?;
+    (scheme.eq_ignore_ascii_case("bearer") && is_session_token(token)).then_some(token)
 }
 
 /// User and password of `Basic …`.

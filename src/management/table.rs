@@ -3,7 +3,7 @@
 
 use super::access::Rule;
 use super::answer::Answer;
-use super::api::{about, accounts, health, vhosts};
+use super::api::{about, accounts, health, session, vhosts};
 use super::call::Call;
 use super::openapi;
 use crate::limits::HTTP_BODY_BYTES_MAX;
@@ -55,6 +55,8 @@ pub(super) fn table() -> Vec<Route> {
         get("/api/whoami", Management, about::who_am_i, "The caller's name and tags"),
         get("/api/auth", Anyone, about::auth, "How to log in"),
         get("/api/openapi.json", Anyone, openapi::describe, "This description"),
+        Route::new(Method::POST, "/api/session", Anyone, "A token for a login, for the page", session::begin),
+        Route::new(Method::DELETE, "/api/session", Anyone, "The end of the token that is sent", session::end),
         // Vhosts.
         get("/api/vhosts", Management, vhosts::vhosts, "The vhosts the caller sees"),
         get("/api/vhosts/{vhost}", AdminOfVhost, vhosts::vhost, "A vhost"),

@@ -40,6 +40,16 @@ impl Broker {
         self.config.default_queue_kind
     }
 
+    /// Time since the start, ms.
+    pub fn uptime_ms(&self) -> u64 {
+        self.clock.now_ms()
+    }
+
+    /// Bytes that nobody can guess.
+    pub fn secret_bytes(&self) -> [u8; 32] {
+        super::random_bytes()
+    }
+
     /// Who may do what, as it stands now.
     pub fn accounts(&self) -> Arc<Accounts> {
         self.directory.accounts()

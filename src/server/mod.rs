@@ -42,6 +42,15 @@ pub use run::{HttpServer, run};
 pub use vhost_about::VhostAbout;
 pub use wal_log::WalLog;
 
+/// Random bytes from the operating system.
+fn random_bytes() -> [u8; 32] {
+    let mut bytes = [0; 32];
+    for chunk in bytes.chunks_exact_mut(8) {
+        chunk.copy_from_slice(&random_u64().to_le_bytes());
+    }
+    bytes
+}
+
 /// Random bits from the operating system: ids and seeds that nobody may guess.
 fn random_u64() -> u64 {
     let bits = getrandom::u64();

@@ -3,7 +3,7 @@
 
 use super::events::EventBus;
 use super::mail::VhostInbox;
-use super::random_u64;
+use super::random_bytes;
 use super::vhost_about::VhostAbout;
 use super::vhost_task::{self, VhostParts};
 use super::wal_log::WalLog;
@@ -52,16 +52,12 @@ impl Nursery {
 
     /// What a vhost of this name is told at birth.
     pub(super) fn config(&self, name: &Arc<str>) -> VhostConfig {
-        let mut names_seed = [0; 32];
-        for chunk in names_seed.chunks_exact_mut(8) {
-            chunk.copy_from_slice(&random_u64().to_le_bytes());
-        }
         VhostConfig {
             name: Arc::clone(name),
             deliver: self.deliver,
             consumer_timeout_ms: self.consumer_timeout_ms,
             budget: self.budget.clone(),
-            names_seed,
+            names_seed: random_bytes(),
             events: self.events.tap.clone(),
         }
     }

@@ -3,4 +3,5 @@
 pub(super) mod about;
 pub(super) mod accounts;
 pub(super) mod health;
+pub(super) mod session;
 pub(super) mod vhosts;
