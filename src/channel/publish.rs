@@ -126,11 +126,11 @@ impl Open {
             self.publish_cache.restricted = cx.accounts.has_topic_permission(user, vhost, &exchange);
         }
         if properties != self.publish_cache.properties {
-            match check_properties(&properties, cx) {
+            match self.check_properties(&exchange, &routing_key, &properties, cx) {
                 Ok(marked) => self.publish_cache.marked = marked,
-                Err(error) => {
+                Err((error, topic_refusal)) => {
                     // The vhost has the first word: there may be no such exchange.
-                    let command = Command::RefusePublish { exchange, error };
+                    let command = Command::RefusePublish { exchange, error, topic_refusal };
                     cx.out.commands.push(Envelope { channel: key, method: MethodId::BASIC_PUBLISH, command });
                     return Ok(());
                 }
@@ -160,19 +160,44 @@ impl Open {
         cx.out.commands.push(Envelope { channel: key, method: MethodId::BASIC_PUBLISH, command });
         Ok(())
     }
+
+    /// Checks what properties ask of the broker. Answers them as the message keeps them, if that is not as they came; else
+    /// what is wrong, and what is told before it if the exchange is a topic exchange.
+    /// Source of the order: RabbitMQ `rabbit_channel`, which looks at the keys between the headers and the user.
+    fn check_properties(
+        &self,
+        exchange: &str,
+        routing_key: &str,
+        properties: &[u8],
+        cx: &Context<'_>,
+    ) -> Result<Option<Bytes>, (ChannelError, Option<Box<ChannelError>>)> {
+        let marked = check_form(properties).map_err(|error| (error, None))?;
+        let properties = marked.as_deref().unwrap_or(properties);
+        let Err(error) = check_user_id(properties, cx) else { return Ok(marked) };
+        let mut topic_refusal = None;
+        if self.publish_cache.restricted {
+            let keys = std::iter::once(routing_key).chain(Properties::new(properties).more_keys());
+            topic_refusal = access::topic_refusal(Access::Write, exchange, keys, cx);
+        }
+        Err((error, topic_refusal))
+    }
 }
 
-/// Checks what properties ask of the broker. Answers them as the message keeps them, if that is not as they came.
-fn check_properties(properties: &[u8], cx: &Context<'_>) -> Result<Option<Bytes>, ChannelError> {
+/// Checks `expiration` and the headers that name more keys.
+fn check_form(properties: &[u8]) -> Result<Option<Bytes>, ChannelError> {
     let properties = Properties::new(properties);
     if let Some(expiration) = properties.expiration() {
         check_expiration(expiration)
             .map_err(|why| precondition(format!("invalid expiration '{expiration}': {why}")))?;
     }
-    let marked = properties.admit().map_err(|UnacceptableHeader { name, type_name }| {
+    properties.admit().map_err(|UnacceptableHeader { name, type_name }| {
         precondition(format!("invalid message: {{unacceptable_type_in_header,\"{name}\",{type_name}}}"))
-    })?;
-    match properties.user_id() {
+    })
+}
+
+/// Who publishes may not say that somebody else does.
+fn check_user_id(properties: &[u8], cx: &Context<'_>) -> Result<(), ChannelError> {
+    match Properties::new(properties).user_id() {
         Some(claimed)
             if *claimed != *cx.actor.user && !cx.accounts.has_tag(&cx.actor.user, "impersonator") =>
         {
@@ -181,7 +206,7 @@ fn check_properties(properties: &[u8], cx: &Context<'_>) -> Result<Option<Bytes>
                 "user_id property set to '{claimed}' but authenticated user was '{user}'"
             )))
         }
-        _ => Ok(marked),
+        _ => Ok(()),
     }
 }
 

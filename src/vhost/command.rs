@@ -56,6 +56,8 @@ pub enum Command {
         exchange: Arc<str>,
         /// What is wrong with the properties.
         error: ChannelError,
+        /// What is told instead if the exchange is a topic exchange: one of the keys is not the user's to use there.
+        topic_refusal: Option<Box<ChannelError>>,
     },
 
     /// exchange.declare.

@@ -341,7 +341,9 @@ impl Vhost {
     ) -> Result<(), ChannelError> {
         match command {
             Command::Publish(publish) => self.publish(slot, publish, cx),
-            Command::RefusePublish { exchange, error } => Err(self.publish_refused(&exchange, error)),
+            Command::RefusePublish { exchange, error, topic_refusal } => {
+                Err(self.publish_refused(&exchange, error, topic_refusal))
+            }
             Command::Settle { outcome, deliveries } => {
                 self.settle(slot, outcome, &deliveries, cx);
                 Ok(())

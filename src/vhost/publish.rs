@@ -71,11 +71,16 @@ impl Vhost {
     }
 
     /// What a publish with impossible properties fails with: an exchange that takes no publishes is said first.
-    pub(super) fn publish_refused(&self, exchange: &str, error: ChannelError) -> ChannelError {
+    pub(super) fn publish_refused(
+        &self,
+        exchange: &str,
+        error: ChannelError,
+        topic_refusal: Option<Box<ChannelError>>,
+    ) -> ChannelError {
         match self.topology.exchange_named(exchange).and_then(|slot| self.topology.exchanges.get(slot)) {
             Some(record) if record.exchange.internal => self.no_way(NoSuchWay::InternalExchange, exchange),
             None if !exchange.is_empty() => self.no_way(NoSuchWay::NoExchange, exchange),
-            Some(_) | None => error,
+            Some(_) | None => self.refuse_topic(exchange, topic_refusal).err().unwrap_or(error),
         }
     }
 

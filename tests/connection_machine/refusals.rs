@@ -68,7 +68,9 @@ fn properties_that_cannot_be_are_refused_after_the_exchange_is_looked_at() {
         machine.send(1, publish);
         assert!(machine.heard().is_empty());
         let commands = machine.commands();
-        let [Envelope { command: Command::RefusePublish { exchange, error }, .. }] = &commands[..] else {
+        let [Envelope { command: Command::RefusePublish { exchange, error, topic_refusal: None }, .. }] =
+            &commands[..]
+        else {
             panic!("{publish}: {commands:?}")
         };
         assert_eq!((&**exchange, error.reply_text().as_str()), ("e", expected));
