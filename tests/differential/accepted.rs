@@ -4,6 +4,7 @@
 use crate::compare::Difference;
 use crate::conversation::{Conversation, Heard, Line, QUEUES, Step};
 use crate::support::notation::{self, Item};
+use crate::support::wire;
 
 /// A difference that was agreed on and shows in one step.
 struct Rule {
@@ -96,7 +97,10 @@ const RULES: &[Rule] = &[
     },
     Rule {
         reason: "a message announced too large is refused by its header; RabbitMQ reads it to the end first",
-        applies: |_, ours, _| ours.contains("is larger than configured max size"),
+        applies: |_, ours, theirs| {
+            ours.contains("is larger than configured max size")
+                && (theirs.is_empty() || theirs.contains("UNEXPECTED_FRAME"))
+        },
     },
     Rule {
         reason: "a login or limits that cannot be are answered at once (403, 530), where RabbitMQ is silent for a while",
@@ -110,11 +114,11 @@ const RULES: &[Rule] = &[
         applies: |step, ours, _| step.starts_with("connection.close") && ours == "connection.close-ok",
     },
     Rule {
-        reason: "of several things wrong with a publish the first is told in this order: expiration, CC and BCC, user-id, \
-                 topic; RabbitMQ's orders differ by version",
+        reason: "of several things wrong with a publish the first is told in this order: expiration, CC and BCC, topic, \
+                 user-id; RabbitMQ's orders differ by version",
         applies: |_, ours, theirs| {
             let order =
-                ["invalid expiration", "unacceptable_type_in_header", "user_id property", "access to topic"];
+                ["invalid expiration", "unacceptable_type_in_header", "access to topic", "user_id property"];
             let place = |text: &str| order.iter().position(|words| text.contains(words));
             matches!((place(ours), place(theirs)), (Some(ours), Some(theirs)) if ours < theirs)
         },
@@ -163,7 +167,10 @@ const RULES: &[Rule] = &[
     Rule {
         reason: "a method at the wrong time of the handshake ends the connection with 503 at once; RabbitMQ says 504 or 505, \
                  or is silent for a while",
-        applies: |_, ours, _| ours.contains("unexpected method in connection state"),
+        applies: |_, ours, theirs| {
+            ours.contains("unexpected method in connection state")
+                && (theirs.is_empty() || theirs.starts_with("connection.close "))
+        },
     },
     Rule {
         reason: "rights that dead letters and alternate exchanges want are asked at each declaration, not only at the first",
@@ -278,9 +285,15 @@ const RETURNED: &str = "what comes back to a quorum queue takes its old place; R
 const SEVERAL_QUEUES: &str =
     "a channel that consumes from several queues gets what comes to them at once in any order";
 
-/// Why a publish may have no answer.
-const UNCONFIRMED: &str =
-    "what was published right before a fault that ends the connection is not confirmed any more";
+/// Why a publish may have no answer, and no consumer that it wakes on the connection that ends.
+const UNCONFIRMED: &str = "what was published right before a fault that ends the connection is not confirmed any \
+    more, nor delivered on it";
+
+/// Why urgent messages may come earlier.
+const URGENT: &str = "quorum queues have urgent messages (RabbitMQ 4.0), those of a priority above 4";
+
+/// Why delivery tags may be higher behind a direct reply.
+const REPLY_TAGS: &str = "a direct reply has a delivery tag of its own (RabbitMQ 4.2); before, it has that of the delivery after it";
 
 /// Why consumers that do not acknowledge may get more.
 const NO_ACK: &str =
@@ -296,6 +309,53 @@ fn acknowledges_nothing(conversation: &Conversation, tag: &str) -> bool {
 /// Whether one of its steps contains this.
 fn holds(conversation: &Conversation, what: &str) -> bool {
     conversation.steps.iter().any(|step| step.to_string().contains(what))
+}
+
+/// Whether a queue of this name was declared as one of this type. Of a queue without a name nobody knows: it counts as one
+/// if any is.
+fn is_of_type(conversation: &Conversation, queue: &str, kind: &str) -> bool {
+    let kind = format!("x-queue-type={kind}");
+    let declares = |text: &str| {
+        let name = wire::short_string(text, "queue").unwrap_or_default();
+        text.starts_with("queue.declare ") && text.contains(&kind) && *name == *queue.as_bytes()
+    };
+    let unnamed = queue.is_empty() || queue.starts_with('$');
+    let methods = conversation.steps.iter().filter_map(|step| match step {
+        Step::Method { text, .. } => Some(text.as_str()),
+        _ => None,
+    });
+    if unnamed { holds(conversation, &kind) } else { methods.into_iter().any(declares) }
+}
+
+/// The delivery tag of a line, and the line without it.
+fn delivery_tag(line: &str) -> Option<(u64, String)> {
+    let (before, rest) = line.split_once("delivery-tag=")?;
+    let (tag, after) = rest.split_once(' ')?;
+    Some((tag.parse().ok()?, format!("{before}{after}")))
+}
+
+/// Whether a message has a priority that makes it urgent in a quorum queue.
+fn is_urgent(line: &str) -> bool {
+    let values = line.split([' ', '{']).filter_map(|word| word.strip_prefix("priority="));
+    values.filter_map(|value| value.trim_end_matches('}').parse::<u8>().ok()).any(|value| value > 4)
+}
+
+/// How many direct replies came to this place before this step ended, and to this line.
+fn replies_before(conversation: &Conversation, difference: &Difference, ours: &Heard) -> u64 {
+    let tags: Vec<String> = conversation
+        .steps
+        .iter()
+        .filter_map(|step| match step {
+            Step::Method { text, .. } if text.starts_with("basic.consume queue=amq.rabbitmq.reply-to ") => {
+                let tag = text.split("consumer-tag=").nth(1)?.split(' ').next()?;
+                Some(format!("basic.deliver consumer-tag=\"{tag}\" "))
+            }
+            _ => None,
+        })
+        .collect();
+    let lines = ours.lines.get(&difference.place).into_iter().flatten();
+    let before = lines.take_while(|line| line.step <= difference.step && line.text != difference.ours);
+    before.filter(|line| tags.iter().any(|tag| line.text.starts_with(tag))).count() as u64
 }
 
 /// Why consumers of quorum queues may get other messages, or any.
@@ -314,6 +374,8 @@ pub(crate) fn reasons() -> impl Iterator<Item = &'static str> {
         UNCONFIRMED,
         NO_ACK,
         QUORUM_GLOBAL,
+        URGENT,
+        REPLY_TAGS,
     ];
     RULES.iter().map(|rule| rule.reason).chain(others)
 }
@@ -324,6 +386,10 @@ pub(crate) fn reason(
     difference: &Difference,
     ours: &Heard,
 ) -> Option<&'static str> {
+    let step = match conversation.steps.get(difference.step) {
+        Some(Step::Method { text, .. }) => text.as_str(),
+        _ => "",
+    };
     let fails = |line: &Line| line.step == difference.step && line.text.starts_with("channel.close ");
     if difference.theirs.is_empty()
         && difference.ours.starts_with("basic.deliver ")
@@ -348,19 +414,40 @@ pub(crate) fn reason(
         return Some(QUORUM_GLOBAL);
     }
     let ends = |line: &Line| line.step == difference.step && line.text.starts_with("connection.close ");
-    if difference.theirs.starts_with("confirm ")
+    if (difference.theirs.starts_with("confirm ") || difference.theirs.starts_with("basic.deliver "))
         && difference.ours.is_empty()
         && ours.lines.values().flatten().any(ends)
     {
         return Some(UNCONFIRMED);
     }
     let comes = |text: &str| text.starts_with("basic.deliver ");
-    let of_several = || {
+    let gives = |text: &str| comes(text) || text.starts_with("basic.get-ok ");
+    let tags = delivery_tag(&difference.ours).zip(delivery_tag(&difference.theirs));
+    if gives(&difference.ours)
+        && let Some(((our_tag, ours_else), (their_tag, theirs_else))) = tags
+        && same_words(&ours_else, &theirs_else)
+        && our_tag > their_tag
+        && our_tag - their_tag <= replies_before(conversation, difference, ours)
+    {
+        return Some(REPLY_TAGS);
+    }
+    // Theirs comes from ours after the same step, too, with another number.
+    let comes_later = || {
         let lines = ours.lines.get(&difference.place).into_iter().flatten();
-        lines.filter(|line| line.step == difference.step && comes(&line.text)).count() > 1
+        let mut now = lines.filter(|line| line.step == difference.step && comes(&line.text));
+        let theirs = delivery_tag(&difference.theirs).map(|(_, text)| text).unwrap_or_default();
+        now.any(|line| delivery_tag(&line.text).is_some_and(|(_, ours)| same_words(&ours, &theirs)))
     };
-    if comes(&difference.ours) && comes(&difference.theirs) && of_several() {
+    if comes(&difference.ours) && comes(&difference.theirs) && comes_later() {
         return Some(SEVERAL_QUEUES);
+    }
+    if gives(&difference.ours)
+        && gives(&difference.theirs)
+        && is_urgent(&difference.ours)
+        && !is_urgent(&difference.theirs)
+        && holds(conversation, "x-queue-type=quorum")
+    {
+        return Some(URGENT);
     }
     let comes_again = |text: &str| text.contains(" redelivered=true ");
     if comes_again(&difference.ours)
@@ -370,19 +457,19 @@ pub(crate) fn reason(
         return Some(RETURNED);
     }
     let counts = |text: &str| text.starts_with("queue.delete-ok ") || text.starts_with("queue.declare-ok ");
-    if counts(&difference.ours) && counts(&difference.theirs) && holds(conversation, "x-queue-type=stream") {
-        return Some(STREAM_COUNTED);
-    }
-    if counts(&difference.ours) && counts(&difference.theirs) && holds(conversation, "x-queue-type=quorum") {
-        return Some(QUORUM_COUNTED);
+    if counts(&difference.ours) && counts(&difference.theirs) {
+        let named = wire::short_string(step, "queue").unwrap_or_default();
+        let named = String::from_utf8_lossy(&named);
+        if is_of_type(conversation, &named, "stream") {
+            return Some(STREAM_COUNTED);
+        }
+        if is_of_type(conversation, &named, "quorum") {
+            return Some(QUORUM_COUNTED);
+        }
     }
     if difference.place.0 == QUEUES && holds(conversation, "\"message-ttl\"") {
         return Some(TTL_FOR_ALL);
     }
-    let step = match conversation.steps.get(difference.step) {
-        Some(Step::Method { text, .. }) => text.as_str(),
-        _ => "",
-    };
     RULES
         .iter()
         .find(|rule| (rule.applies)(step, &difference.ours, &difference.theirs))

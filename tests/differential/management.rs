@@ -11,8 +11,8 @@ use std::time::Duration;
 
 use crate::users;
 
-/// How long an answer may take: making a vhost starts its message stores.
-const PATIENCE: Duration = Duration::from_secs(60);
+/// How long an answer may take: making a vhost starts its message stores, many at the same time on a busy machine.
+const PATIENCE: Duration = Duration::from_secs(600);
 
 /// Where a RabbitMQ is managed, as user `guest`. Cheap to clone.
 #[derive(Clone, Debug)]

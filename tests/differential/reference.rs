@@ -16,8 +16,8 @@ use crate::management::Management;
 use crate::support::machine::{CAPABLE, HEADER, start_ok};
 use crate::support::wire;
 
-/// How long an answer may take.
-const PATIENCE: Duration = Duration::from_secs(1);
+/// How long a connection may take to be there, and what a conversation left to be cleared away: nothing is learnt from less.
+const PATIENCE_WITH_THE_MACHINE: Duration = Duration::from_secs(300);
 /// How long bytes of which nobody knows what they are get for an answer.
 const UNSURE: Duration = Duration::from_millis(60);
 
@@ -29,11 +29,11 @@ pub(crate) enum Pace {
 }
 
 impl Pace {
-    /// How long what ours said, or holds, is waited for.
+    /// How long an answer, and what ours said or holds, is waited for. Where nothing differs nobody waits that long.
     fn patience(self) -> Duration {
         match self {
-            Self::Fast => Duration::from_millis(700),
-            Self::Careful => Duration::from_secs(4),
+            Self::Fast => Duration::from_secs(1),
+            Self::Careful => Duration::from_secs(20),
         }
     }
 }
@@ -101,7 +101,8 @@ impl Reference {
         let exchanges =
             exchanges.iter().map(|exchange| format!("exchange.delete exchange={}", wire::quote(exchange)));
         let deletes: Vec<String> = queues.chain(exchanges).collect();
-        for _ in 0..100 {
+        let deadline = Instant::now() + PATIENCE_WITH_THE_MACHINE;
+        while Instant::now() < deadline {
             let answers = self.admin().ask(&deletes);
             if answers.iter().all(|answer| !answer.starts_with("channel.close")) {
                 return;
@@ -140,11 +141,14 @@ impl Talk<'_> {
         match step {
             Step::Connect { client, user, properties } => {
                 let Reference { address, vhost, .. } = &*self.reference;
-                let connected = Client::connect(address, vhost, user, properties.as_deref());
+                let mut connected = Client::connect(address, vhost, user, properties.as_deref());
+                connected.patience = self.pace.patience();
                 self.clients.insert(client.clone(), connected);
             }
             Step::Accept { client } => {
-                self.clients.insert(client.clone(), Client::accepted(&self.reference.address));
+                let mut accepted = Client::accepted(&self.reference.address);
+                accepted.patience = self.pace.patience();
+                self.clients.insert(client.clone(), accepted);
             }
             Step::Wait { ms } => {
                 // The time itself is what is waited for.
@@ -306,7 +310,7 @@ impl Talk<'_> {
     /// Hears what is left to be said, and leaves.
     fn end(&mut self) {
         // Persistent messages are confirmed late, by the broker's own clock.
-        let deadline = Instant::now() + PATIENCE;
+        let deadline = Instant::now() + self.pace.patience();
         while let Some(name) = self.who_misses_confirms()
             && Instant::now() < deadline
         {
@@ -340,6 +344,8 @@ pub(crate) struct Client {
     over: bool,
     /// Nothing was sent that may leave a frame or a content unfinished.
     sure: bool,
+    /// How long it waits for an answer.
+    patience: Duration,
     channels: BTreeMap<u16, Channel>,
 }
 
@@ -347,7 +353,9 @@ impl Client {
     fn accepted(address: &str) -> Self {
         let socket = TcpStream::connect(address).expect("RabbitMQ accepts");
         socket.set_nodelay(true).expect("a socket");
-        Self { socket, read: Vec::new(), closed: false, over: false, sure: true, channels: BTreeMap::new() }
+        let patience = Pace::Careful.patience();
+        let (read, channels) = (Vec::new(), BTreeMap::new());
+        Self { socket, read, closed: false, over: false, sure: true, patience, channels }
     }
 
     pub(crate) fn connect(address: &str, vhost: &str, user: &str, properties: Option<&str>) -> Self {
@@ -357,7 +365,7 @@ impl Client {
         bytes.extend(wire::encode(0, "connection.tune-ok channel-max=2047 frame-max=131072"));
         bytes.extend(wire::encode(0, &format!("connection.open virtual-host={vhost}")));
         client.send(&bytes);
-        let news = client.read_until(Duration::from_secs(15), |_, (_, text)| {
+        let news = client.read_until(PATIENCE_WITH_THE_MACHINE, |_, (_, text)| {
             text == "connection.open-ok" || text.starts_with("connection.close")
         });
         assert!(news.last().is_some_and(|(_, text)| text == "connection.open-ok"), "{user}: {news:?}");
@@ -402,7 +410,7 @@ impl Client {
             _ => format!("{name}-ok"),
         };
         let ends = [format!("{class}.close"), "channel.close".to_owned(), "connection.close".to_owned()];
-        self.read_until(PATIENCE, |_, (channel, line)| {
+        self.read_until(self.patience, |_, (channel, line)| {
             *channel == number && line.starts_with(&answer) || ends.iter().any(|end| line.starts_with(end))
         })
     }
@@ -427,7 +435,7 @@ impl Client {
         if answered(self) {
             return self.quiet(Duration::from_millis(1));
         }
-        self.read_until(PATIENCE, |client, _| answered(client))
+        self.read_until(self.patience, |client, _| answered(client))
     }
 
     /// What comes until nothing has come for this long.
@@ -503,7 +511,7 @@ impl Client {
     fn goodbye(mut self) {
         if self.sure && !self.closed && !self.over {
             self.send(&wire::encode(0, "connection.close reply-code=200"));
-            self.read_until(PATIENCE, |client, _| client.over);
+            self.read_until(self.patience, |client, _| client.over);
         }
         let _already_gone = self.socket.shutdown(Shutdown::Both);
     }
