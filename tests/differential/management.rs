@@ -7,7 +7,8 @@ use ledgermq::definitions::PolicyDefinition;
 use serde_json::{Value, json};
 use std::io::{self, Read, Write};
 use std::net::TcpStream;
-use std::time::Duration;
+use std::thread;
+use std::time::{Duration, Instant};
 
 use crate::users;
 
@@ -59,7 +60,18 @@ impl Management {
         assert!((200..300).contains(&status), "{verb} {path}: {status} {said}");
     }
 
+    /// Asks, and again while a busy RabbitMQ closes the connection without an answer: each request may be made twice.
     fn request(&self, verb: &str, path: &str, body: &Value) -> io::Result<(u16, String)> {
+        let deadline = Instant::now() + PATIENCE;
+        loop {
+            match self.request_once(verb, path, body) {
+                Err(_) if Instant::now() < deadline => thread::sleep(Duration::from_millis(500)),
+                answered => return answered,
+            }
+        }
+    }
+
+    fn request_once(&self, verb: &str, path: &str, body: &Value) -> io::Result<(u16, String)> {
         let mut socket = TcpStream::connect(&self.address)?;
         socket.set_read_timeout(Some(PATIENCE))?;
         let body = if body.is_null() { String::new() } else { body.to_string() };
