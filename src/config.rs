@@ -13,6 +13,7 @@ pub use keys::{KEYS, Key, reference};
 pub use layers::ConfigError;
 pub(crate) use spelling::nearest;
 
+use crate::auth::Hashing;
 use crate::limits;
 use crate::queue::QueueKind;
 use crate::vhost::DeliverMode;
@@ -80,6 +81,8 @@ pub struct Config {
     pub consumers_max: usize,
     /// Users that may log in only from this machine.
     pub loopback_users: Vec<String>,
+    /// How new passwords are kept.
+    pub password_hashing: Hashing,
     /// `product` of server-properties.
     pub product: String,
     /// `version` of server-properties.
@@ -113,6 +116,7 @@ impl Default for Config {
             message_bytes_max: limits::MESSAGE_BYTES_MAX,
             consumers_max: limits::CONSUMERS_PER_CHANNEL_MAX,
             loopback_users: vec!["guest".to_owned()],
+            password_hashing: Hashing::Argon2id,
             product: "LedgerMQ".to_owned(),
             product_version: env!("CARGO_PKG_VERSION").to_owned(),
             cluster_name: "ledgermq".to_owned(),

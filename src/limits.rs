@@ -194,3 +194,17 @@ pub const HTTP_ROWS_PER_CHUNK: usize = 256;
 pub const HTTP_PATTERN_BYTES_MAX: usize = 1024 * 1024;
 /// Parts of a response made ahead of the client that reads them.
 pub const HTTP_PARTS_AHEAD: usize = 2;
+/// Memory that argon2id takes for a new password, KiB: with [`ARGON2_PASSES`] about 20 ms of one core.
+pub const ARGON2_MEMORY_KIB: u32 = 19 * 1024;
+/// How often it goes over that memory.
+pub const ARGON2_PASSES: u32 = 2;
+/// Memory that the hash of an imported password may ask for, KiB; more: refused.
+pub const ARGON2_MEMORY_KIB_MAX: u32 = 64 * 1024;
+/// Passes over it that an imported hash may ask for; more: refused.
+pub const ARGON2_PASSES_MAX: u32 = 8;
+/// Lanes that an imported hash may ask for; more: refused.
+pub const ARGON2_LANES_MAX: u32 = 4;
+/// Passwords checked at once, on a machine with twice as many cores or more; further ones wait their turn.
+pub const LOGIN_CHECKS_MAX: usize = 4;
+/// Good logins remembered, so that who comes back does not cost a hash again; the oldest gives way.
+pub const KNOWN_LOGINS_MAX: usize = 4096;

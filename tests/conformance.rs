@@ -45,6 +45,7 @@ use std::fmt::Write;
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
 use support::broker::Broker;
+use support::machine::hash;
 use support::remote::Remote;
 use support::wire;
 
@@ -303,13 +304,13 @@ fn take_rights(accounts: &mut Accounts, user: &str) {
     if accounts.exists(user) {
         accounts.clear_permissions(user, "/").expect("a user");
     } else {
-        accounts.add_user(user, user, Default::default()).expect("a new user");
+        accounts.add_user(user, hash(user)).expect("a new user");
     }
 }
 
 fn permit(accounts: &mut Accounts, user: &str, permission: PermissionDefinition) {
     if !accounts.exists(user) {
-        accounts.add_user(user, user, Default::default()).expect("a new user");
+        accounts.add_user(user, hash(user)).expect("a new user");
     }
     accounts.set_permissions(permission).expect("permissions");
 }

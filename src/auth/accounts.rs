@@ -3,7 +3,7 @@
 //! Invariant: a permission belongs to a user that exists.
 
 use super::limits::{Limits, MAX_CHANNELS};
-use super::password::{self, SALT_BYTES};
+use super::password::{self, Hashing, PasswordHash};
 use super::pattern::Pattern;
 use super::topic_permissions::TopicPermissions;
 use crate::definitions::{
@@ -12,9 +12,6 @@ use crate::definitions::{
 use crate::limits::CHANNELS_PER_USER_MAX;
 use std::collections::{BTreeMap, HashMap};
 use std::fmt;
-
-/// Random bytes for the hash of a new password.
-pub type Salt = [u8; SALT_BYTES];
 
 /// What a user wants to do with a queue or exchange.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
@@ -43,11 +40,16 @@ impl Access {
 pub struct Accounts {
     pub(super) users: HashMap<String, User>,
     loopback_users: Vec<String>,
+    hashing: Hashing,
+    /// Passwords set since the start.
+    password_changes: u64,
 }
 
-#[derive(Clone, Debug)]
+#[derive(Clone, Debug, Default)]
 pub(super) struct User {
-    password_hash: String,
+    password_hash: PasswordHash,
+    /// Which of the changes of passwords gave it this one.
+    password_stamp: u64,
     tags: Vec<String>,
     limits: Limits,
     /// By vhost.
@@ -104,6 +106,8 @@ pub enum AccountsError {
     },
     /// Users need a password.
     EmptyPassword,
+    /// A password hash that cannot be used, and why.
+    InvalidPasswordHash(String),
     /// A name that is empty, too long, or holds control characters.
     InvalidName,
 }
@@ -118,6 +122,7 @@ impl fmt::Display for AccountsError {
                 write!(f, "regular expression '{pattern}' is invalid: {reason}")
             }
             Self::EmptyPassword => f.write_str("password cannot be an empty string"),
+            Self::InvalidPasswordHash(why) => f.write_str(why),
             Self::InvalidName => f.write_str("a name must have 1 to 255 bytes and no control characters"),
         }
     }
@@ -145,17 +150,17 @@ impl LoginRefused {
 }
 
 impl Accounts {
-    /// Nobody yet; `loopback_users` may log in only from this machine.
-    pub fn new(loopback_users: Vec<String>) -> Self {
-        Self { users: HashMap::new(), loopback_users }
+    /// Nobody yet; `loopback_users` may log in only from this machine, and new passwords are hashed by `hashing`.
+    pub fn new(loopback_users: Vec<String>, hashing: Hashing) -> Self {
+        Self { loopback_users, hashing, ..Self::default() }
     }
 
-    /// What a fresh store begins with: user `guest`, password `guest`, who administers and may do everything in `/`.
-    pub fn fresh(salt: Salt) -> Vec<Definition> {
+    /// What a fresh store begins with: user `guest`, who administers and may do everything in `/`.
+    pub fn fresh(guest: &PasswordHash) -> Vec<Definition> {
         vec![
             Definition::User(UserDefinition {
                 name: "guest".to_owned(),
-                password_hash: password::hash(b"guest", salt),
+                password_hash: guest.as_stored().to_owned(),
                 tags: vec!["administrator".to_owned()],
             }),
             Definition::Permission(PermissionDefinition {
@@ -174,7 +179,8 @@ impl Accounts {
         for definition in definitions.clone() {
             if let Definition::User(user) = definition {
                 let restored = User {
-                    password_hash: user.password_hash.clone(),
+                    password_hash: PasswordHash::stored(user.password_hash.clone()),
+                    password_stamp: 0,
                     tags: user.tags.clone(),
                     limits: Limits::default(),
                     permissions: BTreeMap::new(),
@@ -212,16 +218,45 @@ impl Accounts {
         unusable
     }
 
-    /// Checks a login. Costs the same for a user that does not exist.
+    /// Checks a login. Costs the same for a user that does not exist, and with argon2id about 20 ms: not for threads
+    /// that serve others.
     pub fn login(&self, user: &str, password: &[u8], from_loopback: bool) -> Result<(), LoginRefused> {
-        let password_hash = self.users.get(user).map(|user| user.password_hash.as_str());
-        if !password::verify(password, password_hash) {
+        if !password::verify(password, self.password_hash(user), self.hashing) {
+            return Err(LoginRefused::InvalidCredentials);
+        }
+        self.login_without_password(user, from_loopback)
+    }
+
+    /// Checks a login that needs no password, because something better says who it is.
+    pub fn login_without_password(&self, user: &str, from_loopback: bool) -> Result<(), LoginRefused> {
+        if !self.exists(user) {
             return Err(LoginRefused::InvalidCredentials);
         }
         if !from_loopback && self.loopback_users.iter().any(|local| local == user) {
             return Err(LoginRefused::LoopbackOnly);
         }
         Ok(())
+    }
+
+    /// What is kept of a user's password.
+    pub fn password_hash(&self, user: &str) -> Option<&PasswordHash> {
+        self.users.get(user).map(|user| &user.password_hash)
+    }
+
+    /// A number that changes whenever the user gets another password, and not when the same one is kept in another way;
+    /// it says nothing across a restart.
+    pub fn password_stamp(&self, user: &str) -> Option<u64> {
+        self.users.get(user).map(|user| user.password_stamp)
+    }
+
+    /// How new passwords are hashed.
+    pub fn hashing(&self) -> Hashing {
+        self.hashing
+    }
+
+    /// The tags of a user; none of one that does not exist.
+    pub fn tags(&self, user: &str) -> &[String] {
+        self.users.get(user).map(|user| user.tags.as_slice()).unwrap_or_default()
     }
 
     /// Whether there is such a user.
@@ -232,16 +267,6 @@ impl Accounts {
     /// Whether the user has this tag.
     pub fn has_tag(&self, user: &str, tag: &str) -> bool {
         self.users.get(user).is_some_and(|user| user.tags.iter().any(|known| known == tag))
-    }
-
-    /// The user's tags; none if there is no such user.
-    pub fn tags(&self, user: &str) -> &[String] {
-        self.users.get(user).map(|user| user.tags.as_slice()).unwrap_or_default()
-    }
-
-    /// The hash of the user's password, and the name that RabbitMQ gives its algorithm.
-    pub fn password_hash(&self, user: &str) -> Option<(&str, &'static str)> {
-        Some((self.users.get(user)?.password_hash.as_str(), "rabbit_password_hashing_sha256"))
     }
 
     /// Whether the user may enter the vhost at all.
@@ -269,19 +294,34 @@ impl Accounts {
     pub fn add_user(
         &mut self,
         name: &str,
-        password: &str,
-        salt: Salt,
+        password: PasswordHash,
     ) -> Result<Vec<DefinitionChange>, AccountsError> {
-        check_name(name)?;
         if self.users.contains_key(name) {
+            check_name(name)?;
             return Err(AccountsError::UserExists(name.to_owned()));
         }
-        let password_hash = hash(password, salt)?;
-        let (tags, limits, permissions, topics) = Default::default();
-        let user = User { password_hash, tags, limits, permissions, topics };
-        let change = user.definition(name).set();
-        self.users.insert(name.to_owned(), user);
-        Ok(vec![change])
+        self.put_user(name, Some(password), Vec::new())
+    }
+
+    /// Sets a user's password and tags, as the management API and definitions files do: the user is added if there is
+    /// none of this name, and keeps limits and permissions else. `None` leaves the password as it is; a new user then has
+    /// none.
+    pub fn put_user(
+        &mut self,
+        name: &str,
+        password: Option<PasswordHash>,
+        tags: Vec<String>,
+    ) -> Result<Vec<DefinitionChange>, AccountsError> {
+        check_name(name)?;
+        tags.iter().try_for_each(|tag| check_name(tag))?;
+        let user = self.users.entry(name.to_owned()).or_default();
+        if let Some(password) = password {
+            user.password_hash = password;
+            self.password_changes += 1;
+            user.password_stamp = self.password_changes;
+        }
+        user.tags = tags;
+        Ok(vec![user.definition(name).set()])
     }
 
     /// Deletes a user with all permissions.
@@ -298,16 +338,33 @@ impl Accounts {
         Ok(changes)
     }
 
-    /// Gives a user another password.
+    /// Gives a user another password; [`PasswordHash::none`] takes it away.
     pub fn change_password(
         &mut self,
         name: &str,
-        password: &str,
-        salt: Salt,
+        password: PasswordHash,
     ) -> Result<Vec<DefinitionChange>, AccountsError> {
         let user = self.users.get_mut(name).ok_or_else(|| no_such_user(name))?;
-        user.password_hash = hash(password, salt)?;
+        user.password_hash = password;
+        self.password_changes += 1;
+        user.password_stamp = self.password_changes;
         Ok(vec![user.definition(name).set()])
+    }
+
+    /// Keeps the same password in another way. Nothing happens if it is no longer the one `known` was made of.
+    pub fn rehash(
+        &mut self,
+        name: &str,
+        known: &PasswordHash,
+        better: PasswordHash,
+    ) -> Vec<DefinitionChange> {
+        match self.users.get_mut(name) {
+            Some(user) if user.password_hash == *known => {
+                user.password_hash = better;
+                vec![user.definition(name).set()]
+            }
+            Some(_) | None => Vec::new(),
+        }
     }
 
     /// Replaces a user's tags.
@@ -430,7 +487,7 @@ impl User {
     fn definition(&self, name: &str) -> Definition {
         Definition::User(UserDefinition {
             name: name.to_owned(),
-            password_hash: self.password_hash.clone(),
+            password_hash: self.password_hash.as_stored().to_owned(),
             tags: self.tags.clone(),
         })
     }
@@ -456,13 +513,6 @@ impl Permission {
 fn limits_of(user: &str, limits: &Limits) -> Definition {
     let limits = limits.as_slice().to_vec();
     Definition::Limits(LimitsDefinition { scope: LimitScope::User, name: user.to_owned(), limits })
-}
-
-fn hash(password: &str, salt: Salt) -> Result<String, AccountsError> {
-    if password.is_empty() {
-        return Err(AccountsError::EmptyPassword);
-    }
-    Ok(password::hash(password.as_bytes(), salt))
 }
 
 /// Names of users, tags and vhosts stand in logs, listings and URLs.

@@ -1,6 +1,7 @@
 //! Users, passwords and permissions. Pure: randomness is handed in, changes are handed out to be persisted.
 
 mod accounts;
+mod known_logins;
 mod limits;
 mod password;
 mod pattern;
@@ -9,11 +10,11 @@ mod secret;
 mod tally;
 mod topic_permissions;
 
-pub use accounts::{
-    Access, Accounts, AccountsError, LoginRefused, PermissionView, Salt, UserView, check_name,
-};
+pub use accounts::{Access, Accounts, AccountsError, LoginRefused, PermissionView, UserView, check_name};
+pub use known_logins::{KnownLogins, LoginKey};
 pub use limits::{Limits, MAX_CHANNELS, MAX_CONNECTIONS, MAX_QUEUES};
+pub use password::{Hashing, PasswordHash, Salt};
 pub(crate) use pattern::Pattern;
-pub use refusals::Refusals;
+pub use refusals::{Refusals, neighbourhood};
 pub use secret::Secret;
 pub use tally::{Counted, Tally};

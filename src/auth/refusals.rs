@@ -63,8 +63,8 @@ fn is_over(refused: &Refused, now_ms: u64) -> bool {
     now_ms >= refused.last_ms + REFUSED_REMEMBERED_MS
 }
 
-/// Who has one address of IPv6 has 2^64 of them.
-fn neighbourhood(address: IpAddr) -> IpAddr {
+/// Whose neighbours count as one: who has one address of IPv6 has 2^64 of them.
+pub fn neighbourhood(address: IpAddr) -> IpAddr {
     match address.to_canonical() {
         IpAddr::V6(address) => {
             let [a, b, c, d, ..] = address.segments();

@@ -144,9 +144,11 @@ impl Accounts {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::auth::Salt;
+    use crate::auth::{Hashing, PasswordHash};
 
-    const SALT: Salt = [1, 2, 3, 4];
+    fn secret() -> PasswordHash {
+        PasswordHash::new("secret", Hashing::Sha256, [7; 16]).unwrap()
+    }
 
     fn permission(vhost: &str, exchange: &str, write: &str, read: &str) -> TopicPermissionDefinition {
         TopicPermissionDefinition {
@@ -159,9 +161,9 @@ mod tests {
     }
 
     fn accounts() -> Accounts {
-        let mut accounts = Accounts::new(Vec::new());
-        accounts.add_user("ann", "secret", SALT).unwrap();
-        accounts.add_user("bob", "secret", SALT).unwrap();
+        let mut accounts = Accounts::new(Vec::new(), Hashing::Sha256);
+        accounts.add_user("ann", secret()).unwrap();
+        accounts.add_user("bob", secret()).unwrap();
         accounts
     }
 

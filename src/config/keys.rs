@@ -3,6 +3,7 @@
 
 use super::value::{address, bytes, label, number, show_bytes};
 use super::{Config, LogFormat};
+use crate::auth::Hashing;
 use crate::limits;
 use crate::queue::QueueKind;
 use crate::vhost::DeliverMode;
@@ -30,7 +31,7 @@ const MIB: u64 = 1 << 20;
 const GIB: u64 = 1 << 30;
 
 /// All keys, in the order of the documentation.
-pub static KEYS: [Key; 25] = [
+pub static KEYS: [Key; 26] = [
     Key {
         name: "data_dir",
         allowed: "a directory; it is made if it is not there",
@@ -242,6 +243,13 @@ pub static KEYS: [Key; 25] = [
             Some(())
         },
         show: |config| config.loopback_users.join(","),
+    },
+    Key {
+        name: "password_hashing",
+        allowed: "argon2id, rabbit_password_hashing_sha256 or rabbit_password_hashing_sha512",
+        help: "How new passwords are kept (RabbitMQ: password_hashing_module). With argon2id, passwords kept in RabbitMQ's ways are kept as argon2id after their next good login; definitions whose users are to log in to a RabbitMQ want one of the other two",
+        set: |config, text| Hashing::from_name(text).map(|hashing| config.password_hashing = hashing),
+        show: |config| config.password_hashing.name().to_owned(),
     },
     Key {
         name: "product",

@@ -17,7 +17,8 @@ pub struct VhostDefinition {
 pub struct UserDefinition {
     /// Name.
     pub name: String,
-    /// `base64(salt ‖ SHA-256(salt ‖ password))`; empty = no login by password.
+    /// A PHC string of argon2id, or `base64(salt ‖ H(salt ‖ password))` with four bytes of salt and SHA-256 or SHA-512 for
+    /// H, told apart by their length; empty = no login by password.
     pub password_hash: String,
     /// Tags, e.g. `administrator`.
     pub tags: Vec<String>,

@@ -161,12 +161,14 @@ impl Caller {
 #[cfg(test)]
 mod tests {
     use super::*;
+    use crate::auth::{Hashing, PasswordHash};
     use crate::definitions::PermissionDefinition;
 
     /// A user with this tag, and with permissions in the vhost `v` or not.
     fn caller(tag: &str, is_member: bool) -> Caller {
-        let mut accounts = Accounts::new(Vec::new());
-        accounts.add_user("u", "secret", [1, 2, 3, 4]).unwrap();
+        let mut accounts = Accounts::new(Vec::new(), Hashing::Sha256);
+        let password = PasswordHash::new("secret", Hashing::Sha256, [7; 16]).unwrap();
+        accounts.add_user("u", password).unwrap();
         accounts.set_tags("u", vec![tag.to_owned()]).unwrap();
         if is_member {
             let [user, vhost] = ["u", "v"].map(str::to_owned);

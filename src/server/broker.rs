@@ -4,6 +4,7 @@ use super::alarms::Alarms;
 use super::client_lines::ClientLines;
 use super::connections::Connections;
 use super::directory::Directory;
+use super::logins::Logins;
 use crate::auth::Refusals;
 use crate::budget::Budget;
 use crate::clock::Clock;
@@ -12,12 +13,14 @@ use crate::connection::ConnectionConfig;
 use crate::vhost::report::VhostTotals;
 use ledgermq_storage::{Store, StoreStatus};
 use std::net::IpAddr;
-use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
+use std::sync::{Arc, Mutex, MutexGuard, PoisonError, Weak};
 use tokio::sync::watch;
 
 /// A running broker, as its tasks and the HTTP side see it.
 #[derive(Debug)]
 pub struct Broker {
+    /// Itself, for what outlives the one who asked.
+    pub(super) me: Weak<Self>,
     pub(super) config: Config,
     pub(super) connection_config: Arc<ConnectionConfig>,
     pub(super) clock: Clock,
@@ -29,6 +32,7 @@ pub struct Broker {
     pub(super) alarms: Alarms,
     pub(super) client_lines: ClientLines,
     pub(super) refusals: Mutex<Refusals>,
+    pub(super) logins: Logins,
     pub(super) stage: watch::Sender<Stage>,
 }
 

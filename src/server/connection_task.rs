@@ -11,7 +11,7 @@ use super::mail::{ConnectionInbox, ConnectionMail, VhostInbox, VhostMail};
 use super::outbox::Outbox;
 use super::read_buffer::{Brought, ReadBuffer};
 use crate::cli::rows;
-use crate::connection::{Connection, ConnectionEffects, Peer, Request};
+use crate::connection::{Connection, ConnectionEffects, Login, Peer, Request};
 use crate::limits::UNWRITTEN_BYTES_MAX;
 use crate::protocol::outbound::Outbound;
 use crate::vhost::command::Envelope;
@@ -49,9 +49,14 @@ pub(super) struct ConnectionTask {
     unread: ReadBuffer,
     outbox: Outbox,
     alarm: Alarm,
+    /// A login that is being checked.
+    checking: Option<Checking>,
     refusal: Option<Refusal>,
     end: End,
 }
+
+/// Dropped with the connection: nobody is checked who is gone.
+type Checking = Pin<Box<dyn Future<Output = (Login, Result<Arc<str>, String>)> + Send>>;
 
 /// A login that was refused and is to hear so later.
 struct Refusal {
@@ -110,6 +115,7 @@ impl ConnectionTask {
             unread: ReadBuffer::default(),
             outbox: Outbox::default(),
             alarm: Alarm { sleep, at_ms: now_ms, active_ms: now_ms, holds_buffers: false },
+            checking: None,
             refusal: None,
             end: End::No,
             broker,
@@ -141,6 +147,13 @@ impl ConnectionTask {
         let now_ms = self.broker.clock.now_ms();
         let mut worked = self.poll_mail(cx, now_ms).is_ready();
         if !self.effects.outbound.is_empty() && self.stream.poll_write_ready(cx).is_ready() {
+            worked = true;
+        }
+        if let Some(checking) = &mut self.checking
+            && let Poll::Ready((login, result)) = checking.as_mut().poll(cx)
+        {
+            self.checking = None;
+            self.logged_in(&login, result, now_ms);
             worked = true;
         }
         if self.may_read() {
@@ -289,17 +302,11 @@ impl ConnectionTask {
         let now_ms = self.broker.clock.now_ms();
         match request {
             Request::Authenticate(login) => {
-                let result = self.broker.directory.authenticate(&login, self.peer.is_local());
-                let events = self.broker.directory.events();
-                events.tell_login(&login.user, &self.machine.report(), result.is_ok());
-                let wait_ms = result.as_ref().err().map(|_| self.broker.note_refusal(self.peer.remote.ip()));
-                match (result, wait_ms) {
-                    (Err(why), Some(wait_ms @ 1..)) => {
-                        self.refusal = Some(Refusal { at_ms: now_ms + wait_ms, why });
-                    }
-                    (result, _) => self.machine.authenticated(result, now_ms, &mut self.effects),
-                }
-                self.read_again(now_ms);
+                let (broker, peer) = (Arc::clone(&self.broker), self.peer);
+                self.checking = Some(Box::pin(async move {
+                    let result = broker.check_login(&login, &peer).await;
+                    (login, result)
+                }));
             }
             Request::OpenVhost { vhost, user } => {
                 let report = self.machine.report();
@@ -335,6 +342,18 @@ impl ConnectionTask {
             }
         }
         debug!(connection = self.inbox.id.0, client = %self.peer.remote, end = ?self.end, "carried out");
+    }
+
+    /// What came of a login. Who is refused too often hears so later.
+    fn logged_in(&mut self, login: &Login, result: Result<Arc<str>, String>, now_ms: u64) {
+        let events = self.broker.directory.events();
+        events.tell_login(&login.user, &self.machine.report(), result.is_ok());
+        let wait_ms = result.as_ref().err().map(|_| self.broker.note_refusal(self.peer.remote.ip()));
+        match (result, wait_ms) {
+            (Err(why), Some(wait_ms @ 1..)) => self.refusal = Some(Refusal { at_ms: now_ms + wait_ms, why }),
+            (result, _) => self.machine.authenticated(result, now_ms, &mut self.effects),
+        }
+        self.read_again(now_ms);
     }
 
     fn read_again(&mut self, now_ms: u64) {

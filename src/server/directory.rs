@@ -9,8 +9,7 @@ use super::events::EventBus;
 use super::mail::{ConnectionMail, VhostInbox, VhostMail};
 use super::nursery::Nursery;
 use super::vhost_about::VhostAbout;
-use crate::auth::{Accounts, AccountsError, check_name};
-use crate::connection::Login;
+use crate::auth::{Accounts, AccountsError, PasswordHash, check_name};
 use crate::definitions::{Definition, DefinitionChange, VhostDefinition};
 use crate::vhost::input::{AdminCommand, AdminReply};
 use crate::vhost::report::VhostReport;
@@ -59,14 +58,6 @@ impl Directory {
     /// Where events are brought.
     pub(super) fn events(&self) -> &EventBus {
         &self.nursery.events
-    }
-
-    /// Checks a login; an error is for the log.
-    pub(super) fn authenticate(&self, login: &Login, from_loopback: bool) -> Result<Arc<str>, String> {
-        match self.accounts().login(&login.user, login.password.as_bytes(), from_loopback) {
-            Ok(()) => Ok(login.user.as_str().into()),
-            Err(refused) => Err(refused.reason(&login.user)),
-        }
     }
 
     /// Where a vhost is reached.
@@ -118,6 +109,23 @@ impl Directory {
         let lsn = self.change_accounts_with(change)?;
         self.nursery.durable(lsn).await;
         Ok(())
+    }
+
+    /// Keeps a user's password in a better way, unless it was changed meanwhile; returns once that is durable, and whether
+    /// it was done. No connection and no event is told: nobody may do more or less.
+    pub(super) async fn rehash(&self, user: &str, known: &PasswordHash, better: PasswordHash) -> bool {
+        let lsn = {
+            let mut current = lock(&self.accounts);
+            let mut accounts = Accounts::clone(&current);
+            let changes = accounts.rehash(user, known, better);
+            if changes.is_empty() {
+                return false;
+            }
+            *current = Arc::new(accounts);
+            self.nursery.wal().define(GroupId::GLOBAL, &changes)
+        };
+        self.nursery.durable(lsn).await;
+        true
     }
 
     fn change_accounts_with(

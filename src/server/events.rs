@@ -192,6 +192,7 @@ fn removed(kind: u8, key: &[u8]) -> Option<Event> {
 #[cfg(test)]
 mod tests {
     use super::*;
+    use crate::auth::{Hashing, PasswordHash};
     use crate::definitions::{PermissionDefinition, TopicPermissionDefinition};
 
     /// Keys of events with their headers, but for who did it.
@@ -210,8 +211,8 @@ mod tests {
 
     #[test]
     fn changes_of_accounts_are_events() {
-        let mut accounts = Accounts::new(Vec::new());
-        let salt = [1, 2, 3, 4];
+        let mut accounts = Accounts::new(Vec::new(), Hashing::Sha256);
+        let hash = |password| PasswordHash::new(password, Hashing::Sha256, [7; 16]).unwrap();
         let mut step = |change: &dyn Fn(&mut Accounts) -> Vec<DefinitionChange>| {
             let before = accounts.clone();
             told(&before, &change(&mut accounts))
@@ -230,9 +231,9 @@ mod tests {
             write: "b".into(),
             read: "c".into(),
         };
-        assert_eq!(step(&|all| all.add_user("ann", "x", salt).unwrap()), ["user.created name=ann"]);
+        assert_eq!(step(&|all| all.add_user("ann", hash("x")).unwrap()), ["user.created name=ann"]);
         assert_eq!(
-            step(&|all| all.change_password("ann", "y", salt).unwrap()),
+            step(&|all| all.change_password("ann", hash("y")).unwrap()),
             ["user.password.changed name=ann"]
         );
         assert!(

@@ -22,6 +22,7 @@ mod events;
 mod face;
 mod govern;
 mod listener;
+mod logins;
 mod mail;
 mod nursery;
 mod operator;

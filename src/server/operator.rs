@@ -7,16 +7,16 @@ use super::closing;
 use super::govern::{self, Refused};
 use super::watermarks::{Mark, Watermarks};
 use crate::auth::AccountsError;
-use crate::auth::Salt;
 use crate::cli::control::{ControlRequest, ControlResponse, RefusalReason, Row};
 use crate::cli::rows::{self, StatusReport};
-use crate::connection::ConnectionReport;
+use crate::connection::{ConnectionReport, Login, Peer};
 use crate::definitions::{PermissionDefinition, TopicPermissionDefinition};
 use crate::vhost::command::ConnectionId;
 use crate::vhost::input::{AdminCommand, AdminReply};
 use crate::vhost::report::VhostReport;
 use serde_json::json;
 use std::collections::HashMap;
+use std::net::{Ipv4Addr, SocketAddr};
 
 /// Carries out one request.
 pub(super) async fn carry_out(broker: &Broker, request: ControlRequest) -> ControlResponse {
@@ -91,18 +91,22 @@ async fn change(broker: &Broker, request: ControlRequest) -> Result<ControlRespo
     let directory = &broker.directory;
     match request {
         ControlRequest::AddUser { user, password } => {
-            directory.change_accounts(|accounts| accounts.add_user(&user, password.expose(), salt())).await?;
+            let password = broker.hash_password(password.expose()).await?;
+            directory.change_accounts(|accounts| accounts.add_user(&user, password)).await?;
         }
         ControlRequest::DeleteUser { user } => {
             directory.change_accounts(|accounts| accounts.delete_user(&user)).await?;
         }
         ControlRequest::ChangePassword { user, password } => {
-            directory
-                .change_accounts(|accounts| accounts.change_password(&user, password.expose(), salt()))
-                .await?;
+            let password = broker.hash_password(password.expose()).await?;
+            directory.change_accounts(|accounts| accounts.change_password(&user, password)).await?;
         }
         ControlRequest::AuthenticateUser { user, password } => {
-            if directory.accounts().login(&user, password.expose().as_bytes(), true).is_err() {
+            let here = SocketAddr::from((Ipv4Addr::LOCALHOST, 0));
+            let peer = Peer { remote: here, local: here };
+            let password = password.expose().to_owned();
+            let login = Login { mechanism: "PLAIN", user: user.clone(), password };
+            if broker.check_login(&login, &peer).await.is_err() {
                 let message = format!("failed to authenticate user \"{user}\"");
                 return Ok(ControlResponse::refused(RefusalReason::AccessRefused, message));
             }
@@ -307,14 +311,6 @@ fn existing(broker: &Broker, vhost: &str) -> Result<(), AccountsError> {
     broker.directory.vhost(vhost).map(drop).ok_or_else(|| AccountsError::NoSuchVhost(vhost.to_owned()))
 }
 
-fn salt() -> Salt {
-    let mut salt = Salt::default();
-    for (place, byte) in salt.iter_mut().zip(super::random_u64().to_le_bytes()) {
-        *place = byte;
-    }
-    salt
-}
-
 fn row<const N: usize>(columns: [(&str, serde_json::Value); N]) -> Row {
     columns.into_iter().map(|(name, value)| (name.to_owned(), value)).collect()
 }
@@ -324,9 +320,10 @@ fn refused(error: &AccountsError) -> ControlResponse {
         AccountsError::UserExists(_) => RefusalReason::Conflict,
         AccountsError::NoSuchUser(_) => RefusalReason::NoSuchUser,
         AccountsError::NoSuchVhost(_) => RefusalReason::NoSuchVhost,
-        AccountsError::InvalidPattern { .. } | AccountsError::EmptyPassword | AccountsError::InvalidName => {
-            RefusalReason::Usage
-        }
+        AccountsError::InvalidPattern { .. }
+        | AccountsError::EmptyPassword
+        | AccountsError::InvalidPasswordHash(_)
+        | AccountsError::InvalidName => RefusalReason::Usage,
     };
     ControlResponse::refused(reason, error.to_string())
 }

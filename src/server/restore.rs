@@ -3,10 +3,10 @@
 
 use super::directory::OpenVhost;
 use super::error::ServeError;
+use super::logins::salt;
 use super::nursery::Nursery;
-use super::random_u64;
 use super::vhost_about::VhostAbout;
-use crate::auth::{Accounts, Salt};
+use crate::auth::{Accounts, PasswordHash};
 use crate::definitions::{Definition, VhostDefinition};
 use crate::vhost::Vhost;
 use crate::vhost::log::Log;
@@ -30,19 +30,18 @@ struct Group {
     queues: Vec<RecoveredQueue>,
 }
 
-/// Starts everything that was recovered.
+/// Starts everything that was recovered. `accounts` are empty, and take what was.
 pub(super) async fn restore(
     nursery: &Nursery,
     recovered: Recovered,
-    loopback_users: Vec<String>,
+    mut accounts: Accounts,
 ) -> Result<Restored, ServeError> {
     let clean = recovered.clean;
     let mut groups = split(recovered);
     let mut global = decode(&groups.remove(&GroupId::GLOBAL).unwrap_or_default().definitions)?;
     if global.is_empty() {
-        global = begin(nursery).await;
+        global = begin(nursery, &accounts).await?;
     }
-    let mut accounts = Accounts::new(loopback_users);
     for unusable in accounts.restore(global.iter()) {
         warn!("{}", unusable.escape_debug());
     }
@@ -86,21 +85,19 @@ fn decode(definitions: &[(DefinitionKey, Vec<u8>)]) -> Result<Vec<Definition>, S
 }
 
 /// What a new store begins with, durable before anybody can rely on it.
-async fn begin(nursery: &Nursery) -> Vec<Definition> {
-    let mut salt = Salt::default();
-    for (place, byte) in salt.iter_mut().zip(random_u64().to_le_bytes()) {
-        *place = byte;
-    }
+async fn begin(nursery: &Nursery, accounts: &Accounts) -> Result<Vec<Definition>, ServeError> {
+    let guest = PasswordHash::new("guest", accounts.hashing(), salt());
+    let guest = guest.map_err(|error| ServeError::Configuration(error.to_string()))?;
     let group = nursery.wal().next_group_id();
     let mut definitions = vec![Definition::Vhost(VhostDefinition { name: "/".to_owned(), group })];
-    definitions.extend(Accounts::fresh(salt));
+    definitions.extend(Accounts::fresh(&guest));
     let changes: Vec<_> = definitions.iter().map(Definition::set).collect();
     let lsn = nursery.wal().define(GroupId::GLOBAL, &changes);
     nursery.durable(lsn).await;
     info!(
         "a new store, with vhost / and user guest who may log in from this machine; add a user of your own with: ledgermq ctl add_user NAME"
     );
-    definitions
+    Ok(definitions)
 }
 
 /// Drops what a vhost left behind whose definition is gone.

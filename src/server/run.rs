@@ -7,10 +7,12 @@ use super::connections::Connections;
 use super::directory::Directory;
 use super::error::ServeError;
 use super::events::EventBus;
+use super::logins::Logins;
 use super::mail::ConnectionMail;
 use super::nursery::Nursery;
 use super::restore::restore;
 use super::{control_socket, data_dir, listener};
+use crate::auth::Accounts;
 use crate::budget::Budget;
 use crate::clock::Clock;
 use crate::config::Config;
@@ -22,7 +24,7 @@ use ledgermq_storage::{
 };
 use std::future::Future;
 use std::pin::Pin;
-use std::sync::{Arc, Mutex};
+use std::sync::{Arc, Mutex, Weak};
 use std::time::Duration;
 use tokio::net::{TcpListener, TcpSocket, UnixListener};
 use tokio::runtime;
@@ -165,10 +167,12 @@ async fn assemble(
         default_queue_kind: config.default_queue_kind,
         events: EventBus::default(),
     };
-    let restored = restore(&nursery, recovered, config.loopback_users.clone()).await?;
+    let accounts = Accounts::new(config.loopback_users.clone(), config.password_hashing);
+    let restored = restore(&nursery, recovered, accounts).await?;
     let connections = Arc::new(Connections::new());
     let directory = Directory::new(nursery, Arc::clone(&connections), restored.accounts, restored.vhosts);
-    let broker = Arc::new(Broker {
+    let broker = Arc::new_cyclic(|me| Broker {
+        me: Weak::clone(me),
         connection_config: Arc::new(connection_config(&config)),
         config,
         clock,
@@ -179,6 +183,7 @@ async fn assemble(
         alarms: Alarms::default(),
         client_lines: ClientLines::default(),
         refusals: Mutex::default(),
+        logins: Logins::new(),
         stage: watch::Sender::new(Stage::Starting),
     });
     Ok((broker, progress, restored.queue_count))

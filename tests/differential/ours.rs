@@ -8,6 +8,7 @@ use ledgermq::vhost::report::QueueReport;
 
 use crate::conversation::{Conversation, Heard, Names, OPERATOR, QUEUES, Step, queues_line};
 use crate::support::broker::Broker;
+use crate::support::machine::hash;
 use crate::support::wire;
 use crate::users;
 
@@ -27,7 +28,7 @@ impl Ours {
         broker.change_accounts(|accounts| {
             for permission in users::permissions() {
                 let user = permission.user.clone();
-                accounts.add_user(&user, &user, Default::default()).expect("a new user");
+                accounts.add_user(&user, hash(&user)).expect("a new user");
                 accounts.set_permissions(permission).expect("permissions");
             }
             for permission in users::topic_permissions() {

@@ -5,7 +5,7 @@ use super::connection::words;
 use super::script::Script;
 use crate::support::memory_log::MemoryLog;
 use bytes::Bytes;
-use ledgermq::auth::{Access, Accounts, Limits, MAX_CHANNELS};
+use ledgermq::auth::{Access, Accounts, Hashing, Limits, MAX_CHANNELS};
 use ledgermq::budget::Budget;
 use ledgermq::definitions::{
     ApplyTo, BindingDefinition, Definition, DestinationKind, ExchangeDefinition, LimitScope,
@@ -38,7 +38,7 @@ pub fn run(input: &[u8]) {
             definitions.push(read);
         }
     }
-    let mut accounts = Accounts::new(Vec::new());
+    let mut accounts = Accounts::new(Vec::new(), Hashing::Sha256);
     for sentence in accounts.restore(definitions.iter()) {
         assert!(!sentence.is_empty());
     }

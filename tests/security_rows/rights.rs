@@ -4,6 +4,7 @@
 //! the same (tests/differential/conversations/rights.txt).
 
 use crate::support::broker::Broker;
+use crate::support::machine::hash;
 use ledgermq::definitions::PermissionDefinition;
 
 /// What is sent, and what it needs in the order in which it is asked: `ACCESS KIND NAME`. `any` is satisfied by any of the
@@ -82,7 +83,7 @@ fn told(methods: &str, rights: [&str; 3], elsewhere: bool) -> Vec<String> {
     broker.send("admin", 1, "exchange.declare exchange=other type=fanout");
     broker.send("admin", 1, "queue.bind queue=q exchange=there");
     broker.change_accounts(|accounts| {
-        accounts.add_user("eve", "eve", [1, 2, 3, 4]).unwrap();
+        accounts.add_user("eve", hash("eve")).unwrap();
     });
     permit(&mut broker, "/", rights);
     if elsewhere {

@@ -1,7 +1,7 @@
 //! One connection machine with a client in front of it that speaks text and a vhost behind it that the test plays.
 
 use super::wire;
-use ledgermq::auth::{Accounts, Salt};
+use ledgermq::auth::{Accounts, Hashing, PasswordHash, Salt};
 use ledgermq::connection::{Connection, ConnectionConfig, ConnectionEffects, Peer, Request};
 use ledgermq::vhost::command::{
     Addressed, ChannelKey, Command, ConnectionId, Envelope, MethodId, Notice, Reply,
@@ -24,10 +24,15 @@ pub struct Machine {
     pub now_ms: u64,
 }
 
+/// What is kept of a password; cheap to make, for tests that add many users.
+pub fn hash(password: &str) -> PasswordHash {
+    PasswordHash::new(password, Hashing::Sha256, Salt::default()).unwrap()
+}
+
 /// Accounts with `guest`, who may do everything in `/`.
 pub fn accounts() -> Accounts {
-    let mut accounts = Accounts::new(vec!["guest".to_owned()]);
-    let definitions = Accounts::fresh(Salt::default());
+    let mut accounts = Accounts::new(vec!["guest".to_owned()], Hashing::Sha256);
+    let definitions = Accounts::fresh(&hash("guest"));
     let problems = accounts.restore(definitions.iter());
     assert!(problems.is_empty(), "{problems:?}");
     accounts

@@ -2,11 +2,13 @@
 
 use super::*;
 
-const SALT: Salt = [1, 2, 3, 4];
+fn hash(password: &str) -> PasswordHash {
+    PasswordHash::new(password, Hashing::Sha256, [7; 16]).unwrap()
+}
 
 fn fresh() -> Accounts {
-    let mut accounts = Accounts::new(vec!["guest".to_owned()]);
-    assert_eq!(accounts.restore(Accounts::fresh(SALT).iter()), Vec::<String>::new());
+    let mut accounts = Accounts::new(vec!["guest".to_owned()], Hashing::Sha256);
+    assert_eq!(accounts.restore(Accounts::fresh(&hash("guest")).iter()), Vec::<String>::new());
     accounts
 }
 
@@ -61,7 +63,7 @@ fn wrong_logins_are_refused() {
 #[test]
 fn a_user_that_was_added_logs_in() {
     let mut accounts = fresh();
-    assert_eq!(accounts.add_user("alert_user", "alertme", SALT).unwrap().len(), 1);
+    assert_eq!(accounts.add_user("alert_user", hash("alertme")).unwrap().len(), 1);
     assert_eq!(accounts.login("alert_user", b"alertme", false), Ok(()));
     assert!(!accounts.has_access("alert_user", "/"));
     permit(&mut accounts, "alert_user", "/", [".*", "^alerts$", ""]).unwrap();
@@ -69,7 +71,7 @@ fn a_user_that_was_added_logs_in() {
     assert!(accounts.may("alert_user", "/", Access::Write, "alerts"));
     assert!(!accounts.may("alert_user", "/", Access::Write, "alerts2"));
     assert!(!accounts.may("alert_user", "/", Access::Read, "critical"));
-    accounts.change_password("alert_user", "other", SALT).unwrap();
+    accounts.change_password("alert_user", hash("other")).unwrap();
     assert!(accounts.login("alert_user", b"alertme", true).is_err());
     assert_eq!(accounts.login("alert_user", b"other", true), Ok(()));
     assert_eq!(accounts.clear_permissions("alert_user", "/").unwrap().len(), 1);
@@ -81,17 +83,15 @@ fn a_user_that_was_added_logs_in() {
 fn refusals_are_in_rabbitmqctls_words() {
     let mut accounts = fresh();
     for (result, expected) in [
-        (accounts.add_user("guest", "x", SALT), "User \"guest\" already exists"),
-        (accounts.add_user("new", "", SALT), "password cannot be an empty string"),
-        (accounts.add_user("", "x", SALT), "a name must have 1 to 255 bytes and no control characters"),
-        (accounts.add_user("a\nb", "x", SALT), "a name must have 1 to 255 bytes and no control characters"),
+        (accounts.add_user("guest", hash("x")), "User \"guest\" already exists"),
+        (accounts.add_user("", hash("x")), "a name must have 1 to 255 bytes and no control characters"),
+        (accounts.add_user("a\nb", hash("x")), "a name must have 1 to 255 bytes and no control characters"),
         (
-            accounts.add_user(&"n".repeat(256), "x", SALT),
+            accounts.add_user(&"n".repeat(256), hash("x")),
             "a name must have 1 to 255 bytes and no control characters",
         ),
         (accounts.delete_user("nobody"), "User \"nobody\" does not exist"),
-        (accounts.change_password("nobody", "x", SALT), "User \"nobody\" does not exist"),
-        (accounts.change_password("guest", "", SALT), "password cannot be an empty string"),
+        (accounts.change_password("nobody", hash("x")), "User \"nobody\" does not exist"),
         (accounts.set_tags("nobody", vec![]), "User \"nobody\" does not exist"),
         (accounts.clear_permissions("nobody", "/"), "User \"nobody\" does not exist"),
     ] {
@@ -119,9 +119,9 @@ fn what_is_persisted_comes_back() {
         }
         stored.clone()
     };
-    store(Accounts::fresh(SALT).iter().map(Definition::set).collect());
-    store(accounts.add_user("a", "secret", SALT).unwrap());
-    store(accounts.add_user("b", "secret", SALT).unwrap());
+    store(Accounts::fresh(&hash("guest")).iter().map(Definition::set).collect());
+    store(accounts.add_user("a", hash("secret")).unwrap());
+    store(accounts.add_user("b", hash("secret")).unwrap());
     store(accounts.set_tags("a", vec!["management".into(), "x".into()]).unwrap());
     for user in ["a", "b"] {
         for vhost in ["/", "v"] {
@@ -140,7 +140,7 @@ fn what_is_persisted_comes_back() {
 
     let definitions: Vec<_> =
         stored.iter().map(|(key, value)| Definition::decode(key, value).unwrap()).collect();
-    let mut restored = Accounts::new(vec![]);
+    let mut restored = Accounts::new(vec![], Hashing::Sha256);
     assert_eq!(restored.restore(definitions.iter()), Vec::<String>::new());
     assert_eq!(restored.users(), accounts.users());
     assert_eq!(restored.users().len(), 2);
@@ -152,9 +152,43 @@ fn what_is_persisted_comes_back() {
 }
 
 #[test]
+fn the_same_password_in_a_better_way_changes_nothing_else() {
+    let mut accounts = fresh();
+    let (known, stamp) = (hash("guest"), accounts.password_stamp("guest"));
+    let better = PasswordHash::new("guest", Hashing::Sha512, [1; 16]).unwrap();
+    assert_eq!(accounts.rehash("guest", &hash("other"), better.clone()), [], "it is another one by now");
+    assert_eq!(accounts.rehash("guest", &known, better.clone()).len(), 1);
+    assert_eq!(accounts.password_hash("guest"), Some(&better));
+    assert_eq!(accounts.password_stamp("guest"), stamp);
+    assert_eq!(accounts.login("guest", b"guest", true), Ok(()));
+    accounts.change_password("guest", known).unwrap();
+    assert_ne!(accounts.password_stamp("guest"), stamp);
+}
+
+#[test]
+fn a_user_may_be_put_again_and_keeps_what_is_not_said() {
+    let mut accounts = fresh();
+    let tags = |tags: &[&str]| tags.iter().map(|tag| (*tag).to_owned()).collect::<Vec<_>>();
+    assert_eq!(accounts.put_user("ann", None, tags(&["monitoring"])).unwrap().len(), 1);
+    assert!(accounts.password_hash("ann").is_some_and(PasswordHash::is_none));
+    assert!(accounts.login("ann", b"", true).is_err(), "no password is none to log in with");
+    permit(&mut accounts, "ann", "/", ["a", "b", "c"]).unwrap();
+    accounts.put_user("ann", Some(hash("secret")), tags(&[])).unwrap();
+    assert_eq!(accounts.login("ann", b"secret", false), Ok(()));
+    accounts.put_user("ann", None, tags(&["x"])).unwrap();
+    assert_eq!(accounts.login("ann", b"secret", false), Ok(()));
+    assert_eq!(accounts.tags("ann"), ["x"]);
+    assert!(accounts.may("ann", "/", Access::Configure, "a"), "permissions stay");
+    accounts.put_user("ann", Some(PasswordHash::none()), tags(&[])).unwrap();
+    assert!(accounts.login("ann", b"secret", false).is_err());
+    assert_eq!(accounts.put_user("", None, tags(&[])).unwrap_err(), AccountsError::InvalidName);
+    assert_eq!(accounts.put_user("bob", None, tags(&["a\nb"])).unwrap_err(), AccountsError::InvalidName);
+}
+
+#[test]
 fn permissions_of_nobody_are_reported() {
-    let mut accounts = Accounts::new(vec![]);
-    let orphan: Vec<_> = Accounts::fresh(SALT).into_iter().skip(1).collect();
+    let mut accounts = Accounts::new(vec![], Hashing::Sha256);
+    let orphan: Vec<_> = Accounts::fresh(&hash("guest")).into_iter().skip(1).collect();
     assert_eq!(
         accounts.restore(orphan.iter()),
         ["permission of user 'guest' in vhost '/': User \"guest\" does not exist"]

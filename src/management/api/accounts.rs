@@ -31,7 +31,7 @@ pub(in crate::management) async fn user(call: Call) -> Answer {
 
 fn user_row(call: &Call, name: &str) -> Option<Row> {
     let accounts = call.caller.accounts();
-    let (password_hash, hashing_algorithm) = accounts.password_hash(name)?;
+    let (password_hash, hashing_algorithm) = accounts.password_hash(name)?.export();
     Some(row([
         ("name", json!(name)),
         ("password_hash", json!(password_hash)),

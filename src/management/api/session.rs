@@ -39,5 +39,5 @@ pub(in crate::management) fn user(management: &Management, token: &str) -> Optio
 }
 
 fn password_hash(management: &Management, user: &str) -> Option<String> {
-    management.broker.accounts().password_hash(user).map(|(hash, _)| hash.to_owned())
+    management.broker.accounts().password_stamp(user).map(|stamp| stamp.to_string())
 }

@@ -18,7 +18,7 @@ pub mod words;
 
 use super::script::Script;
 use crate::support::broker::{Broker, Given};
-use crate::support::machine::{CAPABLE, HEADER, accounts, start_ok};
+use crate::support::machine::{CAPABLE, HEADER, accounts, hash, start_ok};
 use crate::support::wire;
 use ledgermq::auth::{Accounts, Limits, MAX_CHANNELS};
 use ledgermq::budget::Budget;
@@ -358,7 +358,7 @@ static ACCOUNTS: LazyLock<[Arc<Accounts>; 8]> = LazyLock::new(|| {
         read: read.to_owned(),
     };
     let mut all = accounts();
-    all.add_user(WITNESS, WITNESS, Default::default()).unwrap();
+    all.add_user(WITNESS, hash(WITNESS)).unwrap();
     all.set_permissions(permission(WITNESS, ".*", ".*", ".*")).unwrap();
     let changed = |change: &dyn Fn(&mut Accounts)| {
         let mut accounts = all.clone();
