@@ -4,11 +4,13 @@
 //! broker that starts with half of its settings is worse than one that does not start.
 //! The keys themselves are the table in [`keys`]; docs/configuration.md is made from it.
 
+mod doors;
 mod keys;
 mod layers;
 mod spelling;
 mod value;
 
+pub use doors::{CertificateLogin, Network, SanType, TlsConfig, TlsVerify};
 pub use keys::{KEYS, Key, reference};
 pub use layers::ConfigError;
 pub(crate) use spelling::nearest;
@@ -41,6 +43,16 @@ pub struct Config {
     pub listen: SocketAddr,
     /// Where the HTTP side listens; `None` = nowhere.
     pub http_listen: Option<SocketAddr>,
+    /// Where AMQP clients with TLS connect; `None` = nowhere.
+    pub tls_listen: Option<SocketAddr>,
+    /// Where the HTTP side listens with TLS; `None` = nowhere.
+    pub https_listen: Option<SocketAddr>,
+    /// The files of TLS.
+    pub tls: TlsConfig,
+    /// Where in a client's certificate its user is named.
+    pub certificate_login: CertificateLogin,
+    /// Networks of proxies, whose connections begin with a PROXY header.
+    pub proxy_networks: Vec<Network>,
     /// Look of the diagnostics.
     pub log_format: LogFormat,
     /// Which diagnostics: a level, or `tracing`'s filter directives.
@@ -97,6 +109,11 @@ impl Default for Config {
             data_dir: PathBuf::from(DATA_DIR),
             listen: SocketAddr::from((Ipv4Addr::LOCALHOST, 5672)),
             http_listen: Some(SocketAddr::from((Ipv4Addr::LOCALHOST, 15672))),
+            tls_listen: None,
+            https_listen: None,
+            tls: TlsConfig::default(),
+            certificate_login: CertificateLogin::default(),
+            proxy_networks: Vec::new(),
             log_format: LogFormat::Human,
             log_level: "info".to_owned(),
             segment_bytes: storage_limits::SEGMENT_BYTES,
@@ -163,6 +180,18 @@ impl Config {
                 value::show_bytes(self.message_bytes_max),
                 value::show_bytes(segment_bytes),
             )));
+        }
+        let wants_tls = self.tls_listen.is_some() || self.https_listen.is_some();
+        let has_files = !self.tls.certificate.as_os_str().is_empty() && !self.tls.key.as_os_str().is_empty();
+        if wants_tls && !has_files {
+            let sentence =
+                "tls_listen and https_listen need tls_cert and tls_key: files with a certificate and its key";
+            return Err(ConfigError::together(sentence.to_owned()));
+        }
+        if self.tls.verify != TlsVerify::Nobody && self.tls.authorities.is_none() {
+            let sentence =
+                "tls_verify = verify_peer needs tls_ca: a file with those who may sign clients' certificates";
+            return Err(ConfigError::together(sentence.to_owned()));
         }
         Ok(())
     }

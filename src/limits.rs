@@ -208,3 +208,13 @@ pub const ARGON2_LANES_MAX: u32 = 4;
 pub const LOGIN_CHECKS_MAX: usize = 4;
 /// Good logins remembered, so that who comes back does not cost a hash again; the oldest gives way.
 pub const KNOWN_LOGINS_MAX: usize = 4096;
+/// Time for the header of a PROXY protocol and the handshake of TLS together, from accept, ms; then the socket is closed.
+pub const TLS_HANDSHAKE_MS: u64 = 5_000;
+/// Bytes that wait for a client with TLS, encrypted already or about to be; above: its connection keeps the rest.
+pub const TLS_UNSENT_BYTES_MAX: usize = 128 * 1024;
+/// How often the files of TLS are looked at, ms; new ones are used from then on.
+pub const TLS_FILES_LOOK_MS: u64 = 5_000;
+/// Longest header of the PROXY protocol version 1, bytes; longer: the socket is closed. Source: the protocol, §2.1.
+pub const PROXY_V1_BYTES_MAX: usize = 107;
+/// Longest header of version 2 with its extensions, bytes; longer: the socket is closed.
+pub const PROXY_V2_BYTES_MAX: usize = 1024;

@@ -91,6 +91,13 @@ pub const CONNECTION_COLUMNS: &[&str] = &[
     "channels",
     "protocol",
     "ssl",
+    "ssl_protocol",
+    "ssl_key_exchange",
+    "ssl_cipher",
+    "ssl_hash",
+    "peer_cert_subject",
+    "peer_cert_issuer",
+    "peer_cert_validity",
     "timeout",
     "frame_max",
     "user_provided_name",
@@ -253,6 +260,9 @@ pub fn channel_row(vhost: &str, channel: &ChannelReport, connection_name: &str, 
 
 /// A connection's row.
 pub fn connection_row(connection: &ConnectionReport) -> Row {
+    let tls = connection.tls.as_deref();
+    let certificate = tls.and_then(|tls| tls.certificate.as_ref());
+    let text = |text: Option<&String>| json!(text.map(String::as_str).unwrap_or_default());
     row([
         ("pid", json!(connection.id.0.to_string())),
         ("name", json!(connection_name(connection))),
@@ -265,7 +275,14 @@ pub fn connection_row(connection: &ConnectionReport) -> Row {
         ("state", json!(connection.state)),
         ("channels", json!(connection.channels.len())),
         ("protocol", json!("{0,9,1}")),
-        ("ssl", json!(false)),
+        ("ssl", json!(tls.is_some())),
+        ("ssl_protocol", text(tls.map(|tls| &tls.protocol))),
+        ("ssl_key_exchange", text(tls.map(|tls| &tls.key_exchange))),
+        ("ssl_cipher", text(tls.map(|tls| &tls.cipher))),
+        ("ssl_hash", text(tls.map(|tls| &tls.hash))),
+        ("peer_cert_subject", text(certificate.map(|certificate| &certificate.subject))),
+        ("peer_cert_issuer", text(certificate.map(|certificate| &certificate.issuer))),
+        ("peer_cert_validity", text(certificate.map(|certificate| &certificate.validity))),
         ("timeout", json!(connection.heartbeat_s)),
         ("frame_max", json!(connection.frame_bytes_max)),
         ("user_provided_name", json!(connection.name.as_deref().unwrap_or_default())),
@@ -390,6 +407,7 @@ mod tests {
         let connection = ConnectionReport {
             id: ConnectionId(1),
             peer: Peer { remote: address, local: address },
+            tls: None,
             state: "running",
             user: None,
             vhost: None,

@@ -2,7 +2,7 @@
 //! and docs/configuration.md are all made from this one table.
 
 use super::value::{address, bytes, label, number, show_bytes};
-use super::{Config, LogFormat};
+use super::{CertificateLogin, Config, LogFormat, Network, TlsVerify};
 use crate::auth::Hashing;
 use crate::limits;
 use crate::queue::QueueKind;
@@ -31,7 +31,7 @@ const MIB: u64 = 1 << 20;
 const GIB: u64 = 1 << 30;
 
 /// All keys, in the order of the documentation.
-pub static KEYS: [Key; 26] = [
+pub static KEYS: [Key; 35] = [
     Key {
         name: "data_dir",
         allowed: "a directory; it is made if it is not there",
@@ -55,6 +55,115 @@ pub static KEYS: [Key; 26] = [
             Some(())
         },
         show: |config| config.http_listen.map_or_else(|| "off".to_owned(), |address| address.to_string()),
+    },
+    Key {
+        name: "tls_listen",
+        allowed: "ADDRESS:PORT, by convention port 5671, or off",
+        help: "Where AMQP clients with TLS 1.2 or 1.3 connect (RabbitMQ: listeners.ssl)",
+        set: |config, text| {
+            config.tls_listen = if text == "off" { None } else { Some(address(text)?) };
+            Some(())
+        },
+        show: |config| config.tls_listen.map_or_else(|| "off".to_owned(), |address| address.to_string()),
+    },
+    Key {
+        name: "https_listen",
+        allowed: "ADDRESS:PORT, by convention port 15671, or off",
+        help: "Where the HTTP side listens with TLS (RabbitMQ: management.ssl.port); clients are not asked for certificates there",
+        set: |config, text| {
+            config.https_listen = if text == "off" { None } else { Some(address(text)?) };
+            Some(())
+        },
+        show: |config| config.https_listen.map_or_else(|| "off".to_owned(), |address| address.to_string()),
+    },
+    Key {
+        name: "tls_cert",
+        allowed: "a file with PEM certificates: the broker's own first, then those that lead to an authority",
+        help: "Certificate of the broker (RabbitMQ: ssl_options.certfile). This file and the next two are read again when they change, and on SIGHUP; connections that are there keep what they have",
+        set: |config, text| {
+            config.tls.certificate = PathBuf::from(text);
+            Some(())
+        },
+        show: |config| config.tls.certificate.display().to_string(),
+    },
+    Key {
+        name: "tls_key",
+        allowed: "a file with a PEM private key without a password",
+        help: "Key of the broker's certificate (RabbitMQ: ssl_options.keyfile)",
+        set: |config, text| {
+            config.tls.key = PathBuf::from(text);
+            Some(())
+        },
+        show: |config| config.tls.key.display().to_string(),
+    },
+    Key {
+        name: "tls_ca",
+        allowed: "a file with PEM certificates, or nothing",
+        help: "Who may sign clients' certificates (RabbitMQ: ssl_options.cacertfile)",
+        set: |config, text| {
+            config.tls.authorities = (!text.is_empty()).then(|| PathBuf::from(text));
+            Some(())
+        },
+        show: |config| {
+            config.tls.authorities.as_ref().map(|path| path.display().to_string()).unwrap_or_default()
+        },
+    },
+    Key {
+        name: "tls_verify",
+        allowed: "verify_none or verify_peer",
+        help: "Whether clients are asked for a certificate, which must then be good (RabbitMQ: ssl_options.verify)",
+        set: |config, text| {
+            config.tls.verify = match (text, config.tls.verify) {
+                ("verify_none", TlsVerify::Nobody | TlsVerify::Who) => TlsVerify::Nobody,
+                ("verify_peer", TlsVerify::Nobody | TlsVerify::Who) => TlsVerify::Who,
+                ("verify_none" | "verify_peer", TlsVerify::Everybody) => TlsVerify::Everybody,
+                _ => return None,
+            };
+            Some(())
+        },
+        show: |config| {
+            match config.tls.verify {
+                TlsVerify::Nobody => "verify_none",
+                TlsVerify::Who | TlsVerify::Everybody => "verify_peer",
+            }
+            .to_owned()
+        },
+    },
+    Key {
+        name: "tls_fail_if_no_peer_cert",
+        allowed: "true or false",
+        help: "Whether a client without a certificate is refused (RabbitMQ: ssl_options.fail_if_no_peer_cert); true asks for certificates whatever tls_verify says",
+        set: |config, text| {
+            config.tls.verify = match (text, config.tls.verify) {
+                ("true", _) => TlsVerify::Everybody,
+                ("false", TlsVerify::Everybody) => TlsVerify::Who,
+                ("false", verify) => verify,
+                _ => return None,
+            };
+            Some(())
+        },
+        show: |config| (config.tls.verify == TlsVerify::Everybody).to_string(),
+    },
+    Key {
+        name: "ssl_cert_login_from",
+        allowed: "distinguished_name, common_name or subject_alternative_name, the last with :KIND:INDEX behind it (dns, ip, email or uri; counted from 0)",
+        help: "Where in a client's certificate the user is named that logs in with it by the mechanism EXTERNAL (RabbitMQ: ssl_cert_login_from, ssl_cert_login_san_type, ssl_cert_login_san_index). A distinguished name is written as RFC 4514 has it: CN=client,O=Example",
+        set: |config, text| CertificateLogin::parse(text).map(|login| config.certificate_login = login),
+        show: |config| config.certificate_login.to_string(),
+    },
+    Key {
+        name: "proxy_protocol_from",
+        allowed: "networks such as 10.0.0.0/8 or fd00::/8, or addresses, separated by commas; or nothing",
+        help: "Proxies whose AMQP connections, with and without TLS, begin with a header of the PROXY protocol, version 1 or 2 (RabbitMQ: proxy_protocol). From there a header must come, from elsewhere none may; a client behind a proxy never counts as one of this machine",
+        set: |config, text| {
+            let names = text.split(',').map(str::trim).filter(|name| !name.is_empty());
+            config.proxy_networks = names.map(Network::parse).collect::<Option<_>>()?;
+            Some(())
+        },
+        show: |config| {
+            let networks: Vec<String> = config.proxy_networks.iter().map(Network::to_string).collect();
+            networks.join(",")
+        },
     },
     Key {
         name: "log_format",

@@ -80,7 +80,7 @@ fn refusals_name_key_value_place_and_what_is_allowed() {
             &[],
             &[],
             Some("deliver = true"),
-            "deliver = true (file FILE) is not allowed: after_durable or immediate",
+            "deliver = \"true\" (file FILE) is not allowed: after_durable or immediate",
         ),
         (&[], &[], Some("hartbeat_s = 1"), "unknown key hartbeat_s (file FILE): did you mean heartbeat_s?"),
         (

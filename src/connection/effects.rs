@@ -51,7 +51,8 @@ pub enum Request {
     Log(String),
 }
 
-/// A user name and a password to check. `Debug` shows no password.
+/// A user name and a password to check; with EXTERNAL the name is that of a certificate that was verified, and there is no
+/// password. `Debug` shows none.
 #[derive(Clone, PartialEq, Eq)]
 pub struct Login {
     /// Mechanism the client chose, e.g. `PLAIN`.

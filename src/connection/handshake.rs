@@ -88,7 +88,11 @@ impl Connection {
         };
         let start = ServerMethod::ConnectionStart {
             server_properties: &server_properties(identity),
-            mechanisms: sasl::MECHANISMS,
+            mechanisms: if self.certified_user().is_some() {
+                sasl::MECHANISMS_WITH_CERTIFICATE
+            } else {
+                sasl::MECHANISMS
+            },
             locales: "en_US",
         };
         out.outbound.method(0, &start);
@@ -156,6 +160,12 @@ impl Connection {
             Some(version) => format!("{product} {version}"),
             None => product,
         });
+        if let (sasl::EXTERNAL, Some(user)) = (mechanism, self.certified_user()) {
+            // What the client says of itself does not count: the certificate does.
+            let (user, password) = (user.to_owned(), String::new());
+            out.requests.push(Request::Authenticate(Login { mechanism: sasl::EXTERNAL, user, password }));
+            return self.step_to(Handshake::Authenticating(sasl::EXTERNAL));
+        }
         let known = sasl::MECHANISMS.split(' ').find(|known| *known == mechanism);
         match (known, sasl::parse(mechanism, response)) {
             (Some(mechanism), Ok(credentials)) => {

@@ -19,10 +19,12 @@ mod handshake;
 mod heartbeat;
 mod report;
 mod running;
+mod security;
 
 pub use config::{ConnectionConfig, Peer};
 pub use effects::{ConnectionEffects, Login, Request};
 pub use report::{ChannelReport, ConnectionReport};
+pub use security::{PeerCertificate, TlsSession};
 
 use crate::auth::{Accounts, Tally};
 use crate::limits::FRAME_BYTES_BEFORE_TUNE;
@@ -41,6 +43,7 @@ pub struct Connection {
     config: Arc<ConnectionConfig>,
     accounts: Arc<Accounts>,
     peer: Peer,
+    tls: Option<Arc<TlsSession>>,
     client: Client,
     tag_seed: u64,
     /// Largest frame either side may send, bytes.
@@ -110,6 +113,7 @@ impl Connection {
             config,
             accounts,
             peer,
+            tls: None,
             client: Client::default(),
             tag_seed,
             frame_bytes_max: FRAME_BYTES_BEFORE_TUNE,
@@ -119,6 +123,16 @@ impl Connection {
             alarm: None,
             read_from: None,
         }
+    }
+
+    /// It runs over TLS. Said before anything is received.
+    pub fn secured(&mut self, tls: Arc<TlsSession>) {
+        self.tls = Some(tls);
+    }
+
+    /// The user that the peer's certificate names, which may log in by EXTERNAL.
+    fn certified_user(&self) -> Option<&str> {
+        self.tls.as_ref()?.certificate.as_ref()?.user.as_deref()
     }
 
     /// Handles everything complete at the front of `input`, which is what the socket brought and was not consumed yet.

@@ -1,6 +1,6 @@
 //! What an operator sees of a connection and its channels: plain data, made on request.
 
-use super::{Connection, Peer, Stage};
+use super::{Connection, Peer, Stage, TlsSession};
 use crate::vhost::command::ConnectionId;
 use std::sync::Arc;
 
@@ -11,6 +11,8 @@ pub struct ConnectionReport {
     pub id: ConnectionId,
     /// The client's and our address.
     pub peer: Peer,
+    /// How it is encrypted, if it is.
+    pub tls: Option<Arc<TlsSession>>,
     /// `starting`, `securing`, `tuning`, `opening`, `running`, `blocked`, `closing`, `closed`.
     pub state: &'static str,
     /// User, once known.
@@ -59,6 +61,7 @@ impl Connection {
         ConnectionReport {
             id: self.id,
             peer: self.peer,
+            tls: self.tls.clone(),
             state,
             user: self.client.user.clone(),
             vhost: self.client.vhost.clone(),

@@ -4,6 +4,7 @@
 use super::Management;
 use crate::connection::Peer;
 use crate::limits::{HTTP_CONNECTIONS_MAX, HTTP_HEAD_BYTES_MAX, HTTP_HEAD_MS, HTTP_HEADERS_MAX};
+use crate::server::Https;
 use axum::Router;
 use axum::extract::Request;
 use hyper::body::Incoming;
@@ -23,7 +24,7 @@ use tracing::{debug, warn};
 const PAUSE_MS: u64 = 100;
 
 /// Serves until the task is dropped.
-pub(super) async fn serve(management: Arc<Management>, listener: TcpListener) {
+pub(super) async fn serve(management: Arc<Management>, listener: TcpListener, tls: Option<Https>) {
     let router = super::routes(&management);
     let places = Arc::new(Semaphore::new(HTTP_CONNECTIONS_MAX));
     loop {
@@ -32,9 +33,16 @@ pub(super) async fn serve(management: Arc<Management>, listener: TcpListener) {
         match listener.accept().await {
             Ok((stream, remote)) => {
                 let Ok(local) = stream.local_addr() else { continue };
-                let router = router.clone();
+                let (router, tls, peer) = (router.clone(), tls.clone(), Peer { remote, local });
                 tokio::spawn(async move {
-                    converse(router, stream, Peer { remote, local }).await;
+                    match tls {
+                        None => converse(router, stream, peer).await,
+                        Some(tls) => {
+                            if let Ok(stream) = tls.shake_hands(stream).await {
+                                converse(router, stream, peer).await;
+                            }
+                        }
+                    }
                     drop(place);
                 });
             }

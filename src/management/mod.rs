@@ -29,7 +29,7 @@ mod router;
 mod sessions;
 mod table;
 
-use crate::server::Broker;
+use crate::server::{Broker, Https};
 use axum::Router;
 use axum::routing::get;
 use sessions::Sessions;
@@ -37,6 +37,7 @@ use std::future::Future;
 use std::pin::Pin;
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use tokio::net::TcpListener;
+use tokio::task::JoinSet;
 
 /// What all requests share.
 #[derive(Debug)]
@@ -57,9 +58,19 @@ impl Management {
     }
 }
 
-/// Serves HTTP on `listener` until the task is dropped.
-pub fn serve(broker: Arc<Broker>, listener: TcpListener) -> Pin<Box<dyn Future<Output = ()> + Send>> {
-    Box::pin(http::serve(Arc::new(Management::new(broker)), listener))
+/// Serves HTTP on `listeners`, on those with TLS that have it, until the task is dropped.
+pub fn serve(
+    broker: Arc<Broker>,
+    listeners: Vec<(TcpListener, Option<Https>)>,
+) -> Pin<Box<dyn Future<Output = ()> + Send>> {
+    Box::pin(async move {
+        let management = Arc::new(Management::new(broker));
+        let mut serving = JoinSet::new();
+        for (listener, tls) in listeners {
+            serving.spawn(http::serve(Arc::clone(&management), listener, tls));
+        }
+        while serving.join_next().await.is_some() {}
+    })
 }
 
 /// Every route there is.

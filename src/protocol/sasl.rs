@@ -32,6 +32,11 @@ pub enum SaslError {
 
 /// What connection.start offers.
 pub const MECHANISMS: &str = "PLAIN AMQPLAIN";
+/// What it offers a client whose certificate was verified and names a user. Source: RFC 4422 appendix A; RabbitMQ
+/// `rabbit_auth_mechanism_ssl`.
+pub const MECHANISMS_WITH_CERTIFICATE: &str = "PLAIN AMQPLAIN EXTERNAL";
+/// The mechanism that asks for no password because the connection itself says who it is.
+pub const EXTERNAL: &str = "EXTERNAL";
 
 /// Reads a response to one of [`MECHANISMS`].
 pub fn parse<'a>(mechanism: &str, response: &'a [u8]) -> Result<Credentials<'a>, SaslError> {

@@ -5,6 +5,7 @@ use super::client_lines::ClientLines;
 use super::connections::Connections;
 use super::directory::Directory;
 use super::logins::Logins;
+use super::tls::Tls;
 use crate::auth::Refusals;
 use crate::budget::Budget;
 use crate::clock::Clock;
@@ -12,9 +13,10 @@ use crate::config::Config;
 use crate::connection::ConnectionConfig;
 use crate::vhost::report::VhostTotals;
 use ledgermq_storage::{Store, StoreStatus};
-use std::net::IpAddr;
+use std::net::{IpAddr, SocketAddr};
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError, Weak};
 use tokio::sync::watch;
+use tracing::{info, warn};
 
 /// A running broker, as its tasks and the HTTP side see it.
 #[derive(Debug)]
@@ -33,6 +35,8 @@ pub struct Broker {
     pub(super) client_lines: ClientLines,
     pub(super) refusals: Mutex<Refusals>,
     pub(super) logins: Logins,
+    /// For the listeners with TLS, if there are any.
+    pub(super) tls: Option<Tls>,
     pub(super) stage: watch::Sender<Stage>,
 }
 
@@ -142,6 +146,16 @@ impl Broker {
 
     fn lock_refusals(&self) -> MutexGuard<'_, Refusals> {
         self.refusals.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+
+    /// A line of the log that a client caused; of a flood only some are written.
+    pub(super) fn tell_of_client(&self, client: SocketAddr, said: &str) {
+        if let Some(left_out) = self.client_lines.admit(self.clock.now_ms()) {
+            if left_out > 0 {
+                warn!(count = left_out, "lines about clients were left out");
+            }
+            info!(%client, "{}", said.escape_debug());
+        }
     }
 
     /// Asks for a clean stop.

@@ -10,8 +10,9 @@ use super::events;
 use super::mail::{ConnectionInbox, ConnectionMail, VhostInbox, VhostMail};
 use super::outbox::Outbox;
 use super::read_buffer::{Brought, ReadBuffer};
+use super::socket::Socket;
 use crate::cli::rows;
-use crate::connection::{Connection, ConnectionEffects, Login, Peer, Request};
+use crate::connection::{Connection, ConnectionEffects, Login, Peer, Request, TlsSession};
 use crate::limits::UNWRITTEN_BYTES_MAX;
 use crate::protocol::outbound::Outbound;
 use crate::vhost::command::Envelope;
@@ -21,7 +22,6 @@ use std::pin::Pin;
 use std::sync::Arc;
 use std::task::{Context, Poll};
 use std::time::Duration;
-use tokio::net::TcpStream;
 use tokio::sync::mpsc::UnboundedReceiver;
 use tokio::time::{Instant, Sleep, sleep};
 use tracing::{debug, info, warn};
@@ -34,10 +34,12 @@ const LAST_WRITE_MS: u64 = 5_000;
 const QUIET_MS: u64 = 2_000;
 
 /// See the file's head.
-pub(super) struct ConnectionTask {
+pub(super) struct ConnectionTask<S> {
     broker: Arc<Broker>,
-    stream: TcpStream,
+    stream: S,
     peer: Peer,
+    /// Whether the peer is on this machine and speaks for itself.
+    is_local: bool,
     machine: Connection,
     effects: ConnectionEffects,
     inbox: Arc<ConnectionInbox>,
@@ -57,6 +59,17 @@ pub(super) struct ConnectionTask {
 
 /// Dropped with the connection: nobody is checked who is gone.
 type Checking = Pin<Box<dyn Future<Output = (Login, Result<Arc<str>, String>)> + Send>>;
+
+/// How a client came in.
+#[derive(Debug)]
+pub(super) struct Arrival {
+    /// The addresses of both ends; those that a proxy told, if there was one.
+    pub(super) peer: Peer,
+    /// Whether the client is on this machine, and no proxy says so.
+    pub(super) is_local: bool,
+    /// What TLS says of it.
+    pub(super) tls: Option<TlsSession>,
+}
 
 /// A login that was refused and is to hear so later.
 struct Refusal {
@@ -88,12 +101,13 @@ enum End {
     Now,
 }
 
-impl ConnectionTask {
+impl<S: Socket> ConnectionTask<S> {
     /// The task of a connection that was just accepted.
-    pub(super) fn new(broker: Arc<Broker>, stream: TcpStream, peer: Peer) -> Self {
+    pub(super) fn new(broker: Arc<Broker>, stream: S, arrival: Arrival) -> Self {
+        let Arrival { peer, is_local, tls } = arrival;
         let (inbox, incoming) = broker.connections.register();
         let now_ms = broker.clock.now_ms();
-        let machine = Connection::new(
+        let mut machine = Connection::new(
             inbox.id,
             Arc::clone(&broker.connection_config),
             broker.directory.accounts(),
@@ -101,10 +115,14 @@ impl ConnectionTask {
             super::random_u64(),
             now_ms,
         );
+        if let Some(tls) = tls {
+            machine.secured(Arc::new(tls));
+        }
         let sleep = Box::pin(sleep(Duration::ZERO));
         Self {
             stream,
             peer,
+            is_local,
             machine,
             effects: ConnectionEffects::default(),
             inbox,
@@ -135,7 +153,8 @@ impl ConnectionTask {
         if self.end == End::AfterWriting {
             let last = Duration::from_millis(LAST_WRITE_MS);
             let _ =
-                tokio::time::timeout(last, self.outbox.drain(&self.stream, &mut self.effects.outbound)).await;
+                tokio::time::timeout(last, self.outbox.drain(&mut self.stream, &mut self.effects.outbound))
+                    .await;
         }
         self.machine.socket_closed(&mut self.effects);
         self.carry_out();
@@ -146,7 +165,8 @@ impl ConnectionTask {
     fn poll_work(&mut self, cx: &mut Context<'_>) -> Poll<()> {
         let now_ms = self.broker.clock.now_ms();
         let mut worked = self.poll_mail(cx, now_ms).is_ready();
-        if !self.effects.outbound.is_empty() && self.stream.poll_write_ready(cx).is_ready() {
+        let has_to_write = !self.effects.outbound.is_empty() || self.stream.holds_bytes();
+        if has_to_write && self.stream.poll_write_ready(cx).is_ready() {
             worked = true;
         }
         if let Some(checking) = &mut self.checking
@@ -272,7 +292,7 @@ impl ConnectionTask {
             }
         }
         self.outbox.note_deliveries(&mut self.effects);
-        if self.outbox.write(&self.stream, &mut self.effects.outbound).is_err() {
+        if self.outbox.write(&mut self.stream, &mut self.effects.outbound).is_err() {
             self.end = End::Now;
         }
         let drained_bytes = self.outbox.take_drained();
@@ -302,9 +322,9 @@ impl ConnectionTask {
         let now_ms = self.broker.clock.now_ms();
         match request {
             Request::Authenticate(login) => {
-                let (broker, peer) = (Arc::clone(&self.broker), self.peer);
+                let (broker, peer, is_local) = (Arc::clone(&self.broker), self.peer, self.is_local);
                 self.checking = Some(Box::pin(async move {
-                    let result = broker.check_login(&login, &peer).await;
+                    let result = broker.check_login(&login, &peer, is_local).await;
                     (login, result)
                 }));
             }

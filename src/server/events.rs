@@ -56,7 +56,7 @@ impl EventBus {
             ("peer_host", Value::text(&peer_host)),
             ("peer_port", Value::I64(report.peer.remote.port().into())),
             ("protocol", Value::text(PROTOCOL)),
-            ("ssl", Value::Bool(false)),
+            ("ssl", Value::Bool(report.tls.is_some())),
         ];
         self.send(Event { key, headers: Table::from_pairs(&headers) });
     }
@@ -75,7 +75,7 @@ pub(super) fn about(report: &ConnectionReport) -> Table {
         ("peer_host", Value::text(&peer_host)),
         ("peer_port", Value::I64(report.peer.remote.port().into())),
         ("protocol", Value::text(PROTOCOL)),
-        ("ssl", Value::Bool(false)),
+        ("ssl", Value::Bool(report.tls.is_some())),
         ("timeout", Value::I64(report.heartbeat_s.into())),
         ("frame_max", Value::I64(report.frame_bytes_max.into())),
     ];

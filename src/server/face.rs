@@ -17,7 +17,7 @@ impl Broker {
     /// Checks a login that came over HTTP. A refusal is logged, and answered as late as one over AMQP would be.
     pub async fn log_in(&self, user: String, password: String, peer: Peer) -> Option<Arc<str>> {
         let login = Login { mechanism: "PLAIN", user, password };
-        match self.check_login(&login, &peer).await {
+        match self.check_login(&login, &peer, peer.is_local()).await {
             Ok(user) => Some(user),
             Err(why) => {
                 let wait_ms = self.note_refusal(peer.remote.ip());

@@ -1,11 +1,15 @@
-//! The AMQP listener: accepts clients and starts their tasks. Keeps enough file descriptors for the store: above its
+//! The AMQP listeners: accept clients, see to what comes before AMQP (the header of a proxy, the handshake of TLS), and
+//! start their tasks. Keeps enough file descriptors for the store: above its
 //! bound, and when the system has none left, clients are turned away instead of left waiting.
 
 use super::broker::{Broker, Stage};
-use super::connection_task::ConnectionTask;
+use super::connection_task::{Arrival, ConnectionTask};
 use super::error::ServeError;
+use super::proxy_header::{self, Proxied};
+use super::tls_socket::TlsSocket;
+use crate::auth::Tally;
 use crate::connection::Peer;
-use crate::limits::{LISTEN_BACKLOG, RESERVED_FILES};
+use crate::limits::{LISTEN_BACKLOG, RESERVED_FILES, TLS_HANDSHAKE_MS};
 use socket2::SockRef;
 use std::fs::{self, File};
 use std::io;
@@ -13,7 +17,7 @@ use std::net::SocketAddr;
 use std::sync::Arc;
 use std::time::Duration;
 use tokio::net::{TcpListener, TcpSocket, TcpStream};
-use tokio::time::sleep;
+use tokio::time::{sleep, timeout};
 use tracing::{debug, warn};
 
 /// A peer that takes no bytes for this long is gone, ms.
@@ -39,11 +43,12 @@ pub(super) fn listen(socket: TcpSocket) -> Result<TcpListener, ServeError> {
     socket.listen(LISTEN_BACKLOG).map_err(ServeError::io("cannot listen"))
 }
 
-/// Accepts clients until the broker stops.
-pub(super) async fn accept(broker: Arc<Broker>, listener: TcpListener) {
+/// Accepts clients until the broker stops; with TLS if so said.
+pub(super) async fn accept(broker: Arc<Broker>, listener: TcpListener, with_tls: bool) {
     let connections_max = connections_max();
     let mut reserve = open_reserve();
     let mut refused = Refused::default();
+    let arriving = Tally::default();
     let stopping = {
         let broker = Arc::clone(&broker);
         async move { broker.reached(Stage::Stopping).await }
@@ -55,9 +60,10 @@ pub(super) async fn accept(broker: Arc<Broker>, listener: TcpListener) {
             () = &mut stopping => return,
         };
         let now_ms = broker.clock.now_ms();
+        let count = broker.connections.count() + usize::try_from(arriving.count()).unwrap_or(usize::MAX);
         match accepted {
-            Ok((stream, remote)) if broker.connections.count() < connections_max => {
-                start(&broker, stream, remote);
+            Ok((stream, remote)) if count < connections_max => {
+                start(&broker, stream, remote, with_tls, &arriving);
             }
             Ok((stream, _)) => {
                 drop(stream);
@@ -70,8 +76,7 @@ pub(super) async fn accept(broker: Arc<Broker>, listener: TcpListener) {
                 refused.note(now_ms, &error.to_string());
                 // The reserved descriptor lets one waiting client be turned away, rather than left to wait.
                 drop(reserve.take());
-                let turned_away =
-                    tokio::time::timeout(Duration::from_millis(PAUSE_MS), listener.accept()).await;
+                let turned_away = timeout(Duration::from_millis(PAUSE_MS), listener.accept()).await;
                 drop(turned_away);
                 reserve = open_reserve();
                 sleep(Duration::from_millis(PAUSE_MS)).await;
@@ -80,17 +85,75 @@ pub(super) async fn accept(broker: Arc<Broker>, listener: TcpListener) {
     }
 }
 
-fn start(broker: &Arc<Broker>, stream: TcpStream, remote: SocketAddr) {
+fn start(broker: &Arc<Broker>, stream: TcpStream, remote: SocketAddr, with_tls: bool, arriving: &Tally) {
     let prepared = stream.set_nodelay(true).and_then(|()| {
         SockRef::from(&stream).set_tcp_user_timeout(Some(Duration::from_millis(USER_TIMEOUT_MS)))?;
         stream.local_addr()
     });
-    match prepared {
-        Ok(local) => {
-            let peer = Peer { remote, local };
-            tokio::spawn(ConnectionTask::new(Arc::clone(broker), stream, peer).run());
+    let local = match prepared {
+        Ok(local) => local,
+        Err(error) => return debug!(%error, client = %remote, "a client was gone at once"),
+    };
+    let peer = Peer { remote, local };
+    let arrival = Arrival { peer, is_local: peer.is_local(), tls: None };
+    let is_proxied = broker.config.proxy_networks.iter().any(|network| network.contains(remote.ip()));
+    if !is_proxied && !with_tls {
+        tokio::spawn(ConnectionTask::new(Arc::clone(broker), stream, arrival).run());
+        return;
+    }
+    // Counted until its task counts it; nothing limits this count itself, so it is never refused.
+    let Ok(counted) = arriving.take(None) else { return };
+    let broker = Arc::clone(broker);
+    tokio::spawn(async move {
+        let within = Duration::from_millis(TLS_HANDSHAKE_MS);
+        let arrived = timeout(within, arrive(&broker, stream, arrival, is_proxied, with_tls)).await;
+        let said = match arrived {
+            Ok(Ok(Arrived::Plain(stream, arrival))) => {
+                let task = ConnectionTask::new(Arc::clone(&broker), stream, arrival);
+                drop(counted);
+                return task.run().await;
+            }
+            Ok(Ok(Arrived::Tls(stream, arrival))) => {
+                let task = ConnectionTask::new(Arc::clone(&broker), *stream, arrival);
+                drop(counted);
+                return task.run().await;
+            }
+            Ok(Err(error)) => error.to_string(),
+            Err(_) if with_tls => "took too long over its TLS handshake".to_owned(),
+            Err(_) => "took too long over its PROXY header".to_owned(),
+        };
+        broker.tell_of_client(peer.remote, &said);
+    });
+}
+
+/// A client whose connection is ready for AMQP.
+enum Arrived {
+    Plain(TcpStream, Arrival),
+    Tls(Box<TlsSocket>, Arrival),
+}
+
+/// What comes before AMQP: the header of a proxy, and the handshake of TLS.
+async fn arrive(
+    broker: &Broker,
+    mut stream: TcpStream,
+    mut arrival: Arrival,
+    is_proxied: bool,
+    with_tls: bool,
+) -> io::Result<Arrived> {
+    if is_proxied {
+        // Whoever it says it is, it is not this machine: only a peer's own address says that.
+        arrival.is_local = false;
+        if let Some(Proxied { remote, local }) = proxy_header::read(&mut stream).await? {
+            arrival.peer = Peer { remote, local };
         }
-        Err(error) => debug!(%error, client = %remote, "a client was gone at once"),
+    }
+    match &broker.tls {
+        Some(tls) if with_tls => {
+            let (stream, session) = tls.shake_hands(stream).await?;
+            arrival.tls = Some(session);
+            Ok(Arrived::Tls(Box::new(stream), arrival))
+        }
+        Some(_) | None => Ok(Arrived::Plain(stream, arrival)),
     }
 }
 

@@ -10,6 +10,7 @@ use crate::auth::{
 };
 use crate::connection::{Login, Peer};
 use crate::limits::LOGIN_CHECKS_MAX;
+use crate::protocol::sasl::EXTERNAL;
 use std::collections::HashMap;
 use std::net::IpAddr;
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
@@ -102,14 +103,26 @@ impl Logins {
 
 impl Broker {
     /// Checks a login that came from `peer`: the user's name, or a reason for the log.
-    pub(super) async fn check_login(&self, login: &Login, peer: &Peer) -> Result<Arc<str>, String> {
+    /// A mechanism without a password (EXTERNAL) has proved who it is by other means.
+    pub(super) async fn check_login(
+        &self,
+        login: &Login,
+        peer: &Peer,
+        is_local: bool,
+    ) -> Result<Arc<str>, String> {
         let claim = Claim {
             user: login.user.as_str().into(),
             password: login.password.as_str().into(),
             from: peer.remote.ip(),
-            is_local: peer.is_local(),
+            is_local,
         };
-        self.logins.check(&self.directory, &claim).await.map_err(|refused| refused.reason(&login.user))?;
+        let refused = |refused: LoginRefused| refused.reason(&login.user);
+        if login.mechanism == EXTERNAL {
+            let accounts = self.directory.accounts();
+            accounts.login_without_password(&login.user, is_local).map_err(refused)?;
+            return Ok(claim.user);
+        }
+        self.logins.check(&self.directory, &claim).await.map_err(refused)?;
         self.keep_better(&claim);
         Ok(claim.user)
     }

@@ -106,7 +106,7 @@ async fn change(broker: &Broker, request: ControlRequest) -> Result<ControlRespo
             let peer = Peer { remote: here, local: here };
             let password = password.expose().to_owned();
             let login = Login { mechanism: "PLAIN", user: user.clone(), password };
-            if broker.check_login(&login, &peer).await.is_err() {
+            if broker.check_login(&login, &peer, true).await.is_err() {
                 let message = format!("failed to authenticate user \"{user}\"");
                 return Ok(ControlResponse::refused(RefusalReason::AccessRefused, message));
             }
@@ -286,8 +286,13 @@ fn move_watermark(
 
 async fn status(broker: &Broker) -> StatusReport {
     let metrics = broker.metrics().await;
-    let mut listeners = vec![(broker.config.listen.to_string(), "amqp".to_owned())];
-    listeners.extend(broker.config.http_listen.map(|address| (address.to_string(), "http".to_owned())));
+    let config = &broker.config;
+    let mut listeners = vec![(config.listen.to_string(), "amqp".to_owned())];
+    for (address, protocol) in
+        [(config.tls_listen, "amqp/ssl"), (config.http_listen, "http"), (config.https_listen, "https")]
+    {
+        listeners.extend(address.map(|address| (address.to_string(), protocol.to_owned())));
+    }
     StatusReport {
         product: broker.config.product.clone(),
         version: env!("CARGO_PKG_VERSION").to_owned(),

@@ -1,13 +1,14 @@
 //! The way from the machine's outbound bytes to the socket, and the account of deliveries on it: what the vhost has
 //! handed over counts against its budget for this connection until the socket took it.
 
+use super::socket::Socket;
 use crate::connection::ConnectionEffects;
 use crate::limits::OUTBOX_BYTES_MAX;
 use crate::protocol::outbound::Outbound;
 use bytes::Buf;
 use std::collections::VecDeque;
+use std::future::poll_fn;
 use std::io::{self, ErrorKind, IoSlice};
-use tokio::net::TcpStream;
 
 /// Pieces of one vectored write.
 const SLICES_MAX: usize = 64;
@@ -35,7 +36,10 @@ impl Outbox {
     }
 
     /// Writes what the socket takes now.
-    pub(super) fn write(&mut self, stream: &TcpStream, outbound: &mut Outbound) -> io::Result<()> {
+    pub(super) fn write(&mut self, stream: &mut impl Socket, outbound: &mut Outbound) -> io::Result<()> {
+        if stream.holds_bytes() {
+            stream.flush()?;
+        }
         while !outbound.is_empty() {
             let mut slices = [IoSlice::new(&[]); SLICES_MAX];
             let used = outbound.chunks_vectored(&mut slices);
@@ -67,14 +71,24 @@ impl Outbox {
         std::mem::take(&mut self.drained_bytes)
     }
 
-    /// Writes everything, however long the socket takes.
-    pub(super) async fn drain(&mut self, stream: &TcpStream, outbound: &mut Outbound) -> io::Result<()> {
+    /// Writes everything, however long the socket takes, and that it was all.
+    pub(super) async fn drain(
+        &mut self,
+        stream: &mut impl Socket,
+        outbound: &mut Outbound,
+    ) -> io::Result<()> {
+        let mut has_ended = false;
         loop {
             self.write(stream, outbound)?;
-            if outbound.is_empty() {
+            if outbound.is_empty() && !has_ended {
+                has_ended = true;
+                stream.say_end();
+                continue;
+            }
+            if outbound.is_empty() && !stream.holds_bytes() {
                 return Ok(());
             }
-            stream.writable().await?;
+            poll_fn(|cx| stream.poll_write_ready(cx)).await?;
         }
     }
 }

@@ -2,14 +2,13 @@
 //! frame at the end, so an idle one holds nothing: the bytes are read into one buffer per worker thread.
 //! Owns the bytes; knows no frames.
 
+use super::socket::Socket;
 use crate::protocol::frame;
-use bytes::{Buf, BufMut, BytesMut};
+use bytes::{Buf, BytesMut};
 use std::cell::RefCell;
-use std::io::{self, ErrorKind};
-use std::pin::Pin;
+use std::io;
 use std::task::{Context, Poll, ready};
-use tokio::io::{AsyncRead, ReadBuf};
-use tokio::net::TcpStream;
+use tokio::io::ReadBuf;
 
 /// Bytes read from a socket at once.
 const READ_BYTES: usize = 256 * 1024;
@@ -40,7 +39,7 @@ impl ReadBuffer {
     /// Reads once and hands everything there is to `consume`, which says how much of it is done with.
     pub(super) fn poll_read(
         &mut self,
-        stream: &mut TcpStream,
+        stream: &mut impl Socket,
         cx: &mut Context<'_>,
         consume: impl FnOnce(&[u8]) -> usize,
     ) -> Poll<io::Result<Brought>> {
@@ -51,7 +50,7 @@ impl ReadBuffer {
             let kept = self.unread.len();
             let Some((front, space)) = read.split_at_mut_checked(kept) else { return Poll::Pending };
             let mut buffer = ReadBuf::new(space);
-            ready!(Pin::new(stream).poll_read(cx, &mut buffer))?;
+            ready!(stream.poll_read(cx, &mut buffer))?;
             let read_bytes = buffer.filled().len();
             if read_bytes == 0 {
                 return Poll::Ready(Ok(Brought::End));
@@ -66,20 +65,14 @@ impl ReadBuffer {
 
     fn poll_read_in_place(
         &mut self,
-        stream: &mut TcpStream,
+        stream: &mut impl Socket,
         cx: &mut Context<'_>,
         consume: impl FnOnce(&[u8]) -> usize,
     ) -> Poll<io::Result<Brought>> {
         let wanted = wanted_bytes(&self.unread);
         self.unread.reserve(wanted);
-        loop {
-            ready!(stream.poll_read_ready(cx))?;
-            match stream.try_read_buf(&mut (&mut self.unread).limit(wanted)) {
-                Ok(0) => return Poll::Ready(Ok(Brought::End)),
-                Ok(_) => break,
-                Err(error) if matches!(error.kind(), ErrorKind::WouldBlock | ErrorKind::Interrupted) => {}
-                Err(error) => return Poll::Ready(Err(error)),
-            }
+        if ready!(stream.poll_read_behind(cx, &mut self.unread, wanted))? == 0 {
+            return Poll::Ready(Ok(Brought::End));
         }
         self.again(consume);
         Poll::Ready(Ok(Brought::Bytes))

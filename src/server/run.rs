@@ -11,6 +11,7 @@ use super::logins::Logins;
 use super::mail::ConnectionMail;
 use super::nursery::Nursery;
 use super::restore::restore;
+use super::tls::{self, Https, Tls};
 use super::{control_socket, data_dir, listener};
 use crate::auth::Accounts;
 use crate::budget::Budget;
@@ -34,8 +35,9 @@ use tokio::task::spawn_blocking;
 use tokio::time::timeout;
 use tracing::{error, info};
 
-/// Serves HTTP on a listener until it is dropped: floor 7, handed in from above.
-pub type HttpServer = fn(Arc<Broker>, TcpListener) -> Pin<Box<dyn Future<Output = ()> + Send>>;
+/// Serves HTTP on listeners, with TLS or without, until it is dropped: floor 7, handed in from above.
+pub type HttpServer =
+    fn(Arc<Broker>, Vec<(TcpListener, Option<Https>)>) -> Pin<Box<dyn Future<Output = ()> + Send>>;
 
 /// Threads that read messages back from the disk, at most.
 const READ_THREADS_MAX: usize = 16;
@@ -59,24 +61,35 @@ pub fn run(config: Config, http: HttpServer) -> Result<(), ServeError> {
 /// What clients and operators connect to.
 struct Doors {
     amqp: TcpSocket,
+    amqps: Option<TcpSocket>,
     http: Option<TcpSocket>,
+    https: Option<TcpSocket>,
     control: UnixListener,
 }
 
 async fn serve(mut config: Config, http: HttpServer) -> Result<(), ServeError> {
+    let tls = Tls::load(&config)?;
     let clock = Clock::start();
     data_dir::leave_nothing_for_others()?;
     data_dir::prepare(&config.data_dir)?;
     let lock = DirLock::acquire(&config.data_dir)?;
     let doors = Doors {
         amqp: listener::bind(config.listen)?,
+        amqps: config.tls_listen.map(listener::bind).transpose()?,
         http: config.http_listen.map(listener::bind).transpose()?,
+        https: config.https_listen.map(listener::bind).transpose()?,
         control: control_socket::bind(&config.data_dir)?,
     };
     // Port 0 means any: what is shown is the one it became.
     config.listen = doors.amqp.local_addr().map_err(ServeError::io("asking for the port"))?;
-    if let Some(http) = &doors.http {
-        config.http_listen = Some(http.local_addr().map_err(ServeError::io("asking for the port"))?);
+    for (door, address) in [
+        (&doors.http, &mut config.http_listen),
+        (&doors.amqps, &mut config.tls_listen),
+        (&doors.https, &mut config.https_listen),
+    ] {
+        if let Some(door) = door {
+            *address = Some(door.local_addr().map_err(ServeError::io("asking for the port"))?);
+        }
     }
     let mut signals = Signals::new()?;
     let opening = open(&config, clock);
@@ -89,7 +102,7 @@ async fn serve(mut config: Config, http: HttpServer) -> Result<(), ServeError> {
     };
     let (store, recovered) = opened;
     let statistics = recovered.statistics;
-    let (broker, progress, queue_count) = assemble(config, clock, store, recovered).await?;
+    let (broker, progress, queue_count) = assemble(config, clock, store, recovered, tls).await?;
     let mut poisoned = progress.clone();
     let ended = tokio::select! {
         ended = accept(&broker, doors, http, progress, (statistics, queue_count), &mut signals) => ended,
@@ -150,6 +163,7 @@ async fn assemble(
     clock: Clock,
     store: Store,
     recovered: Recovered,
+    tls: Option<Tls>,
 ) -> Result<(Arc<Broker>, watch::Receiver<Progress>, usize), ServeError> {
     let (sender, progress) = watch::channel(Progress::default());
     store.watch(Box::new(move |progress| {
@@ -184,6 +198,7 @@ async fn assemble(
         client_lines: ClientLines::default(),
         refusals: Mutex::default(),
         logins: Logins::new(),
+        tls,
         stage: watch::Sender::new(Stage::Starting),
     });
     Ok((broker, progress, restored.queue_count))
@@ -218,10 +233,16 @@ async fn accept(
 ) -> Result<(), ServeError> {
     tokio::spawn(alarms::watch(Arc::clone(broker), progress));
     tokio::spawn(control_socket::serve(Arc::clone(broker), doors.control));
-    if let Some(socket) = doors.http {
-        tokio::spawn(http(Arc::clone(broker), listener::listen(socket)?));
+    tokio::spawn(tls::watch(Arc::clone(broker)));
+    let mut listeners = Vec::new();
+    for (socket, tls) in [(doors.http, None), (doors.https, Https::of(broker))] {
+        if let Some(socket) = socket {
+            listeners.push((listener::listen(socket)?, tls));
+        }
     }
+    tokio::spawn(http(Arc::clone(broker), listeners));
     let amqp = listener::listen(doors.amqp)?;
+    let amqps = doors.amqps.map(listener::listen).transpose()?;
     broker.stage.send_replace(Stage::Serving);
     info!(
         listen = %broker.config.listen,
@@ -232,13 +253,17 @@ async fn accept(
         recovery_ms = broker.clock.now_ms(),
         "ready, accepting clients"
     );
-    let accepting = tokio::spawn(listener::accept(Arc::clone(broker), amqp));
+    let accepting = tokio::spawn(listener::accept(Arc::clone(broker), amqp, false));
+    let accepting_tls = amqps.map(|amqps| tokio::spawn(listener::accept(Arc::clone(broker), amqps, true)));
     tokio::select! {
         () = signals.asked() => broker.stop(),
         () = broker.reached(Stage::Stopping) => {}
     }
     // The listener is closed once its task has ended: no client comes after the last farewell.
     let _ = accepting.await;
+    if let Some(accepting_tls) = accepting_tls {
+        let _ = accepting_tls.await;
+    }
     Ok(())
 }
 
