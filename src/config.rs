@@ -15,7 +15,7 @@ pub use keys::{KEYS, Key, reference};
 pub use layers::ConfigError;
 pub(crate) use spelling::nearest;
 
-use crate::auth::Hashing;
+use crate::auth::{Hashing, TokenRules};
 use crate::limits;
 use crate::queue::QueueKind;
 use crate::vhost::DeliverMode;
@@ -53,6 +53,10 @@ pub struct Config {
     pub certificate_login: CertificateLogin,
     /// Networks of proxies, whose connections begin with a PROXY header.
     pub proxy_networks: Vec<Network>,
+    /// Public keys of those who sign bearer tokens: a JSON Web Key Set or PEM; `None` = no logins by token.
+    pub oauth_keys: Option<PathBuf>,
+    /// What tokens must say.
+    pub oauth: TokenRules,
     /// Look of the diagnostics.
     pub log_format: LogFormat,
     /// Which diagnostics: a level, or `tracing`'s filter directives.
@@ -114,6 +118,8 @@ impl Default for Config {
             tls: TlsConfig::default(),
             certificate_login: CertificateLogin::default(),
             proxy_networks: Vec::new(),
+            oauth_keys: None,
+            oauth: TokenRules::default(),
             log_format: LogFormat::Human,
             log_level: "info".to_owned(),
             segment_bytes: storage_limits::SEGMENT_BYTES,
@@ -186,6 +192,10 @@ impl Config {
         if wants_tls && !has_files {
             let sentence =
                 "tls_listen and https_listen need tls_cert and tls_key: files with a certificate and its key";
+            return Err(ConfigError::together(sentence.to_owned()));
+        }
+        if self.oauth_keys.is_some() != !self.oauth.resource_server_id.is_empty() {
+            let sentence = "oauth_keys and oauth_resource_server_id go together: who signs tokens, and what they call this broker";
             return Err(ConfigError::together(sentence.to_owned()));
         }
         if self.tls.verify != TlsVerify::Nobody && self.tls.authorities.is_none() {

@@ -208,6 +208,10 @@ pub const ARGON2_LANES_MAX: u32 = 4;
 pub const LOGIN_CHECKS_MAX: usize = 4;
 /// Good logins remembered, so that who comes back does not cost a hash again; the oldest gives way.
 pub const KNOWN_LOGINS_MAX: usize = 4096;
+/// Length of a bearer token, bytes; longer: the login is refused.
+pub const TOKEN_BYTES_MAX: usize = 16 * 1024;
+/// Scopes of a bearer token that are about this broker; more: the login is refused.
+pub const TOKEN_SCOPES_MAX: usize = 256;
 /// Time for the header of a PROXY protocol and the handshake of TLS together, from accept, ms; then the socket is closed.
 pub const TLS_HANDSHAKE_MS: u64 = 5_000;
 /// Bytes that wait for a client with TLS, encrypted already or about to be; above: its connection keeps the rest.

@@ -51,6 +51,8 @@ const ABSENCES: &[(&str, &[&str])] = &[
     ("x509_parser::", &["src/server/certificate.rs"]),
     ("ppp::", &["src/server/proxy_header.rs"]),
     ("argon2::", &["src/auth/password.rs"]),
+    ("jsonwebtoken::", &["src/auth/token_keys.rs"]),
+    ("use ring::", &["src/auth/token_keys.rs"]),
     ("hyper::", &["src/management/http.rs", "src/management/parts.rs"]),
     ("socket2::", &["src/server/"]),
     ("rustix::", &["src/server/data_dir.rs", "src/cli/bench/", "storage/src/"]),

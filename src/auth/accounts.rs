@@ -5,6 +5,7 @@
 use super::limits::{Limits, MAX_CHANNELS};
 use super::password::{self, Hashing, PasswordHash};
 use super::pattern::Pattern;
+use super::token::Token;
 use super::topic_permissions::TopicPermissions;
 use crate::definitions::{
     Definition, DefinitionChange, LimitScope, LimitsDefinition, PermissionDefinition, UserDefinition,
@@ -12,6 +13,7 @@ use crate::definitions::{
 use crate::limits::CHANNELS_PER_USER_MAX;
 use std::collections::{BTreeMap, HashMap};
 use std::fmt;
+use std::sync::Arc;
 
 /// What a user wants to do with a queue or exchange.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
@@ -38,11 +40,13 @@ impl Access {
 /// Users and their permissions.
 #[derive(Clone, Debug, Default)]
 pub struct Accounts {
-    pub(super) users: HashMap<String, User>,
+    pub(super) users: Arc<HashMap<String, User>>,
     loopback_users: Vec<String>,
     hashing: Hashing,
     /// Passwords set since the start.
     password_changes: u64,
+    /// The one whose bearer these are for: what it says of its user goes before what is written here.
+    token: Option<Arc<Token>>,
 }
 
 #[derive(Clone, Debug, Default)]
@@ -186,12 +190,12 @@ impl Accounts {
                     permissions: BTreeMap::new(),
                     topics: TopicPermissions::default(),
                 };
-                self.users.insert(user.name.clone(), restored);
+                self.users_mut().insert(user.name.clone(), restored);
             }
         }
         for definition in definitions.clone() {
             if let Definition::Limits(LimitsDefinition { scope: LimitScope::User, name, limits }) = definition
-                && let Some(user) = self.users.get_mut(name)
+                && let Some(user) = self.users_mut().get_mut(name)
             {
                 user.limits = Limits::new(limits.clone());
             }
@@ -229,7 +233,7 @@ impl Accounts {
 
     /// Checks a login that needs no password, because something better says who it is.
     pub fn login_without_password(&self, user: &str, from_loopback: bool) -> Result<(), LoginRefused> {
-        if !self.exists(user) {
+        if !self.users.contains_key(user) {
             return Err(LoginRefused::InvalidCredentials);
         }
         if !from_loopback && self.loopback_users.iter().any(|local| local == user) {
@@ -254,28 +258,56 @@ impl Accounts {
         self.hashing
     }
 
+    /// The same, for the bearer of a token: it says what its user may do, whoever else is called so.
+    #[must_use]
+    pub fn with_token(&self, token: Arc<Token>) -> Self {
+        Self { token: Some(token), ..self.clone() }
+    }
+
+    pub(super) fn token_of(&self, user: &str) -> Option<&Token> {
+        self.token.as_deref().filter(|token| *token.user == *user)
+    }
+
+    pub(super) fn users_mut(&mut self) -> &mut HashMap<String, User> {
+        Arc::make_mut(&mut self.users)
+    }
+
+    fn next_password_stamp(&mut self) -> u64 {
+        self.password_changes += 1;
+        self.password_changes
+    }
+
     /// The tags of a user; none of one that does not exist.
     pub fn tags(&self, user: &str) -> &[String] {
+        if let Some(token) = self.token_of(user) {
+            return token.tags();
+        }
         self.users.get(user).map(|user| user.tags.as_slice()).unwrap_or_default()
     }
 
     /// Whether there is such a user.
     pub fn exists(&self, user: &str) -> bool {
-        self.users.contains_key(user)
+        self.token_of(user).is_some() || self.users.contains_key(user)
     }
 
     /// Whether the user has this tag.
     pub fn has_tag(&self, user: &str, tag: &str) -> bool {
-        self.users.get(user).is_some_and(|user| user.tags.iter().any(|known| known == tag))
+        self.tags(user).iter().any(|known| known == tag)
     }
 
     /// Whether the user may enter the vhost at all.
     pub fn has_access(&self, user: &str, vhost: &str) -> bool {
-        self.permission(user, vhost).is_some()
+        match self.token_of(user) {
+            Some(token) => token.has_access(vhost),
+            None => self.permission(user, vhost).is_some(),
+        }
     }
 
     /// Whether the user may do that with the queue or exchange of this name (`amq.default` for the default exchange).
     pub fn may(&self, user: &str, vhost: &str, access: Access, resource: &str) -> bool {
+        if let Some(token) = self.token_of(user) {
+            return token.may(vhost, access, resource);
+        }
         self.permission(user, vhost).is_some_and(|permission| {
             match access {
                 Access::Configure => &permission.configure,
@@ -314,11 +346,11 @@ impl Accounts {
     ) -> Result<Vec<DefinitionChange>, AccountsError> {
         check_name(name)?;
         tags.iter().try_for_each(|tag| check_name(tag))?;
-        let user = self.users.entry(name.to_owned()).or_default();
+        let stamp = self.next_password_stamp();
+        let user = self.users_mut().entry(name.to_owned()).or_default();
         if let Some(password) = password {
             user.password_hash = password;
-            self.password_changes += 1;
-            user.password_stamp = self.password_changes;
+            user.password_stamp = stamp;
         }
         user.tags = tags;
         Ok(vec![user.definition(name).set()])
@@ -326,7 +358,7 @@ impl Accounts {
 
     /// Deletes a user with all permissions.
     pub fn delete_user(&mut self, name: &str) -> Result<Vec<DefinitionChange>, AccountsError> {
-        let user = self.users.remove(name).ok_or_else(|| no_such_user(name))?;
+        let user = self.users_mut().remove(name).ok_or_else(|| no_such_user(name))?;
         let mut changes = vec![user.definition(name).removed()];
         if !user.limits.is_empty() {
             changes.push(limits_of(name, &user.limits).removed());
@@ -344,10 +376,10 @@ impl Accounts {
         name: &str,
         password: PasswordHash,
     ) -> Result<Vec<DefinitionChange>, AccountsError> {
-        let user = self.users.get_mut(name).ok_or_else(|| no_such_user(name))?;
+        let stamp = self.next_password_stamp();
+        let user = self.users_mut().get_mut(name).ok_or_else(|| no_such_user(name))?;
         user.password_hash = password;
-        self.password_changes += 1;
-        user.password_stamp = self.password_changes;
+        user.password_stamp = stamp;
         Ok(vec![user.definition(name).set()])
     }
 
@@ -358,7 +390,7 @@ impl Accounts {
         known: &PasswordHash,
         better: PasswordHash,
     ) -> Vec<DefinitionChange> {
-        match self.users.get_mut(name) {
+        match self.users_mut().get_mut(name) {
             Some(user) if user.password_hash == *known => {
                 user.password_hash = better;
                 vec![user.definition(name).set()]
@@ -373,7 +405,7 @@ impl Accounts {
         name: &str,
         tags: Vec<String>,
     ) -> Result<Vec<DefinitionChange>, AccountsError> {
-        let user = self.users.get_mut(name).ok_or_else(|| no_such_user(name))?;
+        let user = self.users_mut().get_mut(name).ok_or_else(|| no_such_user(name))?;
         tags.iter().try_for_each(|tag| check_name(tag))?;
         user.tags = tags;
         Ok(vec![user.definition(name).set()])
@@ -385,7 +417,7 @@ impl Accounts {
         name: &str,
         change: impl FnOnce(&mut Limits),
     ) -> Result<Vec<DefinitionChange>, AccountsError> {
-        let user = self.users.get_mut(name).ok_or_else(|| no_such_user(name))?;
+        let user = self.users_mut().get_mut(name).ok_or_else(|| no_such_user(name))?;
         let before = user.limits.clone();
         change(&mut user.limits);
         let definition = limits_of(name, &user.limits);
@@ -417,7 +449,8 @@ impl Accounts {
         &mut self,
         permission: PermissionDefinition,
     ) -> Result<Vec<DefinitionChange>, AccountsError> {
-        let user = self.users.get_mut(&permission.user).ok_or_else(|| no_such_user(&permission.user))?;
+        let user =
+            self.users_mut().get_mut(&permission.user).ok_or_else(|| no_such_user(&permission.user))?;
         let compile = |pattern: &str| {
             Pattern::new(pattern)
                 .map_err(|reason| AccountsError::InvalidPattern { pattern: pattern.to_owned(), reason })
@@ -437,7 +470,7 @@ impl Accounts {
         user: &str,
         vhost: &str,
     ) -> Result<Vec<DefinitionChange>, AccountsError> {
-        let permissions = &mut self.users.get_mut(user).ok_or_else(|| no_such_user(user))?.permissions;
+        let permissions = &mut self.users_mut().get_mut(user).ok_or_else(|| no_such_user(user))?.permissions;
         let removed = permissions.remove(vhost);
         Ok(removed.iter().map(|permission| permission.definition(user, vhost).removed()).collect())
     }
@@ -445,7 +478,7 @@ impl Accounts {
     /// Takes back all permissions in a vhost that goes away.
     pub fn forget_vhost(&mut self, vhost: &str) -> Vec<DefinitionChange> {
         let mut changes = Vec::new();
-        for (name, user) in &mut self.users {
+        for (name, user) in self.users_mut() {
             if let Some(permission) = user.permissions.remove(vhost) {
                 changes.push(permission.definition(name, vhost).removed());
             }

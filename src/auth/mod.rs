@@ -8,6 +8,8 @@ mod pattern;
 mod refusals;
 mod secret;
 mod tally;
+mod token;
+mod token_keys;
 mod topic_permissions;
 
 pub use accounts::{Access, Accounts, AccountsError, LoginRefused, PermissionView, UserView, check_name};
@@ -18,3 +20,5 @@ pub(crate) use pattern::Pattern;
 pub use refusals::{Refusals, neighbourhood};
 pub use secret::Secret;
 pub use tally::{Counted, Tally};
+pub use token::Token;
+pub use token_keys::{TokenKeys, TokenRules, looks_like_token};

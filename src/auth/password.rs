@@ -93,16 +93,26 @@ impl PasswordHash {
         let Some(hashing) = Hashing::from_name(name) else {
             return refused(format!("hashing algorithm '{}' is not supported", name.escape_debug()));
         };
-        let hash = Self(text.to_owned());
+        let unwrapped = || String::from_utf8(STANDARD.decode(text).ok()?).ok();
+        let hash = match hashing {
+            Hashing::Argon2id => Self(unwrapped().unwrap_or_default()),
+            Hashing::Sha256 | Hashing::Sha512 => Self(text.to_owned()),
+        };
         if text.is_empty() || hash.hashing() == Some(hashing) {
             return Ok(hash);
         }
         refused(format!("password_hash is not a hash of {name}"))
     }
 
-    /// The hash and the name of its algorithm, for a definitions file.
-    pub fn export(&self) -> (&str, &'static str) {
-        (&self.0, self.hashing().unwrap_or(Hashing::Sha256).name())
+    /// The hash and the name of its algorithm, for a definitions file. A hash of argon2id goes as base64: RabbitMQ
+    /// imports the file then, and its user can log in there once it has another password; a hash that is no base64 would
+    /// have the whole file refused.
+    pub fn export(&self) -> (String, &'static str) {
+        match self.hashing() {
+            Some(Hashing::Argon2id) => (STANDARD.encode(&self.0), Hashing::Argon2id.name()),
+            Some(rabbits) => (self.0.clone(), rabbits.name()),
+            None => (self.0.clone(), Hashing::Sha256.name()),
+        }
     }
 
     /// As it is stored.
@@ -209,7 +219,7 @@ mod tests {
         let mut salt = Salt::default();
         salt[..4].copy_from_slice(&[0x90, 0x8d, 0xc6, 0x0a]);
         let made = PasswordHash::new("test12", Hashing::Sha256, salt).unwrap();
-        assert_eq!(made.export(), (TEST12, "rabbit_password_hashing_sha256"));
+        assert_eq!(made.export(), (TEST12.to_owned(), "rabbit_password_hashing_sha256"));
     }
 
     /// These texts are in stores.
@@ -262,15 +272,15 @@ mod tests {
     #[test]
     fn what_rabbitmq_exports_is_imported_and_goes_back_as_it_came() {
         let sha512 = hash("test12", Hashing::Sha512);
-        let argon2id = hash("test12", Hashing::Argon2id);
+        let argon2id = STANDARD.encode(hash("test12", Hashing::Argon2id).as_stored());
         for (text, algorithm, made_by) in [
             (TEST12, None, Hashing::Sha256),
             (TEST12, Some("rabbit_password_hashing_sha256"), Hashing::Sha256),
             (sha512.as_stored(), Some("rabbit_password_hashing_sha512"), Hashing::Sha512),
-            (argon2id.as_stored(), Some("argon2id"), Hashing::Argon2id),
+            (&*argon2id, Some("argon2id"), Hashing::Argon2id),
         ] {
             let imported = PasswordHash::import(text, algorithm).unwrap();
-            assert_eq!(imported.export(), (text, made_by.name()));
+            assert_eq!(imported.export(), (text.to_owned(), made_by.name()));
             assert!(verify(b"test12", Some(&imported), made_by));
         }
         assert!(PasswordHash::import("", Some("rabbit_password_hashing_sha256")).unwrap().is_none());
@@ -295,8 +305,9 @@ mod tests {
                 Some("rabbit_password_hashing_sha512"),
                 "password_hash is not a hash of rabbit_password_hashing_sha512",
             ),
-            (expensive, Some("argon2id"), "password_hash is not a hash of argon2id"),
-            (slow, Some("argon2id"), "password_hash is not a hash of argon2id"),
+            (&*STANDARD.encode(expensive), Some("argon2id"), "password_hash is not a hash of argon2id"),
+            (&*STANDARD.encode(slow), Some("argon2id"), "password_hash is not a hash of argon2id"),
+            ("/w==", Some("argon2id"), "password_hash is not a hash of argon2id"),
         ] {
             let refused = PasswordHash::import(text, algorithm).unwrap_err();
             assert_eq!(refused.to_string(), expected);

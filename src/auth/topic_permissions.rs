@@ -66,12 +66,15 @@ impl TopicPermission {
 impl Accounts {
     /// Whether the user's keys at this exchange are restricted at all.
     pub fn has_topic_permission(&self, user: &str, vhost: &str, exchange: &str) -> bool {
-        self.topic_permission(user, vhost, exchange).is_some()
+        self.token_of(user).is_some() || self.topic_permission(user, vhost, exchange).is_some()
     }
 
     /// Whether the user may use this key at this exchange, should it be a topic exchange: to publish
     /// ([`Access::Write`]) or to bind ([`Access::Read`]). There is nothing to configure.
     pub fn may_use_key(&self, user: &str, vhost: &str, exchange: &str, access: Access, key: &str) -> bool {
+        if let Some(token) = self.token_of(user) {
+            return access == Access::Configure || token.may_use_key(vhost, exchange, access, key);
+        }
         self.topic_permission(user, vhost, exchange).is_none_or(|permission| match access {
             Access::Configure => true,
             Access::Write => permission.write.allows(key),
@@ -97,7 +100,7 @@ impl Accounts {
         permission: TopicPermissionDefinition,
     ) -> Result<Vec<DefinitionChange>, AccountsError> {
         let TopicPermissionDefinition { user: name, vhost, exchange, write, read } = &permission;
-        let user = self.users.get_mut(name).ok_or_else(|| no_such_user(name))?;
+        let user = self.users_mut().get_mut(name).ok_or_else(|| no_such_user(name))?;
         let compile = |pattern: &str| {
             Pattern::expanded(pattern, name, vhost)
                 .map_err(|reason| AccountsError::InvalidPattern { pattern: pattern.to_owned(), reason })
@@ -117,7 +120,7 @@ impl Accounts {
         vhost: &str,
         exchange: Option<&str>,
     ) -> Result<Vec<DefinitionChange>, AccountsError> {
-        let user = self.users.get_mut(name).ok_or_else(|| no_such_user(name))?;
+        let user = self.users_mut().get_mut(name).ok_or_else(|| no_such_user(name))?;
         Ok(user
             .topics
             .remove(name, |known, of| known == vhost && exchange.is_none_or(|exchange| exchange == of)))

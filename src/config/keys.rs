@@ -31,7 +31,7 @@ const MIB: u64 = 1 << 20;
 const GIB: u64 = 1 << 30;
 
 /// All keys, in the order of the documentation.
-pub static KEYS: [Key; 35] = [
+pub static KEYS: [Key; 38] = [
     Key {
         name: "data_dir",
         allowed: "a directory; it is made if it is not there",
@@ -164,6 +164,36 @@ pub static KEYS: [Key; 35] = [
             let networks: Vec<String> = config.proxy_networks.iter().map(Network::to_string).collect();
             networks.join(",")
         },
+    },
+    Key {
+        name: "oauth_keys",
+        allowed: "a file with a JSON Web Key Set or a PEM public key (RSA, EC P-256 or P-384, Ed25519), or nothing",
+        help: "Who signs the bearer tokens (JWT) that clients may send as their password, and HTTP clients as Bearer (RabbitMQ: auth_oauth2.signing_keys, auth_oauth2.jwks_url). The file is read again when it changes, and on SIGHUP",
+        set: |config, text| {
+            config.oauth_keys = (!text.is_empty()).then(|| PathBuf::from(text));
+            Some(())
+        },
+        show: |config| config.oauth_keys.as_ref().map(|path| path.display().to_string()).unwrap_or_default(),
+    },
+    Key {
+        name: "oauth_resource_server_id",
+        allowed: "a text, or nothing",
+        help: "What tokens call this broker: it must be in their aud, and their scopes about it begin with it and a dot (RabbitMQ: auth_oauth2.resource_server_id)",
+        set: |config, text| {
+            text.clone_into(&mut config.oauth.resource_server_id);
+            Some(())
+        },
+        show: |config| config.oauth.resource_server_id.clone(),
+    },
+    Key {
+        name: "oauth_username_claim",
+        allowed: "name of a claim, or nothing",
+        help: "The claim that names the user of a token, before sub and client_id (RabbitMQ: auth_oauth2.preferred_username_claims)",
+        set: |config, text| {
+            text.clone_into(&mut config.oauth.username_claim);
+            Some(())
+        },
+        show: |config| config.oauth.username_claim.clone(),
     },
     Key {
         name: "log_format",
@@ -356,7 +386,7 @@ pub static KEYS: [Key; 35] = [
     Key {
         name: "password_hashing",
         allowed: "argon2id, rabbit_password_hashing_sha256 or rabbit_password_hashing_sha512",
-        help: "How new passwords are kept (RabbitMQ: password_hashing_module). With argon2id, passwords kept in RabbitMQ's ways are kept as argon2id after their next good login; definitions whose users are to log in to a RabbitMQ want one of the other two",
+        help: "How new passwords are kept (RabbitMQ: password_hashing_module). With argon2id, passwords kept in RabbitMQ's ways are kept as argon2id after their next good login; a RabbitMQ imports definitions with argon2id hashes but cannot check them, so users that are to log in there as well want one of the other two",
         set: |config, text| Hashing::from_name(text).map(|hashing| config.password_hashing = hashing),
         show: |config| config.password_hashing.name().to_owned(),
     },

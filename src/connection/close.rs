@@ -67,6 +67,11 @@ impl Connection {
                 }
             }
             Stage::Running(_) | Stage::Detaching => {
+                if matches!(&self.bearer, Some(bearer) if bearer.expires_ms <= now_ms)
+                    && matches!(self.stage, Stage::Running(_))
+                {
+                    return self.force_close("credential expired", now_ms, out);
+                }
                 if self.wants_input() && self.heartbeat.is_missed(now_ms) {
                     out.requests.push(Request::Log(format!("{} missed heartbeats", self.peer)));
                     self.socket_closed(out);
@@ -95,7 +100,8 @@ impl Connection {
             }
             Stage::Running(running) => {
                 let heartbeat = self.heartbeat.next_deadline(self.wants_input());
-                heartbeat.into_iter().chain(running.half_received_deadline()).min()
+                let expires = self.bearer.as_ref().map(|bearer| bearer.expires_ms);
+                heartbeat.into_iter().chain(running.half_received_deadline()).chain(expires).min()
             }
             Stage::Detaching => self.heartbeat.next_deadline(self.listens()),
             Stage::Closing { deadline_ms, .. } | Stage::Lingering { deadline_ms } => Some(*deadline_ms),

@@ -2,6 +2,7 @@
 //! can do. Plain data; the driver drains it after every call into the machine, in this order: `commands` to the vhost,
 //! `requests` in order, `outbound` to the socket.
 
+use crate::auth::Secret;
 use crate::protocol::outbound::Outbound;
 use crate::vhost::command::Envelope;
 use std::fmt;
@@ -33,6 +34,8 @@ pub struct ConnectionEffects {
 pub enum Request {
     /// Check a login; answer with [`Connection::authenticated`](super::Connection::authenticated). Until then nothing is read.
     Authenticate(Login),
+    /// Check a token that is to go on for the one of the login; answer with [`Connection::renewed`](super::Connection::renewed).
+    RenewToken(Secret),
     /// Check that the vhost exists, that the user may enter it and that no limit stands against it, attach to it, and
     /// answer with [`Connection::vhost_opened`](super::Connection::vhost_opened). Until then nothing is read.
     OpenVhost {

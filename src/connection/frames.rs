@@ -3,6 +3,7 @@
 
 use super::handshake::{Handshake, out_of_turn};
 use super::{Connection, ConnectionEffects, Fatal, Request, Stage};
+use crate::auth::Secret;
 use crate::limits::LARGE_METHOD_BYTES;
 use crate::protocol::client_method::ClientMethod;
 use crate::protocol::frame::{self, Frame};
@@ -11,6 +12,9 @@ use crate::protocol::reply::{ConnectionCode, ConnectionError};
 use crate::protocol::server_method::ServerMethod;
 use crate::protocol::wire::WireError;
 use std::sync::Arc;
+
+/// connection.update-secret
+pub(super) const UPDATE_SECRET: MethodId = MethodId { class: 10, method: 70 };
 
 impl Connection {
     /// Whether bytes from the socket can be handled now.
@@ -98,6 +102,11 @@ impl Connection {
                 self.close_by_client(out);
                 Ok(())
             }
+            ClientMethod::ConnectionUpdateSecret { new_secret, .. } if self.bearer.is_some() => {
+                let token = Secret::new(String::from_utf8_lossy(new_secret.0));
+                out.requests.push(Request::RenewToken(token));
+                Ok(())
+            }
             ClientMethod::ConnectionUpdateSecret { .. } => {
                 self.ask_rights_again(out)?;
                 out.outbound.method(0, &ServerMethod::ConnectionUpdateSecretOk);
@@ -113,7 +122,7 @@ impl Connection {
 
     /// connection.update-secret: everything that was found allowed is asked again. The secret itself is for logins that
     /// expire; one by password does not, and any secret will do, as in RabbitMQ.
-    fn ask_rights_again(&mut self, out: &mut ConnectionEffects) -> Result<(), Fatal> {
+    pub(super) fn ask_rights_again(&mut self, out: &mut ConnectionEffects) -> Result<(), Fatal> {
         let Stage::Running(running) = &mut self.stage else { return Ok(()) };
         running.accounts_changed(Arc::clone(&self.accounts), &self.client, self.frame_bytes_max, out)
     }

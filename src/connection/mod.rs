@@ -26,9 +26,10 @@ pub use effects::{ConnectionEffects, Login, Request};
 pub use report::{ChannelReport, ConnectionReport};
 pub use security::{PeerCertificate, TlsSession};
 
-use crate::auth::{Accounts, Tally};
+use crate::auth::{Accounts, Tally, Token};
 use crate::limits::FRAME_BYTES_BEFORE_TUNE;
 use crate::protocol::reply::{ConnectionCode, ConnectionError};
+use crate::protocol::server_method::ServerMethod;
 use crate::protocol::server_properties::ClientCapabilities;
 use crate::vhost::command::{Addressed, ConnectionId, MethodId, Notice};
 use handshake::Handshake;
@@ -44,6 +45,7 @@ pub struct Connection {
     accounts: Arc<Accounts>,
     peer: Peer,
     tls: Option<Arc<TlsSession>>,
+    bearer: Option<Bearer>,
     client: Client,
     tag_seed: u64,
     /// Largest frame either side may send, bytes.
@@ -68,6 +70,14 @@ struct Client {
     product: Option<String>,
     user: Option<Arc<str>>,
     vhost: Option<Arc<str>>,
+}
+
+/// A login by token.
+#[derive(Debug)]
+struct Bearer {
+    token: Arc<Token>,
+    /// When it ends, ms of the same clock as all times.
+    expires_ms: u64,
 }
 
 #[derive(Debug)]
@@ -114,6 +124,7 @@ impl Connection {
             accounts,
             peer,
             tls: None,
+            bearer: None,
             client: Client::default(),
             tag_seed,
             frame_bytes_max: FRAME_BYTES_BEFORE_TUNE,
@@ -128,6 +139,44 @@ impl Connection {
     /// It runs over TLS. Said before anything is received.
     pub fn secured(&mut self, tls: Arc<TlsSession>) {
         self.tls = Some(tls);
+    }
+
+    /// The login was by this token, which ends then. Said before [`Self::authenticated`].
+    pub fn authorised(&mut self, token: Arc<Token>, expires_ms: u64) {
+        self.accounts = Arc::new(self.accounts.with_token(Arc::clone(&token)));
+        self.bearer = Some(Bearer { token, expires_ms });
+    }
+
+    /// The answer to [`Request::RenewToken`]: the new token and when it ends; an error is a reason for the log.
+    pub fn renewed(
+        &mut self,
+        result: Result<(Arc<Token>, u64), String>,
+        now_ms: u64,
+        out: &mut ConnectionEffects,
+    ) {
+        let Stage::Running(_) = &self.stage else { return };
+        let outbound_before = out.outbound.len();
+        let renewed = result.and_then(|(token, expires_ms)| {
+            if self.client.user.as_deref() != Some(&*token.user) {
+                return Err("the new token is somebody else's".to_owned());
+            }
+            self.authorised(token, expires_ms);
+            Ok(())
+        });
+        let answered = match renewed {
+            Ok(()) => self.ask_rights_again(out).map(|()| {
+                out.outbound.method(0, &ServerMethod::ConnectionUpdateSecretOk);
+            }),
+            Err(why) => {
+                out.requests.push(Request::Log(format!("{} new secret refused: {why}", self.peer)));
+                let text = "New secret was refused by one of the backends";
+                Err((ConnectionError::new(ConnectionCode::NotAllowed, text), frames::UPDATE_SECRET))
+            }
+        };
+        if let Err((error, cause)) = answered {
+            self.fail(&error, cause, now_ms, out);
+        }
+        self.note_sent(outbound_before, now_ms, out);
     }
 
     /// The user that the peer's certificate names, which may log in by EXTERNAL.
@@ -226,6 +275,10 @@ impl Connection {
     /// Users or permissions changed: caches are dropped, consumers without the right to read are cancelled, and the
     /// connection closes (320) if its user is gone or may no longer enter the vhost.
     pub fn accounts_changed(&mut self, accounts: Arc<Accounts>, now_ms: u64, out: &mut ConnectionEffects) {
+        let accounts = match &self.bearer {
+            Some(Bearer { token, .. }) => Arc::new(accounts.with_token(Arc::clone(token))),
+            None => accounts,
+        };
         self.accounts = Arc::clone(&accounts);
         let Stage::Running(running) = &mut self.stage else { return };
         let outbound_before = out.outbound.len();

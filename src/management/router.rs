@@ -134,10 +134,16 @@ async fn log_in(
         let user = session::user(management, token).ok_or_else(refused)?;
         return Ok(Caller::new(user, management.broker.accounts()));
     }
-    let (user, password) = given.to_str().ok().and_then(basic).ok_or_else(refused)?;
     let peer = peer.ok_or_else(refused)?;
-    let user = management.broker.log_in(user, password, *peer).await.ok_or_else(refused)?;
-    Ok(Caller::new(user, management.broker.accounts()))
+    let bearer = given.to_str().ok().and_then(|given| given.strip_prefix("Bearer "));
+    if let Some(token) = bearer {
+        let logged_in = management.broker.log_in(String::new(), token.to_owned(), *peer).await;
+        let logged_in = logged_in.ok_or_else(refused)?;
+        return Ok(Caller::new(Arc::clone(&logged_in.user), management.broker.accounts_of(&logged_in)));
+    }
+    let (user, password) = given.to_str().ok().and_then(basic).ok_or_else(refused)?;
+    let logged_in = management.broker.log_in(user, password, *peer).await.ok_or_else(refused)?;
+    Ok(Caller::new(Arc::clone(&logged_in.user), management.broker.accounts_of(&logged_in)))
 }
 
 /// The token of a session of the page: `Bearer ledgermq_…`.

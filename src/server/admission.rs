@@ -5,22 +5,22 @@
 use super::connections::Counts;
 use super::directory::Directory;
 use super::mail::VhostInbox;
-use crate::auth::{MAX_CONNECTIONS, Tally};
+use crate::auth::{Accounts, MAX_CONNECTIONS, Tally};
 use crate::protocol::reply::{ConnectionCode, ConnectionError};
 use crate::vhost::command::ConnectionId;
 use std::sync::Arc;
 
 impl Directory {
     /// A vhost for a connection of `user`, and where the user's channels are counted. `connections_max` is the limit of
-    /// the node.
+    /// the node, `accounts` say what the user may do.
     pub(super) fn open_vhost(
         &self,
         id: ConnectionId,
         vhost: &Arc<str>,
         user: &Arc<str>,
         connections_max: Option<u64>,
+        accounts: &Accounts,
     ) -> Result<(VhostInbox, Tally), ConnectionError> {
-        let accounts = self.accounts();
         let open = self.open(vhost);
         self.connections.admit(id, vhost, user, |counts| {
             let Counts { node, vhost: in_vhost, user: of_user } = counts;

@@ -6,6 +6,7 @@ use super::connections::Connections;
 use super::directory::Directory;
 use super::logins::Logins;
 use super::tls::Tls;
+use super::tokens::Tokens;
 use crate::auth::Refusals;
 use crate::budget::Budget;
 use crate::clock::Clock;
@@ -37,6 +38,8 @@ pub struct Broker {
     pub(super) logins: Logins,
     /// For the listeners with TLS, if there are any.
     pub(super) tls: Option<Tls>,
+    /// For logins by token, if there are any.
+    pub(super) tokens: Option<Tokens>,
     pub(super) stage: watch::Sender<Stage>,
 }
 

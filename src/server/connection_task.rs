@@ -11,6 +11,8 @@ use super::mail::{ConnectionInbox, ConnectionMail, VhostInbox, VhostMail};
 use super::outbox::Outbox;
 use super::read_buffer::{Brought, ReadBuffer};
 use super::socket::Socket;
+use super::tokens::LoggedIn;
+use crate::auth::Token;
 use crate::cli::rows;
 use crate::connection::{Connection, ConnectionEffects, Login, Peer, Request, TlsSession};
 use crate::limits::UNWRITTEN_BYTES_MAX;
@@ -51,6 +53,8 @@ pub(super) struct ConnectionTask<S> {
     unread: ReadBuffer,
     outbox: Outbox,
     alarm: Alarm,
+    /// The token of the login, if it was one.
+    token: Option<Arc<Token>>,
     /// A login that is being checked.
     checking: Option<Checking>,
     refusal: Option<Refusal>,
@@ -58,7 +62,7 @@ pub(super) struct ConnectionTask<S> {
 }
 
 /// Dropped with the connection: nobody is checked who is gone.
-type Checking = Pin<Box<dyn Future<Output = (Login, Result<Arc<str>, String>)> + Send>>;
+type Checking = Pin<Box<dyn Future<Output = (Login, Result<LoggedIn, String>)> + Send>>;
 
 /// How a client came in.
 #[derive(Debug)]
@@ -133,6 +137,7 @@ impl<S: Socket> ConnectionTask<S> {
             unread: ReadBuffer::default(),
             outbox: Outbox::default(),
             alarm: Alarm { sleep, at_ms: now_ms, active_ms: now_ms, holds_buffers: false },
+            token: None,
             checking: None,
             refusal: None,
             end: End::No,
@@ -328,10 +333,14 @@ impl<S: Socket> ConnectionTask<S> {
                     (login, result)
                 }));
             }
+            Request::RenewToken(token) => self.renew(token.expose(), now_ms),
             Request::OpenVhost { vhost, user } => {
                 let report = self.machine.report();
                 let connections_max = self.broker.config.connections_max;
-                let opened = self.broker.directory.open_vhost(self.inbox.id, &vhost, &user, connections_max);
+                let logged_in = LoggedIn { user: Arc::clone(&user), token: self.token.clone() };
+                let accounts = self.broker.accounts_of(&logged_in);
+                let directory = &self.broker.directory;
+                let opened = directory.open_vhost(self.inbox.id, &vhost, &user, connections_max, &accounts);
                 let result = opened.map(|(opened, channels)| {
                     self.machine.count_channels_in(channels);
                     let name = rows::connection_name(&report).into();
@@ -365,15 +374,32 @@ impl<S: Socket> ConnectionTask<S> {
     }
 
     /// What came of a login. Who is refused too often hears so later.
-    fn logged_in(&mut self, login: &Login, result: Result<Arc<str>, String>, now_ms: u64) {
+    fn logged_in(&mut self, login: &Login, result: Result<LoggedIn, String>, now_ms: u64) {
         let events = self.broker.directory.events();
         events.tell_login(&login.user, &self.machine.report(), result.is_ok());
         let wait_ms = result.as_ref().err().map(|_| self.broker.note_refusal(self.peer.remote.ip()));
         match (result, wait_ms) {
             (Err(why), Some(wait_ms @ 1..)) => self.refusal = Some(Refusal { at_ms: now_ms + wait_ms, why }),
-            (result, _) => self.machine.authenticated(result, now_ms, &mut self.effects),
+            (Err(why), _) => self.machine.authenticated(Err(why), now_ms, &mut self.effects),
+            (Ok(LoggedIn { user, token }), _) => {
+                if let Some(token) = &token {
+                    self.machine.authorised(Arc::clone(token), self.broker.expires_ms(token));
+                }
+                self.token = token;
+                self.machine.authenticated(Ok(user), now_ms, &mut self.effects);
+            }
         }
         self.read_again(now_ms);
+    }
+
+    /// A token that is to go on for the one of the login.
+    fn renew(&mut self, token: &str, now_ms: u64) {
+        let result = self.broker.check_token(token);
+        let result = result.map(|token| {
+            let expires_ms = self.broker.expires_ms(&token);
+            (token, expires_ms)
+        });
+        self.machine.renewed(result, now_ms, &mut self.effects);
     }
 
     fn read_again(&mut self, now_ms: u64) {

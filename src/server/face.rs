@@ -2,6 +2,7 @@
 //! orders go (durable before it is answered).
 
 use super::broker::Broker;
+use super::tokens::LoggedIn;
 use super::vhost_about::VhostAbout;
 use crate::auth::{Accounts, AccountsError};
 use crate::connection::{ConnectionReport, Login, Peer};
@@ -15,7 +16,7 @@ use tracing::info;
 
 impl Broker {
     /// Checks a login that came over HTTP. A refusal is logged, and answered as late as one over AMQP would be.
-    pub async fn log_in(&self, user: String, password: String, peer: Peer) -> Option<Arc<str>> {
+    pub async fn log_in(&self, user: String, password: String, peer: Peer) -> Option<LoggedIn> {
         let login = Login { mechanism: "PLAIN", user, password };
         match self.check_login(&login, &peer, peer.is_local()).await {
             Ok(user) => Some(user),

@@ -5,8 +5,10 @@
 
 use super::broker::Broker;
 use super::directory::Directory;
+use super::tokens::LoggedIn;
 use crate::auth::{
-    Accounts, AccountsError, Hashing, KnownLogins, LoginRefused, PasswordHash, Salt, neighbourhood,
+    Accounts, AccountsError, Hashing, KnownLogins, LoginRefused, PasswordHash, Salt, looks_like_token,
+    neighbourhood,
 };
 use crate::connection::{Login, Peer};
 use crate::limits::LOGIN_CHECKS_MAX;
@@ -109,7 +111,7 @@ impl Broker {
         login: &Login,
         peer: &Peer,
         is_local: bool,
-    ) -> Result<Arc<str>, String> {
+    ) -> Result<LoggedIn, String> {
         let claim = Claim {
             user: login.user.as_str().into(),
             password: login.password.as_str().into(),
@@ -120,11 +122,16 @@ impl Broker {
         if login.mechanism == EXTERNAL {
             let accounts = self.directory.accounts();
             accounts.login_without_password(&login.user, is_local).map_err(refused)?;
-            return Ok(claim.user);
+            return Ok(LoggedIn { user: claim.user, token: None });
+        }
+        if self.tokens.is_some() && looks_like_token(&login.password) {
+            // What the client calls itself does not count: the token does.
+            let token = self.check_token(&login.password)?;
+            return Ok(LoggedIn { user: Arc::clone(&token.user), token: Some(token) });
         }
         self.logins.check(&self.directory, &claim).await.map_err(refused)?;
         self.keep_better(&claim);
-        Ok(claim.user)
+        Ok(LoggedIn { user: claim.user, token: None })
     }
 
     /// The hash of a new password, as configured.

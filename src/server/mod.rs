@@ -37,6 +37,7 @@ mod socket;
 mod stream_reads;
 mod tls;
 mod tls_socket;
+mod tokens;
 mod vhost_about;
 mod vhost_task;
 mod wal_log;
@@ -46,6 +47,7 @@ pub use broker::{Broker, BrokerMetrics};
 pub use error::ServeError;
 pub use run::{HttpServer, run};
 pub use tls::Https;
+pub use tokens::LoggedIn;
 pub use vhost_about::VhostAbout;
 pub use wal_log::WalLog;
 

@@ -12,6 +12,7 @@ use super::mail::ConnectionMail;
 use super::nursery::Nursery;
 use super::restore::restore;
 use super::tls::{self, Https, Tls};
+use super::tokens::Tokens;
 use super::{control_socket, data_dir, listener};
 use crate::auth::Accounts;
 use crate::budget::Budget;
@@ -69,6 +70,7 @@ struct Doors {
 
 async fn serve(mut config: Config, http: HttpServer) -> Result<(), ServeError> {
     let tls = Tls::load(&config)?;
+    let tokens = Tokens::load(&config)?;
     let clock = Clock::start();
     data_dir::leave_nothing_for_others()?;
     data_dir::prepare(&config.data_dir)?;
@@ -102,7 +104,7 @@ async fn serve(mut config: Config, http: HttpServer) -> Result<(), ServeError> {
     };
     let (store, recovered) = opened;
     let statistics = recovered.statistics;
-    let (broker, progress, queue_count) = assemble(config, clock, store, recovered, tls).await?;
+    let (broker, progress, queue_count) = assemble(config, clock, store, recovered, (tls, tokens)).await?;
     let mut poisoned = progress.clone();
     let ended = tokio::select! {
         ended = accept(&broker, doors, http, progress, (statistics, queue_count), &mut signals) => ended,
@@ -163,7 +165,7 @@ async fn assemble(
     clock: Clock,
     store: Store,
     recovered: Recovered,
-    tls: Option<Tls>,
+    (tls, tokens): (Option<Tls>, Option<Tokens>),
 ) -> Result<(Arc<Broker>, watch::Receiver<Progress>, usize), ServeError> {
     let (sender, progress) = watch::channel(Progress::default());
     store.watch(Box::new(move |progress| {
@@ -199,6 +201,7 @@ async fn assemble(
         refusals: Mutex::default(),
         logins: Logins::new(),
         tls,
+        tokens,
         stage: watch::Sender::new(Stage::Starting),
     });
     Ok((broker, progress, restored.queue_count))

@@ -46,7 +46,7 @@ struct Current {
 }
 
 /// Which file it is, and when it was written: replaced or rewritten, it has another.
-type Stamp = (u64, u64, i64, i64);
+pub(super) type Stamp = (u64, u64, i64, i64);
 
 impl Tls {
     /// Reads the files; `None` if no listener wants TLS.
@@ -153,31 +153,45 @@ impl Broker {
 
 /// Reads the files again whenever they change or SIGHUP comes, until the broker stops.
 pub(super) async fn watch(broker: Arc<Broker>) {
-    let Some(tls) = &broker.tls else { return };
+    if broker.tls.is_none() && broker.tokens.is_none() {
+        return;
+    }
     let Ok(mut hang_up) = signal(SignalKind::hangup()) else {
         return error!("SIGHUP cannot be listened for; certificates are read at the next start");
     };
     let stopping = broker.reached(Stage::Stopping);
     tokio::pin!(stopping);
     loop {
-        tokio::select! {
-            _ = hang_up.recv() => {}
-            () = sleep(Duration::from_millis(TLS_FILES_LOOK_MS)) => if !tls.has_changed() { continue },
+        let is_asked = tokio::select! {
+            _ = hang_up.recv() => true,
+            () = sleep(Duration::from_millis(TLS_FILES_LOOK_MS)) => false,
             () = &mut stopping => return,
-        }
-        if let Err(why) = broker.reload_certificates() {
+        };
+        if (is_asked || broker.tls.as_ref().is_some_and(Tls::has_changed))
+            && let Err(why) = broker.reload_certificates()
+        {
             warn!(why, "certificates cannot be used; those from before are");
+        }
+        if let Some(tokens) = &broker.tokens
+            && (is_asked || tokens.has_changed())
+        {
+            match tokens.reload() {
+                Ok(()) => info!("keys of tokens were read again"),
+                Err(why) => warn!(why, "keys of tokens cannot be used; those from before are"),
+            }
         }
     }
 }
 
 fn stamps(files: &TlsConfig) -> Option<Vec<Stamp>> {
     let paths = [&files.certificate, &files.key].into_iter().chain(&files.authorities);
-    let stamp = |path: &std::path::PathBuf| {
-        let about = fs::metadata(path).ok()?;
-        Some((about.ino(), about.size(), about.mtime(), about.mtime_nsec()))
-    };
-    paths.map(stamp).collect()
+    paths.map(|path| stamp(path)).collect()
+}
+
+/// `None` if it is not there.
+pub(super) fn stamp(path: &Path) -> Option<Stamp> {
+    let about = fs::metadata(path).ok()?;
+    Some((about.ino(), about.size(), about.mtime(), about.mtime_nsec()))
 }
 
 fn build(files: &TlsConfig) -> Result<Current, String> {

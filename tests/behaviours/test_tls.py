@@ -62,11 +62,10 @@ def test_messages_go_over_tls_and_are_confirmed(own, tmp_path):
             assert "true" in row.lower() or row.startswith("ssl"), row
         assert "tlsv1.3" in secured.broker.ctl("list_connections", "ssl_protocol")
     # What was confirmed over TLS is on disk like everything else.
-    with secured.connect() as connection:
-        channel = connection.channel()
-        channel.confirm_delivery()
-        channel.basic_publish("", "q", "kept", PERSISTENT)
-        secured.broker.crash_and_restart()
+    channel = secured.connect().channel()
+    channel.confirm_delivery()
+    channel.basic_publish("", "q", "kept", PERSISTENT)
+    secured.broker.crash_and_restart()
     with secured.connect() as connection:
         assert drain(connection.channel(), "q") == ["kept"]
 

@@ -87,7 +87,8 @@ fn answer_at_random(machine: &mut Machine, random: &mut Random) {
             }
             Request::Detach => machine.connection.detached(machine.now_ms, &mut machine.effects),
             Request::CloseSocket => machine.connection.socket_closed(&mut machine.effects),
-            Request::Log(_) => {}
+            // Nobody logs in by token here.
+            Request::RenewToken(_) | Request::Log(_) => {}
         }
     }
     let mut confirmed = Vec::new();

@@ -11,4 +11,5 @@ mod settling;
 mod states;
 #[path = "../support/mod.rs"]
 mod support;
+mod tokens;
 mod waiting;

@@ -337,7 +337,8 @@ impl Broker {
                 }
                 Request::Detach => inputs.push(Input::Detach(id)),
                 Request::CloseSocket => client.socket_closed = true,
-                Request::Log(_) => {}
+                // Nobody logs in by token here.
+                Request::RenewToken(_) | Request::Log(_) => {}
             }
         }
         for input in inputs {

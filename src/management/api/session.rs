@@ -17,7 +17,7 @@ pub(in crate::management) async fn begin(call: Call) -> Answer {
     let refused = || ApiError::Unauthenticated(Some("Login failed"));
     let peer = call.peer.ok_or_else(refused)?;
     let broker = &call.management.broker;
-    let user = broker.log_in(text("username")?, text("password")?, peer).await.ok_or_else(refused)?;
+    let user = broker.log_in(text("username")?, text("password")?, peer).await.ok_or_else(refused)?.user;
     let password_hash = password_hash(&call.management, &user).ok_or_else(refused)?;
     let token =
         call.management.sessions().begin(user, password_hash, broker.secret_bytes(), broker.uptime_ms());
