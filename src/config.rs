@@ -57,6 +57,8 @@ pub struct Config {
     pub oauth_keys: Option<PathBuf>,
     /// What tokens must say.
     pub oauth: TokenRules,
+    /// Where metrics alone are served; `None` = nowhere.
+    pub prometheus_listen: Option<SocketAddr>,
     /// Look of the diagnostics.
     pub log_format: LogFormat,
     /// Which diagnostics: a level, or `tracing`'s filter directives.
@@ -120,6 +122,7 @@ impl Default for Config {
             proxy_networks: Vec::new(),
             oauth_keys: None,
             oauth: TokenRules::default(),
+            prometheus_listen: None,
             log_format: LogFormat::Human,
             log_level: "info".to_owned(),
             segment_bytes: storage_limits::SEGMENT_BYTES,

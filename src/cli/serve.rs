@@ -40,7 +40,7 @@ pub(super) fn run(matches: &ArgMatches) -> Exit {
         }
     };
     start_diagnostics(&config);
-    match server::run(config, management::serve) {
+    match server::run(config, management::serve, management::serve_metrics) {
         Ok(()) => Exit::Success,
         Err(error) => {
             tracing::error!("{error}");

@@ -31,7 +31,7 @@ const MIB: u64 = 1 << 20;
 const GIB: u64 = 1 << 30;
 
 /// All keys, in the order of the documentation.
-pub static KEYS: [Key; 38] = [
+pub static KEYS: [Key; 39] = [
     Key {
         name: "data_dir",
         allowed: "a directory; it is made if it is not there",
@@ -194,6 +194,18 @@ pub static KEYS: [Key; 38] = [
             Some(())
         },
         show: |config| config.oauth.username_claim.clone(),
+    },
+    Key {
+        name: "prometheus_listen",
+        allowed: "ADDRESS:PORT, or off",
+        help: "Where metrics are served without the rest of the HTTP side; RabbitMQ's port for them is 15692. `/metrics` of the HTTP side shows the same",
+        set: |config, text| {
+            config.prometheus_listen = if text == "off" { None } else { Some(address(text)?) };
+            Some(())
+        },
+        show: |config| {
+            config.prometheus_listen.map_or_else(|| "off".to_owned(), |address| address.to_string())
+        },
     },
     Key {
         name: "log_format",

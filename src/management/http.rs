@@ -1,7 +1,6 @@
 //! HTTP/1.1 on the management listener: connections within their bounds, whatever a stranger sends or does not send.
 //! Knows no routes.
 
-use super::Management;
 use crate::connection::Peer;
 use crate::limits::{HTTP_CONNECTIONS_MAX, HTTP_HEAD_BYTES_MAX, HTTP_HEAD_MS, HTTP_HEADERS_MAX};
 use crate::server::Https;
@@ -24,8 +23,7 @@ use tracing::{debug, warn};
 const PAUSE_MS: u64 = 100;
 
 /// Serves until the task is dropped.
-pub(super) async fn serve(management: Arc<Management>, listener: TcpListener, tls: Option<Https>) {
-    let router = super::routes(&management);
+pub(super) async fn serve(router: Router, listener: TcpListener, tls: Option<Https>) {
     let places = Arc::new(Semaphore::new(HTTP_CONNECTIONS_MAX));
     loop {
         // The semaphore is never closed.

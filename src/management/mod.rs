@@ -31,7 +31,6 @@ mod table;
 
 use crate::server::{Broker, Https};
 use axum::Router;
-use axum::routing::get;
 use sessions::Sessions;
 use std::future::Future;
 use std::pin::Pin;
@@ -64,18 +63,22 @@ pub fn serve(
     listeners: Vec<(TcpListener, Option<Https>)>,
 ) -> Pin<Box<dyn Future<Output = ()> + Send>> {
     Box::pin(async move {
-        let management = Arc::new(Management::new(broker));
+        let router = routes(&Arc::new(Management::new(broker)));
         let mut serving = JoinSet::new();
         for (listener, tls) in listeners {
-            serving.spawn(http::serve(Arc::clone(&management), listener, tls));
+            serving.spawn(http::serve(router.clone(), listener, tls));
         }
         while serving.join_next().await.is_some() {}
     })
 }
 
+/// Serves metrics alone on `listener` until the task is dropped: RabbitMQ has a port of its own for them.
+pub fn serve_metrics(broker: Arc<Broker>, listener: TcpListener) -> Pin<Box<dyn Future<Output = ()> + Send>> {
+    Box::pin(http::serve(metrics::routes().with_state(broker), listener, None))
+}
+
 /// Every route there is.
 fn routes(management: &Arc<Management>) -> Router {
-    let pages =
-        Router::new().route("/metrics", get(metrics::metrics)).with_state(Arc::clone(&management.broker));
+    let pages = metrics::routes().with_state(Arc::clone(&management.broker));
     pages.merge(page::routes()).merge(router::router(management))
 }

@@ -70,6 +70,13 @@ impl Alarms {
         look(broker);
     }
 
+    /// Resident memory above which publishers are blocked, bytes.
+    pub(super) fn memory_high_bytes(broker: &Broker) -> u64 {
+        let alarms = &broker.alarms;
+        let marks = *alarms.watermarks.lock().unwrap_or_else(PoisonError::into_inner);
+        marks.memory_high_bytes(*alarms.memory_bytes.get_or_init(memory_limit_bytes))
+    }
+
     /// Free disk space below which publishers are blocked, bytes.
     pub(super) fn disk_low_bytes(broker: &Broker) -> u64 {
         let alarms = &broker.alarms;

@@ -7,12 +7,14 @@ use super::directory::Directory;
 use super::logins::Logins;
 use super::tls::Tls;
 use super::tokens::Tokens;
+use super::process::OpenFiles;
 use crate::auth::Refusals;
 use crate::budget::Budget;
 use crate::clock::Clock;
 use crate::config::Config;
 use crate::connection::ConnectionConfig;
-use crate::vhost::report::VhostTotals;
+use crate::vhost::figures::VhostFigures;
+use crate::vhost::report::VhostReport;
 use ledgermq_storage::{Store, StoreStatus};
 use std::net::{IpAddr, SocketAddr};
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError, Weak};
@@ -61,30 +63,28 @@ pub struct BrokerMetrics {
     pub uptime_ms: u64,
     /// Open connections.
     pub connections: u64,
+    /// Connections since the start.
+    pub connections_opened: u64,
     /// Logins refused since the start.
     pub logins_refused: u64,
     /// Memory that half-received messages take, bytes.
     pub half_received_bytes: u64,
-    /// Open channels.
-    pub channels: u64,
-    /// Queues of all vhosts.
-    pub queues: u64,
-    /// Consumers of all vhosts.
-    pub consumers: u64,
-    /// Messages waiting.
-    pub ready: u64,
-    /// Messages with consumers.
-    pub unacked: u64,
+    /// Sums over all vhosts.
+    pub figures: VhostFigures,
     /// Memory that message bodies take, bytes.
     pub body_memory_bytes: u64,
     /// Resident memory of the process, bytes.
     pub resident_bytes: u64,
+    /// Open files; `None` if the system does not say.
+    pub files: Option<OpenFiles>,
+    /// Resident memory above which publishers are blocked, bytes.
+    pub memory_high_bytes: u64,
+    /// Free disk space below which publishers are blocked, bytes.
+    pub disk_low_bytes: u64,
     /// Alarms that are on.
     pub alarms: Vec<&'static str>,
     /// The store; `None` if the disk would not say.
     pub store: Option<StoreStatus>,
-    /// Counts since the start, all vhosts.
-    pub totals: VhostTotals,
 }
 
 impl Broker {
@@ -100,26 +100,40 @@ impl Broker {
 
     /// Everything counted.
     pub async fn metrics(&self) -> BrokerMetrics {
-        let mut metrics = BrokerMetrics {
+        // Before the rest, which is read in a moment.
+        let figures = self.directory.figures().await;
+        BrokerMetrics {
             uptime_ms: self.clock.now_ms(),
             connections: self.connections.count() as u64,
+            connections_opened: self.connections.opened_count(),
             logins_refused: self.lock_refusals().count(),
             half_received_bytes: self.connection_config.half_received.used_bytes() as u64,
+            figures,
             body_memory_bytes: self.budget.used_bytes() as u64,
             resident_bytes: super::alarms::resident_bytes(),
+            files: OpenFiles::now(),
+            memory_high_bytes: Alarms::memory_high_bytes(self),
+            disk_low_bytes: Alarms::disk_low_bytes(self),
             alarms: self.alarms(),
             store: self.store_status(),
-            ..BrokerMetrics::default()
-        };
-        for report in self.directory.reports().await {
-            metrics.channels += report.channels.len() as u64;
-            metrics.queues += report.queues.len() as u64;
-            metrics.consumers += report.consumers.len() as u64;
-            metrics.ready += report.queues.iter().map(|queue| queue.messages_ready).sum::<u64>();
-            metrics.unacked += report.queues.iter().map(|queue| queue.messages_unacknowledged).sum::<u64>();
-            add(&mut metrics.totals, &report.totals);
         }
-        metrics
+    }
+
+    /// What is configured, and where it really listens.
+    pub fn config(&self) -> &Config {
+        &self.config
+    }
+
+    /// What there is to see of all vhosts, by name, or of those that are named.
+    pub async fn vhost_reports(&self, named: &[String]) -> Vec<VhostReport> {
+        if named.is_empty() {
+            return self.directory.reports().await;
+        }
+        let mut reports = Vec::new();
+        for name in named {
+            reports.extend(self.directory.report(name).await);
+        }
+        reports
     }
 
     pub(super) fn store_status(&self) -> Option<StoreStatus> {
@@ -170,16 +184,4 @@ impl Broker {
     pub(super) async fn reached(&self, stage: Stage) {
         let _ = self.stage.subscribe().wait_for(|now| *now >= stage).await;
     }
-}
-
-fn add(sum: &mut VhostTotals, totals: &VhostTotals) {
-    sum.published_count += totals.published_count;
-    sum.confirmed_count += totals.confirmed_count;
-    sum.refused_count += totals.refused_count;
-    sum.unroutable_count += totals.unroutable_count;
-    sum.returned_count += totals.returned_count;
-    sum.delivered_count += totals.delivered_count;
-    sum.acked_count += totals.acked_count;
-    sum.requeued_count += totals.requeued_count;
-    sum.damaged_count += totals.damaged_count;
 }

@@ -147,6 +147,11 @@ impl Connections {
         self.lock().by_vhost.get(vhost).copied().unwrap_or_default()
     }
 
+    /// How many there were since the start, those that are gone included.
+    pub(super) fn opened_count(&self) -> u64 {
+        self.next_id.load(Ordering::Relaxed) - 1
+    }
+
     /// How many there are.
     pub(super) fn count(&self) -> usize {
         *self.count.borrow()

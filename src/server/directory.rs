@@ -11,6 +11,7 @@ use super::nursery::Nursery;
 use super::vhost_about::VhostAbout;
 use crate::auth::{Accounts, AccountsError, PasswordHash, check_name};
 use crate::definitions::{Definition, DefinitionChange, VhostDefinition};
+use crate::vhost::figures::VhostFigures;
 use crate::vhost::input::{AdminCommand, AdminReply};
 use crate::vhost::report::VhostReport;
 use ledgermq_storage::{GroupId, Lsn};
@@ -86,10 +87,26 @@ impl Directory {
     pub(super) async fn report(&self, vhost: &str) -> Option<VhostReport> {
         match self.vhost(vhost)?.ask(AdminCommand::Report).await? {
             AdminReply::Report(report) => Some(*report),
-            AdminReply::Done | AdminReply::Removed(_) | AdminReply::Peeked(..) | AdminReply::Refused(_) => {
-                None
+            AdminReply::Done
+            | AdminReply::Figures(_)
+            | AdminReply::Removed(_)
+            | AdminReply::Peeked(..)
+            | AdminReply::Refused(_) => None,
+        }
+    }
+
+    /// Sums over all vhosts: they count at the same time, and copy nothing.
+    pub(super) async fn figures(&self) -> VhostFigures {
+        let answers: Vec<_> =
+            self.vhosts().iter().map(|(_, inbox)| inbox.tell(AdminCommand::Figures)).collect();
+        let mut sum = VhostFigures::default();
+        for answer in answers {
+            // A vhost that ended meanwhile is not there to be counted.
+            if let Ok(AdminReply::Figures(figures)) = answer.await {
+                sum.add(&figures);
             }
         }
+        sum
     }
 
     /// What there is to see of all vhosts, by name.

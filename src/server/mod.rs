@@ -29,6 +29,7 @@ mod nursery;
 mod operator;
 mod outbox;
 mod proxy_header;
+mod process;
 mod read_buffer;
 mod reads;
 mod restore;
@@ -45,7 +46,8 @@ mod watermarks;
 
 pub use broker::{Broker, BrokerMetrics};
 pub use error::ServeError;
-pub use run::{HttpServer, run};
+pub use process::OpenFiles;
+pub use run::{HttpServer, MetricsServer, run};
 pub use tls::Https;
 pub use tokens::LoggedIn;
 pub use vhost_about::VhostAbout;

@@ -263,7 +263,7 @@ async fn ask(broker: &Broker, vhost: &str, command: AdminCommand) -> ControlResp
             let reason = if missing { RefusalReason::NoSuchQueue } else { RefusalReason::Conflict };
             ControlResponse::refused(reason, message)
         }
-        Some(AdminReply::Report(_) | AdminReply::Peeked(..)) | None => {
+        Some(AdminReply::Report(_) | AdminReply::Figures(_) | AdminReply::Peeked(..)) | None => {
             ControlResponse::refused(RefusalReason::Unavailable, format!("vhost '{vhost}' is stopping"))
         }
     }
@@ -288,9 +288,12 @@ async fn status(broker: &Broker) -> StatusReport {
     let metrics = broker.metrics().await;
     let config = &broker.config;
     let mut listeners = vec![(config.listen.to_string(), "amqp".to_owned())];
-    for (address, protocol) in
-        [(config.tls_listen, "amqp/ssl"), (config.http_listen, "http"), (config.https_listen, "https")]
-    {
+    for (address, protocol) in [
+        (config.tls_listen, "amqp/ssl"),
+        (config.http_listen, "http"),
+        (config.https_listen, "https"),
+        (config.prometheus_listen, "http/prometheus"),
+    ] {
         listeners.extend(address.map(|address| (address.to_string(), protocol.to_owned())));
     }
     StatusReport {
@@ -304,11 +307,11 @@ async fn status(broker: &Broker) -> StatusReport {
         memory_bytes: metrics.resident_bytes,
         body_memory_bytes: metrics.body_memory_bytes,
         disk_free_bytes: metrics.store.map_or(0, |store| store.free_bytes),
-        disk_low_bytes: Alarms::disk_low_bytes(broker),
+        disk_low_bytes: metrics.disk_low_bytes,
         connection_count: metrics.connections,
-        queue_count: metrics.queues,
+        queue_count: metrics.figures.queues,
         vhost_count: broker.directory.vhosts().len() as u64,
-        message_count: metrics.ready + metrics.unacked,
+        message_count: metrics.figures.messages_ready + metrics.figures.messages_unacknowledged,
     }
 }
 

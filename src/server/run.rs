@@ -40,6 +40,9 @@ use tracing::{error, info};
 pub type HttpServer =
     fn(Arc<Broker>, Vec<(TcpListener, Option<Https>)>) -> Pin<Box<dyn Future<Output = ()> + Send>>;
 
+/// Serves metrics alone, likewise.
+pub type MetricsServer = fn(Arc<Broker>, TcpListener) -> Pin<Box<dyn Future<Output = ()> + Send>>;
+
 /// Threads that read messages back from the disk, at most.
 const READ_THREADS_MAX: usize = 16;
 /// Time between two lines about a long recovery, ms.
@@ -48,13 +51,13 @@ const RECOVERY_LINE_MS: u64 = 1_000;
 const FAREWELL_MS: u64 = 5_000;
 
 /// Runs the broker until it is asked to stop or cannot go on. `Ok` after a clean stop.
-pub fn run(config: Config, http: HttpServer) -> Result<(), ServeError> {
+pub fn run(config: Config, http: HttpServer, metrics: MetricsServer) -> Result<(), ServeError> {
     let runtime = runtime::Builder::new_multi_thread()
         .enable_all()
         .max_blocking_threads(READ_THREADS_MAX)
         .build()
         .map_err(ServeError::io("starting threads"))?;
-    let ended = runtime.block_on(serve(config, http));
+    let ended = runtime.block_on(serve(config, http, metrics));
     runtime.shutdown_background();
     ended
 }
@@ -65,10 +68,11 @@ struct Doors {
     amqps: Option<TcpSocket>,
     http: Option<TcpSocket>,
     https: Option<TcpSocket>,
+    prometheus: Option<TcpSocket>,
     control: UnixListener,
 }
 
-async fn serve(mut config: Config, http: HttpServer) -> Result<(), ServeError> {
+async fn serve(mut config: Config, http: HttpServer, metrics: MetricsServer) -> Result<(), ServeError> {
     let tls = Tls::load(&config)?;
     let tokens = Tokens::load(&config)?;
     let clock = Clock::start();
@@ -80,6 +84,7 @@ async fn serve(mut config: Config, http: HttpServer) -> Result<(), ServeError> {
         amqps: config.tls_listen.map(listener::bind).transpose()?,
         http: config.http_listen.map(listener::bind).transpose()?,
         https: config.https_listen.map(listener::bind).transpose()?,
+        prometheus: config.prometheus_listen.map(listener::bind).transpose()?,
         control: control_socket::bind(&config.data_dir)?,
     };
     // Port 0 means any: what is shown is the one it became.
@@ -92,6 +97,10 @@ async fn serve(mut config: Config, http: HttpServer) -> Result<(), ServeError> {
         if let Some(door) = door {
             *address = Some(door.local_addr().map_err(ServeError::io("asking for the port"))?);
         }
+    }
+    if let Some(prometheus) = &doors.prometheus {
+        let address = prometheus.local_addr().map_err(ServeError::io("asking for the port"))?;
+        config.prometheus_listen = Some(address);
     }
     let mut signals = Signals::new()?;
     let opening = open(&config, clock);
@@ -107,7 +116,7 @@ async fn serve(mut config: Config, http: HttpServer) -> Result<(), ServeError> {
     let (broker, progress, queue_count) = assemble(config, clock, store, recovered, (tls, tokens)).await?;
     let mut poisoned = progress.clone();
     let ended = tokio::select! {
-        ended = accept(&broker, doors, http, progress, (statistics, queue_count), &mut signals) => ended,
+        ended = accept(&broker, doors, (http, metrics), progress, (statistics, queue_count), &mut signals) => ended,
         () = poison(&mut poisoned) => Err(ServeError::Io(
             "the disk failed and the log is poisoned: nothing more can be confirmed; the next start recovers".to_owned()
         )),
@@ -229,7 +238,7 @@ fn connection_config(config: &Config) -> ConnectionConfig {
 async fn accept(
     broker: &Arc<Broker>,
     doors: Doors,
-    http: HttpServer,
+    (http, metrics): (HttpServer, MetricsServer),
     progress: watch::Receiver<Progress>,
     (statistics, queue_count): (RecoveryStatistics, usize),
     signals: &mut Signals,
@@ -244,6 +253,9 @@ async fn accept(
         }
     }
     tokio::spawn(http(Arc::clone(broker), listeners));
+    if let Some(socket) = doors.prometheus {
+        tokio::spawn(metrics(Arc::clone(broker), listener::listen(socket)?));
+    }
     let amqp = listener::listen(doors.amqp)?;
     let amqps = doors.amqps.map(listener::listen).transpose()?;
     broker.stage.send_replace(Stage::Serving);

@@ -53,6 +53,11 @@ impl Mark {
 }
 
 impl Watermarks {
+    /// Resident memory above which there is too much of it, bytes.
+    pub(super) fn memory_high_bytes(&self, memory_bytes: u64) -> u64 {
+        self.memory.map_or(memory_bytes / 100 * MEMORY_HIGH_PERCENT, |mark| mark.bytes(memory_bytes))
+    }
+
     /// Whether so much memory is too much. With a gap between on and off, so that it does not flutter.
     pub(super) fn memory_is_low(&self, was_low: bool, resident_bytes: u64, memory_bytes: u64) -> bool {
         let high = match self.memory {

@@ -100,6 +100,8 @@ pub struct AdminId(pub u64);
 pub enum AdminCommand {
     /// Everything there is to see: answered by [`AdminReply::Report`].
     Report,
+    /// Sums over it: answered by [`AdminReply::Figures`].
+    Figures,
     /// Turns the firehose on or off: see [`super::Vhost`]. Answered by [`AdminReply::Done`].
     Trace(bool),
     /// Removes ready messages.
@@ -144,6 +146,8 @@ pub enum AdminCommand {
 pub enum AdminReply {
     /// A view of the vhost.
     Report(Box<super::report::VhostReport>),
+    /// Sums over the vhost.
+    Figures(Box<super::figures::VhostFigures>),
     /// Messages removed.
     Removed(u64),
     /// The first messages of this queue, in order; those that are not in memory are in the log.

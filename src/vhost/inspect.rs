@@ -67,7 +67,7 @@ impl Vhost {
     }
 
     /// The queues that clients can name.
-    fn named_queues(&self) -> impl Iterator<Item = &QueueRecord> {
+    pub(super) fn named_queues(&self) -> impl Iterator<Item = &QueueRecord> {
         self.topology.queues.iter().map(|(_, record)| record).filter(|record| record.delays_for.is_none())
     }
 

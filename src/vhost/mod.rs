@@ -10,6 +10,7 @@
 pub mod command;
 mod event_terms;
 pub mod events;
+pub mod figures;
 pub mod input;
 pub mod log;
 pub mod report;
@@ -266,6 +267,7 @@ impl Vhost {
             Input::Event(event) => self.publish_event(&event, cx),
             Input::Detach(connection) => self.detach(connection, cx),
             Input::Admin(id, AdminCommand::Report) => self.answer_report(id, cx),
+            Input::Admin(id, AdminCommand::Figures) => self.answer_figures(id, cx),
             Input::Admin(id, AdminCommand::Trace(is_on)) => {
                 self.traces = is_on;
                 cx.effects.effects.push(Effect::Answer(id, AdminReply::Done));

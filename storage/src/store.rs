@@ -42,6 +42,7 @@ pub struct Store {
     preparer: Arc<Preparer>,
     reader: Reader,
     monotonic_ms: Clock,
+    uuid: [u8; 16],
     engine: Engine,
 }
 
@@ -106,6 +107,8 @@ pub struct RecoveryStatistics {
 /// What an operator may ask of the store.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
 pub struct StoreStatus {
+    /// Which store it is, as long as it exists.
+    pub uuid: [u8; 16],
     /// How far the log got, and what stops it.
     pub progress: Progress,
     /// Bytes appended and not yet written.
@@ -182,7 +185,8 @@ impl Store {
         } else {
             Engine::Inline(inline)
         };
-        let store = Store { disk, shared, preparer, reader, monotonic_ms: options.monotonic_ms, engine };
+        let (monotonic_ms, uuid) = (options.monotonic_ms, identity.uuid);
+        let store = Store { disk, shared, preparer, reader, monotonic_ms, uuid, engine };
         Ok((store, recovered))
     }
 
@@ -207,6 +211,7 @@ impl Store {
     /// Of the disk.
     pub fn status(&self) -> io::Result<StoreStatus> {
         let mut status = StoreStatus {
+            uuid: self.uuid,
             progress: self.shared.progress(),
             staged_bytes: self.shared.lock().staging.bytes() as u64,
             free_bytes: self.disk.free_bytes()?,

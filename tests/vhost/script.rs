@@ -645,6 +645,7 @@ fn told(effect: Effect) -> String {
         }
         Effect::Answer(_, AdminReply::Refused(why)) => format!("refused {why}"),
         Effect::Answer(_, AdminReply::Report(_)) => "report".into(),
+        Effect::Answer(_, AdminReply::Figures(_)) => "figures".into(),
         Effect::Damaged { queue, first, last, count, .. } => {
             format!("damaged {queue} {first}..={last} {count}")
         }

@@ -1,0 +1,104 @@
+//! What Prometheus reads, under RabbitMQ's paths and names, so that dashboards made for RabbitMQ show this broker:
+//! `/metrics` with sums, `/metrics/per-object` with a sample for each queue, channel and connection, and
+//! `/metrics/detailed?family=…&vhost=…` with those families alone.
+//!
+//! The sums are made without looking at a name; the other two pages copy what there is and are made one at a time.
+//! Counters are read where the broker keeps them; nothing is counted for this page.
+
+mod node;
+mod objects;
+mod sums;
+mod text;
+
+use crate::server::Broker;
+use axum::Router;
+use axum::extract::{Query, State};
+use axum::http::{StatusCode, header};
+use axum::response::{IntoResponse, Response};
+use axum::routing::get;
+use objects::Group;
+use std::sync::Arc;
+use text::Page;
+use tokio::sync::Semaphore;
+
+/// What begins the names that RabbitMQ knows.
+const PREFIX: &str = "rabbitmq_";
+/// The same where only some families are shown, so that these are not added to sums of all.
+const DETAILED_PREFIX: &str = "rabbitmq_detailed_";
+/// The `rabbitmq_endpoint` of each page.
+const AGGREGATED: &str = "aggregated";
+const PER_OBJECT: &str = "per-object";
+const DETAILED: &str = "detailed";
+
+/// A page of a sample for each object may be as large as all names together: no two at once.
+static ONE_AT_A_TIME: Semaphore = Semaphore::const_new(1);
+
+/// Its routes.
+pub(super) fn routes() -> Router<Arc<Broker>> {
+    Router::new()
+        .route("/metrics", get(aggregated))
+        .route("/metrics/per-object", get(per_object))
+        .route("/metrics/detailed", get(detailed))
+}
+
+async fn aggregated(State(broker): State<Arc<Broker>>) -> Response {
+    let metrics = broker.metrics().await;
+    let mut page = Page::new(PREFIX);
+    node::identity(&mut page, &broker, &metrics, AGGREGATED);
+    node::node(&mut page, &metrics);
+    node::churn(&mut page, &metrics);
+    node::store(&mut page, &metrics);
+    sums::objects(&mut page, &metrics);
+    sums::messages(&mut page, &metrics.figures);
+    show(page)
+}
+
+async fn per_object(State(broker): State<Arc<Broker>>) -> Response {
+    let Ok(_turn) = ONE_AT_A_TIME.acquire().await else {
+        return StatusCode::SERVICE_UNAVAILABLE.into_response();
+    };
+    let metrics = broker.metrics().await;
+    let seen = objects::look(&broker, &[]).await;
+    let mut page = Page::new(PREFIX);
+    node::identity(&mut page, &broker, &metrics, PER_OBJECT);
+    node::node(&mut page, &metrics);
+    node::churn(&mut page, &metrics);
+    node::store(&mut page, &metrics);
+    Group::ALL.into_iter().for_each(|group| objects::show(&mut page, group, &seen));
+    sums::counts(&mut page, &metrics);
+    sums::messages(&mut page, &metrics.figures);
+    show(page)
+}
+
+async fn detailed(State(broker): State<Arc<Broker>>, Query(query): Query<Vec<(String, String)>>) -> Response {
+    let asked = |name: &str| -> Vec<String> {
+        query.iter().filter(|(key, _)| key == name).map(|(_, value)| value.clone()).collect()
+    };
+    let (families, vhosts) = (asked("family"), asked("vhost"));
+    let asks = |name: &str| families.iter().any(|family| family == name);
+    let mut page = Page::new(DETAILED_PREFIX);
+    let metrics = broker.metrics().await;
+    node::identity(&mut page, &broker, &metrics, DETAILED);
+    if asks("node_coarse_metrics") || asks("node_metrics") {
+        node::node(&mut page, &metrics);
+    }
+    if asks("connection_churn_metrics") {
+        node::churn(&mut page, &metrics);
+    }
+    let groups: Vec<Group> = Group::ALL.into_iter().filter(|group| asks(group.name())).collect();
+    if !groups.is_empty() {
+        let Ok(_turn) = ONE_AT_A_TIME.acquire().await else {
+            return StatusCode::SERVICE_UNAVAILABLE.into_response();
+        };
+        let seen = objects::look(&broker, &vhosts).await;
+        groups.into_iter().for_each(|group| objects::show(&mut page, group, &seen));
+    }
+    show(page)
+}
+
+fn show(page: Page) -> Response {
+    ([(header::CONTENT_TYPE, "text/plain; version=0.0.4")], page.finish()).into_response()
+}
+
+#[cfg(test)]
+mod tests;

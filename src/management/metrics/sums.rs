@@ -1,0 +1,88 @@
+//! The families of sums over all queues, channels and connections, and of what messages did since the start.
+
+use super::text::{Kind, Page};
+use crate::server::BrokerMetrics;
+use crate::vhost::figures::VhostFigures;
+
+/// The label of all that came over AMQP 0-9-1.
+const PROTOCOL: (&str, &str) = ("protocol", "amqp091");
+
+/// Sums in place of the samples that [`super::objects`] shows one by one.
+pub(super) fn objects(page: &mut Page, metrics: &BrokerMetrics) {
+    let figures = &metrics.figures;
+    let messages = figures.messages_ready + figures.messages_unacknowledged;
+    let bytes = figures.bytes_ready + figures.bytes_unacknowledged;
+    let gauges = [
+        ("queue_messages_ready", "Messages waiting", figures.messages_ready),
+        ("queue_messages_unacked", "Messages with consumers", figures.messages_unacknowledged),
+        ("queue_messages", "Messages waiting or with consumers", messages),
+        ("queue_messages_ready_bytes", "Bodies of messages waiting", figures.bytes_ready),
+        ("queue_messages_unacked_bytes", "Bodies of messages with consumers", figures.bytes_unacknowledged),
+        ("queue_messages_bytes", "Bodies of messages waiting or with consumers", bytes),
+        ("queue_messages_ram", "Messages in memory", figures.messages_resident),
+        (
+            "queue_messages_paged_out",
+            "Messages on disk only",
+            messages.saturating_sub(figures.messages_resident),
+        ),
+        ("queue_consumers", "Consumers", figures.consumers),
+        ("channel_consumers", "Consumers", figures.consumers),
+        ("channel_messages_unacked", "Messages with consumers", figures.messages_unacknowledged),
+        ("channel_messages_unconfirmed", "Publishes not yet confirmed", figures.messages_unconfirmed),
+        ("channel_messages_uncommitted", "Publishes in open transactions", figures.messages_uncommitted),
+        ("connection_channels", "Open channels", figures.channels),
+    ];
+    for (name, help, value) in gauges {
+        page.theirs(name, Kind::Gauge, help).value(value);
+    }
+    page.ours("queue_messages_damaged", Kind::Gauge, "Messages set aside as damaged")
+        .value(figures.messages_damaged);
+    counts(page, metrics);
+}
+
+/// How many of each there are.
+pub(super) fn counts(page: &mut Page, metrics: &BrokerMetrics) {
+    let figures = &metrics.figures;
+    let gauges = [
+        ("connections", "Open connections", metrics.connections),
+        ("channels", "Open channels", figures.channels),
+        ("consumers", "Consumers", figures.consumers),
+        ("queues", "Queues", figures.queues),
+        ("exchanges", "Exchanges", figures.exchanges),
+    ];
+    for (name, help, value) in gauges {
+        page.theirs(name, Kind::Gauge, help).value(value);
+    }
+    let mut consumers = page.theirs("global_consumers", Kind::Gauge, "Consumers");
+    consumers.sample(&[PROTOCOL], figures.consumers);
+}
+
+/// What messages did.
+pub(super) fn messages(page: &mut Page, figures: &VhostFigures) {
+    let totals = &figures.totals;
+    let dropped = totals.unroutable_count.saturating_sub(totals.returned_count);
+    let counters = [
+        ("received", "Publishes received", totals.published_count),
+        ("confirmed", "Publishes confirmed", totals.confirmed_count),
+        ("unroutable_dropped", "Publishes that no queue took and nobody wanted back", dropped),
+        ("unroutable_returned", "Publishes sent back", totals.returned_count),
+        ("delivered", "Messages delivered", totals.delivered_count),
+        ("acknowledged", "Messages acknowledged", totals.acked_count),
+    ];
+    for (name, help, value) in counters {
+        let mut family = page.theirs(&format!("global_messages_{name}_total"), Kind::Counter, help);
+        family.sample(&[PROTOCOL], value);
+    }
+    let ours = [
+        ("messages_refused_total", "Publishes refused", totals.refused_count),
+        ("messages_requeued_total", "Messages put back", totals.requeued_count),
+        ("messages_damaged_total", "Messages set aside as damaged", totals.damaged_count),
+        ("messages_rejected_total", "Messages rejected where there are dead letters", totals.rejected_count),
+        ("messages_expired_total", "Messages whose time was over", totals.expired_count),
+        ("messages_overflowed_total", "Messages that a length limit pushed out", totals.overflowed_count),
+        ("messages_undeliverable_total", "Messages that came back too often", totals.undeliverable_count),
+    ];
+    for (name, help, value) in ours {
+        page.ours(name, Kind::Counter, help).value(value);
+    }
+}

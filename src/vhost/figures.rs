@@ -1,0 +1,114 @@
+//! Sums over a vhost, for who watches the broker from outside. Made in one pass over what is there, without a copy of any
+//! name, so that a vhost with 100,000 queues is asked as often as one likes.
+
+use super::Vhost;
+use super::input::{AdminId, AdminReply, Effect};
+use super::report::VhostTotals;
+use super::{Context, topology::QueueRecord};
+
+/// How much there is in a vhost, or in several.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub struct VhostFigures {
+    /// Queues that clients can name.
+    pub queues: u64,
+    /// Exchanges, the predeclared ones too.
+    pub exchanges: u64,
+    /// Open channels.
+    pub channels: u64,
+    /// Consumers.
+    pub consumers: u64,
+    /// Messages waiting.
+    pub messages_ready: u64,
+    /// Messages with consumers.
+    pub messages_unacknowledged: u64,
+    /// Body bytes of the messages waiting.
+    pub bytes_ready: u64,
+    /// Body bytes of the messages with consumers.
+    pub bytes_unacknowledged: u64,
+    /// Messages of either kind whose body or entry is in memory.
+    pub messages_resident: u64,
+    /// Messages set aside because their record could not be read.
+    pub messages_damaged: u64,
+    /// Publishes not yet confirmed, all channels.
+    pub messages_unconfirmed: u64,
+    /// Publishes kept by open transactions, all channels.
+    pub messages_uncommitted: u64,
+    /// Counts since the vhost started.
+    pub totals: VhostTotals,
+}
+
+impl VhostFigures {
+    /// Adds those of another vhost.
+    pub fn add(&mut self, other: &Self) {
+        self.queues += other.queues;
+        self.exchanges += other.exchanges;
+        self.channels += other.channels;
+        self.consumers += other.consumers;
+        self.messages_ready += other.messages_ready;
+        self.messages_unacknowledged += other.messages_unacknowledged;
+        self.bytes_ready += other.bytes_ready;
+        self.bytes_unacknowledged += other.bytes_unacknowledged;
+        self.messages_resident += other.messages_resident;
+        self.messages_damaged += other.messages_damaged;
+        self.messages_unconfirmed += other.messages_unconfirmed;
+        self.messages_uncommitted += other.messages_uncommitted;
+        self.totals.add(&other.totals);
+    }
+
+    fn add_queue(&mut self, record: &QueueRecord) {
+        let queue = &record.queue;
+        self.queues += 1;
+        self.consumers += queue.consumer_count() as u64;
+        self.messages_unacknowledged += queue.unacked_count();
+        self.bytes_unacknowledged += queue.unacked_bytes();
+        // As in the report of a queue: a stream keeps what it delivers.
+        let (ready, bytes, resident, damaged) = match &record.stream {
+            Some(stream) => {
+                (stream.message_count(), stream.bytes(), stream.resident_count(), stream.damaged_count())
+            }
+            None => (queue.ready_count(), queue.ready_bytes(), queue.resident_count(), queue.damaged_count()),
+        };
+        self.messages_ready += ready;
+        self.bytes_ready += bytes;
+        self.messages_resident += resident;
+        self.messages_damaged += damaged;
+    }
+}
+
+impl VhostTotals {
+    /// Adds those of another vhost.
+    pub fn add(&mut self, other: &Self) {
+        self.published_count += other.published_count;
+        self.confirmed_count += other.confirmed_count;
+        self.refused_count += other.refused_count;
+        self.unroutable_count += other.unroutable_count;
+        self.returned_count += other.returned_count;
+        self.delivered_count += other.delivered_count;
+        self.acked_count += other.acked_count;
+        self.requeued_count += other.requeued_count;
+        self.rejected_count += other.rejected_count;
+        self.expired_count += other.expired_count;
+        self.overflowed_count += other.overflowed_count;
+        self.undeliverable_count += other.undeliverable_count;
+        self.damaged_count += other.damaged_count;
+    }
+}
+
+impl Vhost {
+    pub(super) fn answer_figures(&self, id: AdminId, cx: &mut Context<'_>) {
+        cx.effects.effects.push(Effect::Answer(id, AdminReply::Figures(Box::new(self.figures()))));
+    }
+
+    /// Sums over everything there is to see.
+    pub fn figures(&self) -> VhostFigures {
+        let mut figures = VhostFigures { totals: self.totals, ..VhostFigures::default() };
+        self.named_queues().for_each(|record| figures.add_queue(record));
+        figures.exchanges = self.topology.exchanges.iter().count() as u64;
+        for (_, channel) in self.channels.slots.iter().filter(|(_, channel)| channel.is_open) {
+            figures.channels += 1;
+            figures.messages_unconfirmed += channel.unconfirmed_count() as u64;
+            figures.messages_uncommitted += channel.transaction.as_ref().map_or(0, |kept| kept.len() as u64);
+        }
+        figures
+    }
+}
