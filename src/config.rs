@@ -34,6 +34,18 @@ pub enum LogFormat {
     Json,
 }
 
+/// Where logins and changes are written down.
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
+pub enum AuditLog {
+    /// Nowhere.
+    #[default]
+    Off,
+    /// Among the diagnostics, each line a JSON object.
+    Stderr,
+    /// At the end of a file.
+    File(PathBuf),
+}
+
 /// Everything a user may set.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Config {
@@ -63,6 +75,8 @@ pub struct Config {
     pub log_format: LogFormat,
     /// Which diagnostics: a level, or `tracing`'s filter directives.
     pub log_level: String,
+    /// Where logins and changes are written down.
+    pub audit_log: AuditLog,
 
     /// Size of a WAL segment, bytes.
     pub segment_bytes: u32,
@@ -125,6 +139,7 @@ impl Default for Config {
             prometheus_listen: None,
             log_format: LogFormat::Human,
             log_level: "info".to_owned(),
+            audit_log: AuditLog::Off,
             segment_bytes: storage_limits::SEGMENT_BYTES,
             staging_bytes_max: storage_limits::STAGING_BYTES_MAX,
             ack_flush_ms: storage_limits::ACK_FLUSH_MS,

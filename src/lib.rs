@@ -8,6 +8,7 @@ pub mod clock;
 pub mod config;
 pub mod connection;
 pub mod definitions;
+pub mod diagnostics;
 mod erlang_term;
 pub mod exchange;
 pub mod fair_budget;

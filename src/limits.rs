@@ -170,6 +170,8 @@ pub const SESSIONS_MAX: usize = 1_000;
 pub const SESSION_IDLE_MS: u64 = 60 * 60 * 1_000;
 /// A session ends this long after its login, whoever uses it, ms.
 pub const SESSION_LIFE_MS: u64 = 12 * 60 * 60 * 1_000;
+/// Lines on their way to the audit log; more are left out and counted.
+pub const AUDIT_LINES_WAITING_MAX: usize = 16_384;
 /// Connections to the HTTP side at once; more wait until they are accepted.
 pub const HTTP_CONNECTIONS_MAX: usize = 64;
 /// Request line and headers of an HTTP request, bytes; above: 431, or 414 for the path.

@@ -14,6 +14,7 @@ const FLOORS: &[(&str, u8)] = &[
     ("budget", 0),
     ("fair_budget", 0),
     ("erlang_term", 0),
+    ("diagnostics", 0),
     ("protocol", 1),
     ("message", 2),
     ("auth", 2),

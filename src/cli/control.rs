@@ -320,6 +320,17 @@ pub enum ControlRequest {
         /// A number of bytes, or `mem_relative` and a fraction of the memory.
         limit: Vec<String>,
     },
+    /// Lists the configuration: rows `key`, `value`.
+    Environment,
+    /// Changes which diagnostics are written, until the next start.
+    SetLogLevel {
+        /// RabbitMQ's word, or directives as in the configuration.
+        level: String,
+    },
+    /// Begins a new audit log.
+    RotateLogs,
+    /// Where diagnostics and the audit log go: a text.
+    LogLocation,
     /// State of the broker: one row, see [`super::rows::StatusReport`].
     Status,
     /// Answered once clients are accepted.

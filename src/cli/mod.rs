@@ -19,8 +19,15 @@ use std::path::Path;
 
 /// Runs the program with its arguments, the program's own name first.
 pub fn run(arguments: Vec<OsString>) -> Exit {
-    if called_rabbitmqctl(arguments.first()) {
-        return ctl::run(arguments.into_iter().skip(1).collect());
+    match called(arguments.first()) {
+        Some(Called::Ctl) => return ctl::run(arguments.into_iter().skip(1).collect()),
+        Some(Called::Plugins) => return ctl::run_plugins(arguments.get(1..).unwrap_or_default()),
+        Some(Called::Server) => {
+            // RabbitMQ's start script takes no arguments that mean anything here but `-detached`, which is refused by name.
+            let serve = ["ledgermq".into(), "serve".into()].into_iter();
+            return run(serve.chain(arguments.into_iter().skip(1)).collect());
+        }
+        None => {}
     }
     // rabbitmqctl's grammar (options anywhere, its own words for errors) is not clap's: its arguments go by untouched.
     if arguments.get(1).is_some_and(|command| command == "ctl") {
@@ -63,9 +70,26 @@ fn grammar() -> Command {
         .subcommand(bench::grammar())
 }
 
-/// Whether a link named `rabbitmqctl` led here.
-fn called_rabbitmqctl(program: Option<&OsString>) -> bool {
-    program.and_then(|program| Path::new(program).file_name()).is_some_and(|name| name == "rabbitmqctl")
+/// RabbitMQ's programs that a link to this one may be named after.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+enum Called {
+    Ctl,
+    Plugins,
+    Server,
+}
+
+/// Which one led here.
+fn called(program: Option<&OsString>) -> Option<Called> {
+    match Path::new(program?).file_name()?.to_str()? {
+        "rabbitmqctl"
+        | "rabbitmq-diagnostics"
+        | "rabbitmq-queues"
+        | "rabbitmq-streams"
+        | "rabbitmq-upgrade" => Some(Called::Ctl),
+        "rabbitmq-plugins" => Some(Called::Plugins),
+        "rabbitmq-server" => Some(Called::Server),
+        _ => None,
+    }
 }
 
 #[cfg(test)]
@@ -78,17 +102,20 @@ mod tests {
     }
 
     #[test]
-    fn a_link_named_rabbitmqctl_is_recognised() {
+    fn links_named_like_rabbitmqs_programs_are_recognised() {
         for (program, expected) in [
-            ("rabbitmqctl", true),
-            ("/usr/sbin/rabbitmqctl", true),
-            ("ledgermq", false),
-            ("/opt/rabbitmqctl/ledgermq", false),
-            ("", false),
+            ("rabbitmqctl", Some(Called::Ctl)),
+            ("/usr/sbin/rabbitmqctl", Some(Called::Ctl)),
+            ("rabbitmq-diagnostics", Some(Called::Ctl)),
+            ("/usr/sbin/rabbitmq-plugins", Some(Called::Plugins)),
+            ("rabbitmq-server", Some(Called::Server)),
+            ("ledgermq", None),
+            ("/opt/rabbitmqctl/ledgermq", None),
+            ("", None),
         ] {
-            assert_eq!(called_rabbitmqctl(Some(&program.into())), expected, "{program:?}");
+            assert_eq!(called(Some(&program.into())), expected, "{program:?}");
         }
-        assert!(!called_rabbitmqctl(None));
+        assert_eq!(called(None), None);
     }
 
     #[test]

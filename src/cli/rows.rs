@@ -307,6 +307,9 @@ pub struct StatusReport {
     pub product: String,
     /// Its version.
     pub version: String,
+    /// Name of the installation.
+    #[serde(default)]
+    pub cluster_name: String,
     /// Process id.
     pub pid: u32,
     /// Time since the start, seconds.

@@ -3,6 +3,7 @@
 
 use super::exit::Exit;
 use crate::config::{Config, KEYS, LogFormat};
+use crate::diagnostics;
 use crate::management;
 use crate::server::{self, ServeError};
 use clap::{Arg, ArgMatches, Command};
@@ -65,14 +66,26 @@ fn settings(matches: &ArgMatches) -> Result<Config, crate::config::ConfigError> 
 fn start_diagnostics(config: &Config) {
     // The filter was checked when it was read.
     let filter = EnvFilter::try_new(&config.log_level).unwrap_or_default();
-    let subscriber =
-        tracing_subscriber::fmt().with_env_filter(filter).with_writer(std::io::stderr).with_target(false);
+    let subscriber = tracing_subscriber::fmt().with_writer(std::io::stderr).with_target(false);
     let started = match config.log_format {
         LogFormat::Human => {
             let colours = std::io::IsTerminal::is_terminal(&std::io::stderr());
-            subscriber.with_ansi(colours).try_init()
+            let subscriber = subscriber.with_ansi(colours).with_env_filter(filter).with_filter_reloading();
+            let handle = subscriber.reload_handle();
+            diagnostics::started(Box::new(move |filter| {
+                handle.reload(filter).map_err(|error| error.to_string())
+            }));
+            subscriber.try_init()
         }
-        LogFormat::Json => subscriber.json().flatten_event(true).try_init(),
+        LogFormat::Json => {
+            let subscriber = subscriber.json().flatten_event(true);
+            let subscriber = subscriber.with_env_filter(filter).with_filter_reloading();
+            let handle = subscriber.reload_handle();
+            diagnostics::started(Box::new(move |filter| {
+                handle.reload(filter).map_err(|error| error.to_string())
+            }));
+            subscriber.try_init()
+        }
     };
     if let Err(error) = started {
         eprintln!("ledgermq: no diagnostics: {error}");

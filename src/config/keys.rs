@@ -2,7 +2,7 @@
 //! and docs/configuration.md are all made from this one table.
 
 use super::value::{address, bytes, label, number, show_bytes};
-use super::{CertificateLogin, Config, LogFormat, Network, TlsVerify};
+use super::{AuditLog, CertificateLogin, Config, LogFormat, Network, TlsVerify};
 use crate::auth::Hashing;
 use crate::limits;
 use crate::queue::QueueKind;
@@ -31,7 +31,7 @@ const MIB: u64 = 1 << 20;
 const GIB: u64 = 1 << 30;
 
 /// All keys, in the order of the documentation.
-pub static KEYS: [Key; 39] = [
+pub static KEYS: [Key; 40] = [
     Key {
         name: "data_dir",
         allowed: "a directory; it is made if it is not there",
@@ -240,6 +240,25 @@ pub static KEYS: [Key; 39] = [
         show: |config| config.log_level.clone(),
     },
     Key {
+        name: "audit_log",
+        allowed: "off, stderr, or a file, which is made if it is not there",
+        help: "Where logins, refused logins and changes of users, rights, policies, queues, exchanges and bindings are written down, one JSON object a line: who, what, from where. Of refused logins so many a second, and the rest as a count. `ledgermq ctl rotate_logs` begins a new file after the old one was moved away",
+        set: |config, text| {
+            config.audit_log = match text {
+                "" => return None,
+                "off" => AuditLog::Off,
+                "stderr" => AuditLog::Stderr,
+                path => AuditLog::File(PathBuf::from(path)),
+            };
+            Some(())
+        },
+        show: |config| match &config.audit_log {
+            AuditLog::Off => "off".to_owned(),
+            AuditLog::Stderr => "stderr".to_owned(),
+            AuditLog::File(path) => path.display().to_string(),
+        },
+    },
+    Key {
         name: "segment_bytes",
         allowed: "64KiB to 1GiB, a multiple of 4KiB",
         help: "Size of a new WAL segment",
@@ -434,6 +453,11 @@ impl Key {
     /// Its environment variable.
     pub fn variable(&self) -> String {
         format!("LEDGERMQ_{}", self.name.to_ascii_uppercase())
+    }
+
+    /// The value it has, as a user would write it.
+    pub fn text(&self, config: &Config) -> String {
+        (self.show)(config)
     }
 
     /// Its default, as a user would write it.

@@ -2,9 +2,10 @@
 //! operators' changes of users, rights and vhosts. Which change means which event is decided here; made only while
 //! somebody is bound to the exchange.
 
+use super::audit::Audit;
 use super::mail::{VhostInbox, VhostMail};
 use crate::auth::Accounts;
-use crate::connection::ConnectionReport;
+use crate::connection::{ConnectionReport, Peer};
 use crate::definitions::{Definition, DefinitionChange, DefinitionKind, LimitScope};
 use crate::protocol::table::Table;
 use crate::protocol::value::{Array, Value};
@@ -18,9 +19,21 @@ pub(super) struct EventBus {
     pub(super) tap: EventTap,
     /// The vhost that has the event exchange, once it runs.
     inbox: Arc<Mutex<Option<VhostInbox>>>,
+    audit: Option<Audit>,
 }
 
 impl EventBus {
+    /// One that has events written down, if there is an audit log.
+    pub(super) fn new(audit: Option<Audit>) -> Self {
+        let tap = if audit.is_some() { EventTap::audited() } else { EventTap::default() };
+        Self { tap, audit, ..Self::default() }
+    }
+
+    /// The audit log, if there is one.
+    pub(super) fn audit(&self) -> Option<&Audit> {
+        self.audit.as_ref()
+    }
+
     /// The vhost that has the event exchange runs.
     pub(super) fn lead_to(&self, inbox: VhostInbox) {
         *self.inbox.lock().unwrap_or_else(PoisonError::into_inner) = Some(inbox);
@@ -28,6 +41,12 @@ impl EventBus {
 
     /// Brings an event; if that vhost is gone, it is dropped.
     pub(super) fn send(&self, event: Event) {
+        if let Some(audit) = &self.audit {
+            audit.note(&event);
+        }
+        if !self.tap.has_audience() {
+            return;
+        }
         if let Some(inbox) = &*self.inbox.lock().unwrap_or_else(PoisonError::into_inner) {
             inbox.send(VhostMail::Event(event));
         }
@@ -37,6 +56,21 @@ impl EventBus {
     pub(super) fn tell_changes(&self, before: &Accounts, changes: &[DefinitionChange]) {
         if self.tap.is_wanted() {
             changes.iter().flat_map(|change| events_of(before, change)).for_each(|event| self.send(event));
+        }
+    }
+
+    /// Has a login over HTTP that failed written down. Each request is a login there: those that succeed are not.
+    pub(super) fn tell_http_refusal(&self, user: &str, peer: Peer) {
+        if let Some(audit) = &self.audit {
+            let (remote, local) = (peer.remote.to_string(), peer.local.to_string());
+            let headers = [
+                ("name", Value::text(user)),
+                ("connection_type", Value::text("http")),
+                ("peer", Value::text(&remote)),
+                ("host", Value::text(&local)),
+            ];
+            let headers = Table::from_pairs(&headers);
+            audit.note(&Event { key: "user.authentication.failure", headers, connection: None });
         }
     }
 
@@ -58,7 +92,7 @@ impl EventBus {
             ("protocol", Value::text(PROTOCOL)),
             ("ssl", Value::Bool(report.tls.is_some())),
         ];
-        self.send(Event { key, headers: Table::from_pairs(&headers) });
+        self.send(Event { key, headers: Table::from_pairs(&headers), connection: None });
     }
 }
 

@@ -21,6 +21,7 @@ impl Broker {
         match self.check_login(&login, &peer, peer.is_local()).await {
             Ok(user) => Some(user),
             Err(why) => {
+                self.directory.events().tell_http_refusal(&login.user, peer);
                 let wait_ms = self.note_refusal(peer.remote.ip());
                 if self.client_lines.admit(self.clock.now_ms()).is_some() {
                     info!(client = %peer.remote, "HTTP login refused: {why}");

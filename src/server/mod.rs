@@ -9,6 +9,7 @@
 
 mod admission;
 mod alarms;
+mod audit;
 mod broker;
 mod certificate;
 mod client_lines;
@@ -28,8 +29,8 @@ mod mail;
 mod nursery;
 mod operator;
 mod outbox;
-mod proxy_header;
 mod process;
+mod proxy_header;
 mod read_buffer;
 mod reads;
 mod restore;

@@ -9,14 +9,17 @@ use super::watermarks::{Mark, Watermarks};
 use crate::auth::AccountsError;
 use crate::cli::control::{ControlRequest, ControlResponse, RefusalReason, Row};
 use crate::cli::rows::{self, StatusReport};
+use crate::config::{AuditLog, KEYS};
 use crate::connection::{ConnectionReport, Login, Peer};
 use crate::definitions::{PermissionDefinition, TopicPermissionDefinition};
+use crate::diagnostics;
 use crate::vhost::command::ConnectionId;
 use crate::vhost::input::{AdminCommand, AdminReply};
 use crate::vhost::report::VhostReport;
 use serde_json::json;
 use std::collections::HashMap;
 use std::net::{Ipv4Addr, SocketAddr};
+use tokio::task::spawn_blocking;
 
 /// Carries out one request.
 pub(super) async fn carry_out(broker: &Broker, request: ControlRequest) -> ControlResponse {
@@ -70,6 +73,22 @@ pub(super) async fn carry_out(broker: &Broker, request: ControlRequest) -> Contr
             move_watermark(broker, &limit, false, |marks, mark| marks.disk = Some(mark))
         }
         ControlRequest::Status => ControlResponse::Rows { rows: vec![status(broker).await.row()] },
+        ControlRequest::Environment => {
+            let pairs = KEYS.iter().map(|key| (key.name, key.text(&broker.config)));
+            let rows = pairs.map(|(name, value)| row([("key", json!(name)), ("value", json!(value))]));
+            ControlResponse::Rows { rows: rows.collect() }
+        }
+        ControlRequest::SetLogLevel { level } => match diagnostics::set_level(&level) {
+            Ok(()) => ControlResponse::Done,
+            Err(message) => ControlResponse::refused(RefusalReason::Invalid, message),
+        },
+        ControlRequest::RotateLogs => rotate_logs(broker).await,
+        ControlRequest::LogLocation => ControlResponse::Text {
+            text: match &broker.config.audit_log {
+                AuditLog::File(path) => format!("<stderr>\naudit log: {}", path.display()),
+                AuditLog::Off | AuditLog::Stderr => "<stderr>".to_owned(),
+            },
+        },
         ControlRequest::AwaitStartup => {
             broker.reached(Stage::Serving).await;
             ControlResponse::Done
@@ -299,6 +318,7 @@ async fn status(broker: &Broker) -> StatusReport {
     StatusReport {
         product: broker.config.product.clone(),
         version: env!("CARGO_PKG_VERSION").to_owned(),
+        cluster_name: broker.config.cluster_name.clone(),
         pid: std::process::id(),
         uptime_s: metrics.uptime_ms / 1000,
         data_dir: broker.config.data_dir.display().to_string(),
@@ -312,6 +332,16 @@ async fn status(broker: &Broker) -> StatusReport {
         queue_count: metrics.figures.queues,
         vhost_count: broker.directory.vhosts().len() as u64,
         message_count: metrics.figures.messages_ready + metrics.figures.messages_unacknowledged,
+    }
+}
+
+/// Diagnostics go to standard error, where whoever started the broker rotates them.
+async fn rotate_logs(broker: &Broker) -> ControlResponse {
+    let Some(audit) = broker.directory.events().audit().cloned() else { return ControlResponse::Done };
+    match spawn_blocking(move || audit.reopen()).await {
+        Ok(Ok(())) => ControlResponse::Done,
+        Ok(Err(error)) => ControlResponse::refused(RefusalReason::Unavailable, error.to_string()),
+        Err(error) => ControlResponse::refused(RefusalReason::Unavailable, error.to_string()),
     }
 }
 

@@ -1,6 +1,7 @@
 //! The life of the broker: opens the store, restores, listens, serves, and stops in the reverse order.
 
 use super::alarms::{self, Alarms};
+use super::audit::Audit;
 use super::broker::{Broker, Stage};
 use super::client_lines::ClientLines;
 use super::connections::Connections;
@@ -190,7 +191,7 @@ async fn assemble(
         consumer_timeout_ms: config.consumer_timeout_ms,
         budget: budget.clone(),
         default_queue_kind: config.default_queue_kind,
-        events: EventBus::default(),
+        events: EventBus::new(Audit::open(&config.audit_log, clock)?),
     };
     let accounts = Accounts::new(config.loopback_users.clone(), config.password_hashing);
     let restored = restore(&nursery, recovered, accounts).await?;
@@ -292,6 +293,10 @@ async fn say_farewell(broker: &Arc<Broker>) -> Result<(), ServeError> {
         let _ = timeout(patience, broker.connections.all_gone()).await;
     }
     broker.directory.shut_down_vhosts().await;
+    if let Some(audit) = broker.directory.events().audit().cloned() {
+        // A failure was told when it happened.
+        let _ = spawn_blocking(move || audit.flush()).await;
+    }
     let Some(store) = broker.take_store() else { return Ok(()) };
     let closed = spawn_blocking(move || store.shutdown()).await;
     let closed = closed.map_err(|error| ServeError::Io(format!("closing the store: {error}")))?;

@@ -35,17 +35,31 @@ pub struct Event {
     pub key: &'static str,
     /// All there is to say of it.
     pub headers: Table,
+    /// The connection of who did it, if it was a client: for the audit log, not for those who are bound.
+    pub connection: Option<Arc<str>>,
 }
 
 /// Whether anybody is bound to the event exchange, as all of the broker can ask. Cheap to clone.
 #[derive(Clone, Debug, Default)]
 pub struct EventTap {
     is_wanted: Arc<AtomicBool>,
+    /// They are written down whether anybody is bound or not.
+    is_audited: bool,
 }
 
 impl EventTap {
+    /// One whose events are written down.
+    pub fn audited() -> Self {
+        Self { is_audited: true, ..Self::default() }
+    }
+
     /// Whether events are worth making.
     pub fn is_wanted(&self) -> bool {
+        self.is_audited || self.has_audience()
+    }
+
+    /// Whether anybody is bound.
+    pub fn has_audience(&self) -> bool {
         self.is_wanted.load(Ordering::Relaxed)
     }
 
@@ -59,7 +73,7 @@ impl Event {
     pub fn by_operator(key: &'static str, headers: &[(&str, Value<'_>)]) -> Self {
         let actor = ("user_who_performed_action", Value::text(OPERATOR));
         let headers: Vec<_> = headers.iter().copied().chain([actor]).collect();
-        Self { key, headers: Table::from_pairs(&headers) }
+        Self { key, headers: Table::from_pairs(&headers), connection: None }
     }
 }
 
@@ -350,7 +364,8 @@ impl Vhost {
         ];
         let given = about.get(PROVIDED_NAME).map(|given| (PROVIDED_NAME, given));
         let headers: Vec<_> = own.into_iter().chain(given).collect();
-        let event = Event { key: "connection.closed", headers: Table::from_pairs(&headers) };
+        let event =
+            Event { key: "connection.closed", headers: Table::from_pairs(&headers), connection: None };
         cx.effects.effects.push(Effect::Event(event));
     }
 
@@ -362,7 +377,17 @@ impl Vhost {
         let actor = self.acting_user();
         let actor = ("user_who_performed_action", Value::text(&actor));
         let headers: Vec<_> = headers.iter().copied().chain([actor]).collect();
-        cx.effects.effects.push(Effect::Event(Event { key, headers: Table::from_pairs(&headers) }));
+        let connection = self.acting_connection().map(|slot| self.channels.identity(slot).name);
+        let event = Event { key, headers: Table::from_pairs(&headers), connection };
+        cx.effects.effects.push(Effect::Event(event));
+    }
+
+    fn acting_connection(&self) -> Option<ConnectionSlot> {
+        match self.acting {
+            Acting::Internal | Acting::Operator => None,
+            Acting::Connection(slot) => Some(slot),
+            Acting::Channel(slot) => self.channels.slots.get(slot).map(|channel| channel.connection),
+        }
     }
 
     fn acting_user(&self) -> Arc<str> {

@@ -2,7 +2,7 @@
 //! Names, order of arguments and texts are those of rabbitmqctl 3.10.
 
 use super::arguments::Options;
-use super::{closing, governing};
+use super::{closing, governing, health, operations};
 use crate::auth::Secret;
 use crate::cli::control::ControlRequest;
 use crate::cli::rows;
@@ -215,7 +215,12 @@ static COMMANDS: [Command; 33] = [
 impl Command {
     /// All commands, in the order of the help.
     pub(super) fn all() -> impl Iterator<Item = &'static Self> {
-        COMMANDS.iter().chain(&closing::COMMANDS).chain(&governing::COMMANDS)
+        COMMANDS
+            .iter()
+            .chain(&closing::COMMANDS)
+            .chain(&governing::COMMANDS)
+            .chain(&health::COMMANDS)
+            .chain(&operations::COMMANDS)
     }
 
     /// The command of this name.
@@ -305,6 +310,8 @@ impl Command {
             "stop" => format!("Stopping the broker at {} ...", options.data_dir.display()),
             name => closing::banner(name, arguments, options)
                 .or_else(|| governing::banner(name, arguments, options))
+                .or_else(|| health::banner(name, arguments, options))
+                .or_else(|| operations::banner(name, arguments))
                 .unwrap_or_default(),
         }
     }
@@ -393,7 +400,9 @@ impl Command {
             },
             name => {
                 return closing::request(name, arguments, options)
-                    .or_else(|| governing::request(name, arguments, options));
+                    .or_else(|| governing::request(name, arguments, options))
+                    .or_else(|| health::request(name))
+                    .or_else(|| operations::request(name, arguments));
             }
         })
     }

@@ -6,12 +6,17 @@ mod closing;
 mod commands;
 mod format;
 mod governing;
+mod health;
+mod operations;
 mod password;
+mod plugins;
+mod refused;
 mod socket;
 mod status;
 
 use super::control::{ControlRequest, ControlResponse, RefusalReason};
 use super::exit::Exit;
+use crate::auth::{Hashing, PasswordHash, Salt};
 use crate::clock::Clock;
 use arguments::{Invocation, Options};
 use commands::{Command, Shape};
@@ -46,6 +51,18 @@ fn hostname() -> String {
     std::fs::read_to_string("/proc/sys/kernel/hostname").unwrap_or_default().trim().to_owned()
 }
 
+/// Runs as `rabbitmq-plugins`.
+pub(super) fn run_plugins(arguments: &[OsString]) -> Exit {
+    let words: Vec<String> = arguments.iter().map(|word| word.to_string_lossy().into_owned()).collect();
+    let (text, exit) = plugins::run(&words);
+    if exit == Exit::Success {
+        say(&text)
+    } else {
+        eprint!("{text}")
+    }
+    exit
+}
+
 fn execute(command: &Command, mut words: Vec<String>, options: &Options) -> Exit {
     let quiet = options.quiet || options.formatter.is_for_machines();
     if !quiet {
@@ -57,6 +74,12 @@ fn execute(command: &Command, mut words: Vec<String>, options: &Options) -> Exit
             Ok(None) => return fail("Password is not provided via argument or stdin", Exit::Software),
             Err(error) => return fail(&format!("the password cannot be read: {error}"), Exit::Io),
         }
+    }
+    if command.name == "report" {
+        return report(options);
+    }
+    if command.name == "hash_password" {
+        return hash_password(words);
     }
     let Some(request) = command.request(&words, options) else {
         say_line(env!("CARGO_PKG_VERSION"));
@@ -72,6 +95,40 @@ fn execute(command: &Command, mut words: Vec<String>, options: &Options) -> Exit
             );
             fail(&message, Exit::Unavailable)
         }
+    }
+}
+
+/// Everything that `report` shows; the first failure is its exit code, and does not end it.
+fn report(options: &Options) -> Exit {
+    let mut worst = Exit::Success;
+    for command in operations::REPORT.iter().filter_map(|name| Command::find(name)) {
+        let exit = execute(command, Vec::new(), options);
+        say("\n");
+        if worst == Exit::Success {
+            worst = exit;
+        }
+    }
+    worst
+}
+
+/// The hash as definitions hold it; the password comes from standard input if it is not there.
+fn hash_password(words: Vec<String>) -> Exit {
+    let given = words.into_iter().next().map_or_else(password::read, |given| Ok(Some(given)));
+    let password = match given {
+        Ok(Some(password)) => password,
+        Ok(None) => return fail("Password is not provided via argument or stdin", Exit::Software),
+        Err(error) => return fail(&format!("the password cannot be read: {error}"), Exit::Io),
+    };
+    let mut salt = Salt::default();
+    if let Err(error) = getrandom::fill(&mut salt) {
+        return fail(&format!("the operating system gives no random numbers: {error}"), Exit::Software);
+    }
+    match PasswordHash::new(&password, Hashing::Sha256, salt) {
+        Ok(hash) => {
+            say_line(&hash.export().0);
+            Exit::Success
+        }
+        Err(error) => fail(&error.to_string(), Exit::Usage),
     }
 }
 
@@ -113,6 +170,19 @@ fn show(
         ControlResponse::Text { text } => {
             say_line(&options.formatter.line(&text));
             Exit::Success
+        }
+        ControlResponse::Rows { rows } if health::knows(command.name) => {
+            let row = rows.into_iter().next().unwrap_or_default();
+            let Ok(status) = serde_json::from_value(serde_json::Value::Object(row)) else {
+                return fail("the broker is of another release", Exit::Unavailable);
+            };
+            match health::outcome(command.name, words, &status, options.formatter) {
+                Ok(text) => {
+                    say(&text);
+                    Exit::Success
+                }
+                Err((message, exit)) => fail(&message, exit),
+            }
         }
         ControlResponse::Rows { rows } => {
             match command.columns(words) {

@@ -1,0 +1,462 @@
+//! What rabbitmq-diagnostics asks: is it up, are alarms on, which doors are open. One look at the broker's status answers
+//! all of it; what is made of the look is decided here. Names, texts and exit codes are those of rabbitmq-diagnostics 3.10.
+
+use super::arguments::Options;
+use super::commands::{Command, Shape, plain};
+use super::format::Formatter;
+use crate::cli::control::ControlRequest;
+use crate::cli::exit::Exit;
+use crate::cli::rows::StatusReport;
+use serde_json::{Value, json};
+use std::fmt::Write;
+use std::net::{IpAddr, Ipv4Addr, Ipv6Addr, SocketAddr, TcpStream};
+use std::time::Duration;
+
+/// Commands, in the order of the help.
+pub(super) static COMMANDS: [Command; 23] = [
+    plain("ping", "", 0, "Checks that the broker answers"),
+    plain("check_running", "", 0, "Checks that the broker accepts clients"),
+    plain("is_running", "", 0, "The same"),
+    plain("is_booting", "", 0, "Tells whether the broker is starting"),
+    plain("alarms", "", 0, "Lists alarms that are on"),
+    plain("check_alarms", "", 0, "Checks that no alarm is on"),
+    plain("check_local_alarms", "", 0, "The same"),
+    plain("listeners", "", 0, "Lists where the broker listens"),
+    plain("check_port_listener", "<port>", 1, "Checks that the broker listens on a port"),
+    plain("check_protocol_listener", "<protocol>", 1, "Checks that the broker listens for a protocol"),
+    plain("check_port_connectivity", "", 0, "Checks that all ports accept connections from here"),
+    plain("check_virtual_hosts", "", 0, "Checks that all vhosts run"),
+    plain("check_if_node_is_quorum_critical", "", 0, "For clusters: there is one node, so it never is"),
+    plain("check_if_node_is_mirror_sync_critical", "", 0, "For clusters: there is one node, so it never is"),
+    plain("node_health_check", "", 0, "Checks that the broker answers and no alarm is on"),
+    plain("cluster_status", "", 0, "Shows the one node there is"),
+    plain("server_version", "", 0, "Shows the version of the broker"),
+    Command {
+        name: "list_feature_flags",
+        usage: "[<column>, ...]",
+        help: "Lists what RabbitMQ's clients ask for by feature flags",
+        least: 0,
+        most: usize::MAX,
+        shape: Shape::Plain,
+    },
+    plain("list_deprecated_features", "", 0, "Lists deprecated features in use; there are none"),
+    plain("enable_feature_flag", "<feature flag> | all", 1, "Accepted: all flags are enabled"),
+    plain(
+        "list_unresponsive_queues",
+        "[--vhost <vhost>]",
+        0,
+        "Lists queues that do not answer; there are none",
+    ),
+    plain("memory_breakdown", "", 0, "Shows what takes memory"),
+    Command {
+        name: "wait",
+        usage: "[<pidfile>] | --pid <pid>",
+        help: "Waits until the broker accepts clients",
+        least: 0,
+        most: 1,
+        shape: Shape::Plain,
+    },
+];
+
+/// The flags that RabbitMQ 4.1 calls stable; what each stands for is there.
+pub(crate) const FEATURE_FLAGS: [&str; 14] = [
+    "classic_mirrored_queue_version",
+    "classic_queue_type_delivery_support",
+    "direct_exchange_routing_v2",
+    "drop_unroutable_metric",
+    "empty_basic_get_metric",
+    "feature_flags_v2",
+    "implicit_default_bindings",
+    "maintenance_mode_status",
+    "message_containers",
+    "quorum_queue",
+    "stream_queue",
+    "stream_single_active_consumer",
+    "user_limits",
+    "virtual_host_metadata",
+];
+
+/// Time for one port to accept, ms.
+const CONNECT_MS: u64 = 5_000;
+
+/// Whether the command is one of these.
+pub(super) fn knows(name: &str) -> bool {
+    COMMANDS.iter().any(|command| command.name == name)
+}
+
+/// What is printed before it runs; `None` if it is none of these.
+pub(super) fn banner(name: &str, arguments: &[String], options: &Options) -> Option<String> {
+    let first = arguments.first().map_or("", String::as_str);
+    Some(match name {
+        "ping" => format!(
+            "Will ping {NODE}. This only checks that the broker answers. Timeout: {} ms.",
+            options.timeout.as_millis()
+        ),
+        "check_running" => format!("Checking if RabbitMQ is running on node {NODE} ..."),
+        "is_running" => format!("Asking node {NODE} for its status ..."),
+        "is_booting" => format!("Asking node {NODE} for its boot status ..."),
+        "alarms" => format!("Asking node {NODE} to report any known resource alarms ..."),
+        "check_alarms" | "check_local_alarms" => {
+            format!("Asking node {NODE} to report any local resource alarms ...")
+        }
+        "listeners" => format!("Asking node {NODE} to report its protocol listeners ..."),
+        "check_port_listener" => {
+            format!("Asking node {NODE} if there's an active listener on port {first} ...")
+        }
+        "check_protocol_listener" => {
+            format!("Asking node {NODE} if there's an active listener for protocol {first} ...")
+        }
+        "check_port_connectivity" => {
+            format!("Testing TCP connections to all active listeners on node {NODE} ...")
+        }
+        "check_virtual_hosts" => format!("Checking if all vhosts are running on node {NODE} ..."),
+        "check_if_node_is_quorum_critical" => {
+            format!("Checking if node {NODE} is critical for quorum of any quorum queues ...")
+        }
+        "check_if_node_is_mirror_sync_critical" => {
+            format!("Checking if node {NODE} is critical for data safety of any classic mirrored queues ...")
+        }
+        "node_health_check" => format!("Checking health of node {NODE} ..."),
+        "cluster_status" => format!("Cluster status of node {NODE} ..."),
+        "server_version" => format!("Asking node {NODE} for its RabbitMQ version..."),
+        "list_feature_flags" => "Listing feature flags ...".to_owned(),
+        "list_deprecated_features" => "Listing deprecated features ...".to_owned(),
+        "enable_feature_flag" if first == "all" => "Enabling all feature flags ...".to_owned(),
+        "enable_feature_flag" => format!("Enabling feature flag \"{first}\" ..."),
+        "list_unresponsive_queues" => format!("Listing unresponsive queues for vhost {} ...", options.vhost),
+        "memory_breakdown" => format!("Reporting memory breakdown on node {NODE}..."),
+        "wait" => format!("Waiting for the broker at {} to accept clients ...", options.data_dir.display()),
+        _ => return None,
+    })
+}
+
+/// What operators call the one node there is.
+const NODE: &str = "ledgermq@localhost";
+
+/// The request it becomes; `None` if it is none of these.
+pub(super) fn request(name: &str) -> Option<ControlRequest> {
+    match name {
+        "wait" => Some(ControlRequest::AwaitStartup),
+        name => knows(name).then_some(ControlRequest::Status),
+    }
+}
+
+/// What is printed if it is good, or the sentence and the exit code if it is not.
+pub(super) type Outcome = Result<String, (String, Exit)>;
+
+/// What the status means for the command.
+pub(super) fn outcome(
+    name: &str,
+    arguments: &[String],
+    status: &StatusReport,
+    formatter: Formatter,
+) -> Outcome {
+    let first = arguments.first().map_or("", String::as_str);
+    let bad = |sentence: String| Err((sentence, Exit::Unavailable));
+    let line = |text: String| Ok(formatter.line(&text) + "\n");
+    let alarms = status.alarms.join(", ");
+    match name {
+        "ping" => line("Ping succeeded".to_owned()),
+        "check_running" | "is_running" => {
+            line(format!("RabbitMQ on node {NODE} is fully booted and running"))
+        }
+        "is_booting" => line(format!(
+            "RabbitMQ on node {NODE} is fully booted (check with is_running), stopped or has not started booting yet"
+        )),
+        "alarms" | "check_alarms" if alarms.is_empty() => {
+            line(format!("Node {NODE} reported no alarms, local or clusterwide"))
+        }
+        "alarms" => line(format!("Node {NODE} reported the following alarms: {alarms}")),
+        "check_local_alarms" if alarms.is_empty() => line(format!("Node {NODE} reported no local alarms")),
+        "check_alarms" | "check_local_alarms" => {
+            bad(format!("Node {NODE} reported the following local alarms: {alarms}"))
+        }
+        "check_virtual_hosts" => line(format!("Node {NODE} reported all vhosts as running")),
+        "node_health_check" if alarms.is_empty() => line("Health check passed".to_owned()),
+        "node_health_check" => bad(format!("Node {NODE} is not healthy: alarms that are on: {alarms}")),
+        "listeners" => Ok(listeners(status, formatter)),
+        "check_port_listener" => check_port(first, status).map(|good| formatter.line(&good) + "\n"),
+        "check_protocol_listener" => check_protocol(first, status).map(|good| formatter.line(&good) + "\n"),
+        "check_port_connectivity" => connectivity(status).map(|good| formatter.line(&good) + "\n"),
+        "check_if_node_is_quorum_critical" | "check_if_node_is_mirror_sync_critical" => line(format!(
+            "Node {NODE} seems to be the only one in a single node cluster, the check does not apply"
+        )),
+        "cluster_status" => Ok(cluster(status, formatter)),
+        "server_version" => line(status.version.clone()),
+        "list_feature_flags" => Ok(flags(arguments, formatter)),
+        "enable_feature_flag" if first == "all" || FEATURE_FLAGS.contains(&first) => Ok(String::new()),
+        "enable_feature_flag" => {
+            Err((format!("This feature flag is not supported by node {NODE}"), Exit::Usage))
+        }
+        "list_deprecated_features" | "list_unresponsive_queues" => Ok(formatter.rows(&["name"], &[], true)),
+        "memory_breakdown" => Ok(memory(status, formatter)),
+        name => Err((format!("{name} says nothing of the status"), Exit::Software)),
+    }
+}
+
+/// Interface, port and protocol of each listener.
+fn doors(status: &StatusReport) -> impl Iterator<Item = (&str, u16, &str)> {
+    status.listeners.iter().filter_map(|(address, protocol)| {
+        let (interface, port) = address.rsplit_once(':')?;
+        Some((interface, port.parse().ok()?, protocol.as_str()))
+    })
+}
+
+fn purpose(protocol: &str) -> &str {
+    match protocol {
+        "amqp" => "AMQP 0-9-1",
+        "amqp/ssl" => "AMQP 0-9-1 over TLS",
+        "http" => "HTTP API",
+        "http/prometheus" => "Prometheus exporter API over HTTP",
+        other => other,
+    }
+}
+
+fn listeners(status: &StatusReport, formatter: Formatter) -> String {
+    if formatter.is_for_machines() {
+        return json!({"listeners": listed(status), "node": NODE, "result": "ok"}).to_string() + "\n";
+    }
+    let line = |(interface, port, protocol): (&str, u16, &str)| {
+        format!(
+            "Interface: {interface}, port: {port}, protocol: {protocol}, purpose: {}\n",
+            purpose(protocol)
+        )
+    };
+    doors(status).map(line).collect()
+}
+
+fn listed(status: &StatusReport) -> Vec<Value> {
+    doors(status)
+        .map(|(interface, port, protocol)| {
+            json!({"interface": interface, "node": NODE, "port": port, "protocol": protocol,
+                "purpose": purpose(protocol)})
+        })
+        .collect()
+}
+
+fn check_port(port: &str, status: &StatusReport) -> Outcome {
+    if doors(status).any(|(_, open, _)| port.parse() == Ok(open)) {
+        return Ok(format!("A listener for port {port} is running on node {NODE}."));
+    }
+    let open: Vec<_> = doors(status).map(|(_, port, _)| port.to_string()).collect();
+    let open = open.join(", ");
+    let sentence = format!(
+        "No listener for port {port} is active on node {NODE}. Found listeners that use the following ports: {open}"
+    );
+    Err((sentence, Exit::Unavailable))
+}
+
+fn check_protocol(protocol: &str, status: &StatusReport) -> Outcome {
+    let plain = protocol.to_ascii_lowercase();
+    let known = match plain.as_str() {
+        "amqp091" | "amqp0.9.1" | "amqp0-9-1" => "amqp",
+        "amqps" | "amqp/tls" => "amqp/ssl",
+        "management" | "http_api" => "http",
+        "prometheus" => "http/prometheus",
+        other => other,
+    };
+    if doors(status).any(|(_, _, open)| open == known) {
+        return Ok(format!("A listener for protocol {protocol} is running on node {NODE}."));
+    }
+    let open: Vec<_> = doors(status).map(|(_, _, protocol)| protocol).collect();
+    let open = open.join(", ");
+    let sentence = format!(
+        "No listener for protocol {protocol} is active on node {NODE}. Found listeners for the following protocols: {open}"
+    );
+    Err((sentence, Exit::Unavailable))
+}
+
+/// Connects to each port, as a client on this machine would.
+fn connectivity(status: &StatusReport) -> Outcome {
+    let mut ports = Vec::new();
+    let mut failed = Vec::new();
+    for (address, _) in &status.listeners {
+        let Ok(address) = address.parse::<SocketAddr>() else { continue };
+        ports.push(address.port().to_string());
+        let patience = Duration::from_millis(CONNECT_MS);
+        if let Err(error) = TcpStream::connect_timeout(&reachable(address), patience) {
+            failed.push(format!("{}: {error}", address.port()));
+        }
+    }
+    if failed.is_empty() {
+        return Ok(format!("Successfully connected to ports {} on node {NODE}.", ports.join(", ")));
+    }
+    let sentence = format!("Connection attempts failed on node {NODE}, by port: {}", failed.join("; "));
+    Err((sentence, Exit::Unavailable))
+}
+
+/// All interfaces are reached by the loopback one.
+fn reachable(mut address: SocketAddr) -> SocketAddr {
+    match address.ip() {
+        IpAddr::V4(ip) if ip.is_unspecified() => address.set_ip(Ipv4Addr::LOCALHOST.into()),
+        IpAddr::V6(ip) if ip.is_unspecified() => address.set_ip(Ipv6Addr::LOCALHOST.into()),
+        _ => {}
+    }
+    address
+}
+
+fn flags(columns: &[String], formatter: Formatter) -> String {
+    let columns: Vec<&str> =
+        if columns.is_empty() { vec!["name", "state"] } else { columns.iter().map(String::as_str).collect() };
+    let row = |name: &&str| {
+        let row = json!({"name": name, "state": "enabled", "stability": "stable", "provided_by": "ledgermq",
+            "desc": "", "doc_url": ""});
+        row.as_object().cloned().unwrap_or_default()
+    };
+    formatter.rows(&columns, &FEATURE_FLAGS.iter().map(row).collect::<Vec<_>>(), true)
+}
+
+fn cluster(status: &StatusReport, formatter: Formatter) -> String {
+    if formatter.is_for_machines() {
+        let flags: Vec<_> = FEATURE_FLAGS
+            .iter()
+            .map(|name| json!({"name": name, "state": "enabled", "stability": "stable"}))
+            .collect();
+        let page = json!({"alarms": status.alarms, "cluster_name": status.cluster_name, "disk_nodes": [NODE],
+            "feature_flags": flags, "listeners": {NODE: listed(status)},
+            "maintenance_status": {NODE: "not under maintenance"}, "partitions": {}, "ram_nodes": [],
+            "running_nodes": [NODE], "versions": {NODE: {"rabbitmq_name": status.product,
+            "rabbitmq_version": status.version}}});
+        return page.to_string() + "\n";
+    }
+    let mut page = String::new();
+    let mut section = |title: &str, text: &str| {
+        // Writing to a string does not fail.
+        let _ = write!(page, "{title}\n\n{}\n\n", if text.is_empty() { "(none)" } else { text });
+    };
+    section("Basics", &format!("Cluster name: {}", status.cluster_name));
+    section("Disk Nodes", NODE);
+    section("Running Nodes", NODE);
+    section("Versions", &format!("{NODE}: {} {}", status.product, status.version));
+    section("Maintenance status", &format!("Node: {NODE}, status: not under maintenance"));
+    section("Alarms", &status.alarms.join("\n"));
+    section("Network Partitions", "");
+    let lines: Vec<_> = doors(status)
+        .map(|(interface, port, protocol)| {
+            format!(
+                "Node: {NODE}, interface: {interface}, port: {port}, protocol: {protocol}, purpose: {}",
+                purpose(protocol)
+            )
+        })
+        .collect();
+    section("Listeners", &lines.join("\n"));
+    section("Feature flags", &FEATURE_FLAGS.map(|name| format!("Flag: {name}, state: enabled")).join("\n"));
+    page.truncate(page.trim_end().len());
+    page + "\n"
+}
+
+#[expect(clippy::cast_precision_loss, reason = "shown with four digits")]
+fn memory(status: &StatusReport, formatter: Formatter) -> String {
+    let other = status.memory_bytes.saturating_sub(status.body_memory_bytes);
+    let parts = [("message_bodies", status.body_memory_bytes), ("other", other)];
+    if formatter.is_for_machines() {
+        return json!({"message_bodies": parts[0].1, "other": parts[1].1, "total": status.memory_bytes})
+            .to_string()
+            + "\n";
+    }
+    let total = status.memory_bytes.max(1) as f64;
+    parts
+        .iter()
+        .map(|(name, bytes)| {
+            let bytes = *bytes as f64;
+            format!("{name}: {:.4} gb ({:.2}%)\n", bytes / 1e9, bytes * 100.0 / total)
+        })
+        .collect()
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn status() -> StatusReport {
+        StatusReport {
+            product: "LedgerMQ".into(),
+            version: "0.1.0".into(),
+            cluster_name: "payments".into(),
+            listeners: vec![
+                ("127.0.0.1:5672".into(), "amqp".into()),
+                ("[::]:15692".into(), "http/prometheus".into()),
+            ],
+            ..StatusReport::default()
+        }
+    }
+
+    fn ask(command: &str, status: &StatusReport) -> Outcome {
+        let mut words = command.split(' ').map(str::to_owned);
+        let name = words.next().unwrap();
+        outcome(&name, &words.collect::<Vec<_>>(), status, Formatter::Table)
+    }
+
+    /// The sentences are what rabbitmq-diagnostics 3.10 prints.
+    #[test]
+    fn a_broker_that_answers_is_well() {
+        for (command, expected) in [
+            ("ping", "Ping succeeded\n"),
+            ("check_running", "RabbitMQ on node ledgermq@localhost is fully booted and running\n"),
+            ("check_local_alarms", "Node ledgermq@localhost reported no local alarms\n"),
+            ("check_port_listener 5672", "A listener for port 5672 is running on node ledgermq@localhost.\n"),
+            (
+                "check_protocol_listener prometheus",
+                "A listener for protocol prometheus is running on node ledgermq@localhost.\n",
+            ),
+            ("server_version", "0.1.0\n"),
+            ("enable_feature_flag all", ""),
+            (
+                "listeners",
+                "Interface: 127.0.0.1, port: 5672, protocol: amqp, purpose: AMQP 0-9-1\n\
+                 Interface: [::], port: 15692, protocol: http/prometheus, purpose: Prometheus exporter API over HTTP\n",
+            ),
+        ] {
+            assert_eq!(ask(command, &status()).unwrap(), expected, "{command}");
+        }
+    }
+
+    #[test]
+    fn what_is_wrong_is_told_with_a_code_of_its_own() {
+        let alarmed = StatusReport { alarms: vec!["disk".into()], ..status() };
+        for (command, expected) in [
+            ("check_local_alarms", "Node ledgermq@localhost reported the following local alarms: disk"),
+            ("check_alarms", "Node ledgermq@localhost reported the following local alarms: disk"),
+            ("node_health_check", "Node ledgermq@localhost is not healthy: alarms that are on: disk"),
+            (
+                "check_port_listener 1",
+                "No listener for port 1 is active on node ledgermq@localhost. Found listeners that use the following \
+                 ports: 5672, 15692",
+            ),
+            (
+                "check_protocol_listener mqtt",
+                "No listener for protocol mqtt is active on node ledgermq@localhost. Found listeners for the following \
+                 protocols: amqp, http/prometheus",
+            ),
+        ] {
+            assert_eq!(
+                ask(command, &alarmed).unwrap_err(),
+                (expected.to_owned(), Exit::Unavailable),
+                "{command}"
+            );
+        }
+        assert_eq!(ask("enable_feature_flag nope", &alarmed).unwrap_err().1, Exit::Usage);
+        assert!(ask("alarms", &alarmed).unwrap().contains("disk"), "a listing, no check");
+    }
+
+    #[test]
+    fn machines_read_json() {
+        let json = |name: &str| -> Value {
+            serde_json::from_str(&outcome(name, &[], &status(), Formatter::Json).unwrap()).unwrap()
+        };
+        assert_eq!(json("ping")["message"], "Ping succeeded");
+        assert_eq!(json("listeners")["listeners"][0]["port"], 5672);
+        assert_eq!(json("cluster_status")["running_nodes"][0], NODE);
+        assert_eq!(json("cluster_status")["cluster_name"], "payments");
+        assert_eq!(json("list_feature_flags")[0]["state"], "enabled");
+    }
+
+    #[test]
+    fn all_interfaces_are_reached_by_the_loopback_one() {
+        for (listen, expected) in
+            [("0.0.0.0:1", "127.0.0.1:1"), ("[::]:1", "[::1]:1"), ("192.0.2.1:1", "192.0.2.1:1")]
+        {
+            assert_eq!(reachable(listen.parse().unwrap()).to_string(), expected);
+        }
+    }
+}

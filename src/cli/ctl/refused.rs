@@ -1,0 +1,34 @@
+//! Commands of rabbitmqctl and its sisters that people's scripts hold and that mean nothing here. Each says why, so that
+//! nobody believes it was done; what is harmless to leave out is accepted.
+
+/// Why a command is not carried out; `None` if it is not one of these.
+pub(super) fn reason(name: &str) -> Option<&'static str> {
+    Some(match name {
+        "eval" | "eval_file" | "exec" | "remote_shell" | "observer" => {
+            "there is no Erlang in this broker to run code in"
+        }
+        "force_boot" | "force_reset" | "reset" => {
+            "there is no cluster to leave; to begin anew, stop the broker and give it another data directory"
+        }
+        "join_cluster"
+        | "forget_cluster_node"
+        | "change_cluster_node_type"
+        | "rename_cluster_node"
+        | "update_cluster_nodes"
+        | "await_online_nodes" => "there is one node: clusters are not supported",
+        "stop_app" | "start_app" => {
+            "the broker is one process: stop it with `stop`, start it with `ledgermq serve`"
+        }
+        "sync_queue" | "cancel_sync_queue" => "queues have no mirrors",
+        "add_member" | "delete_member" | "grow" | "shrink" | "rebalance" | "transfer_leadership" => {
+            "there is one node: queues have no further members"
+        }
+        "suspend_listeners" | "resume_listeners" | "drain" | "revive" => {
+            "listeners cannot be suspended; `stop` ends the broker in order"
+        }
+        "encode" | "decode" | "set_cluster_name" => {
+            "this is set in the configuration: see docs/configuration.md"
+        }
+        _ => return None,
+    })
+}

@@ -1,0 +1,124 @@
+//! What operators and their scripts do to a running broker from outside: the audit log, the checks that compose files and
+//! probes run, and RabbitMQ's program names as links.
+
+#![expect(clippy::unwrap_used, clippy::indexing_slicing, reason = "a test: a failure ends it")]
+
+#[path = "support/served.rs"]
+#[expect(dead_code, reason = "others need what this does not")]
+mod served;
+
+use lapin::options::{QueueDeclareOptions, QueueDeleteOptions};
+use lapin::types::FieldTable;
+use lapin::{Connection, ConnectionProperties};
+use served::Served;
+use std::fs;
+use std::os::unix::fs::symlink;
+use std::path::Path;
+use std::process::{Command, Output};
+use tempfile::tempdir;
+
+fn printed(output: &Output) -> String {
+    assert!(output.status.success(), "{output:?}");
+    String::from_utf8(output.stdout.clone()).unwrap()
+}
+
+/// The lines of the audit log as JSON, once it has been flushed: a broker that stopped in order has done so.
+fn lines(path: &Path) -> Vec<serde_json::Value> {
+    fs::read_to_string(path).unwrap().lines().map(|line| serde_json::from_str(line).unwrap()).collect()
+}
+
+#[tokio::test]
+async fn logins_and_changes_are_written_down_and_no_password_is() {
+    let dir = tempdir().unwrap();
+    let log = dir.path().join("audit.log");
+    let broker = Served::start(&dir.path().join("data"), &["--audit-log", log.to_str().unwrap()]);
+    let canary = "canary-3f1c";
+    printed(&broker.ctl(&["add_user", "ann", canary]));
+    printed(&broker.ctl(&["set_permissions", "ann", ".*", ".*", ".*"]));
+    let url = |password: &str| format!("amqp://ann:{password}@127.0.0.1:{}/%2f", broker.port);
+    Connection::connect(&url(&format!("wrong-{canary}")), ConnectionProperties::default()).await.unwrap_err();
+    let client = Connection::connect(&url(canary), ConnectionProperties::default()).await.unwrap();
+    let channel = client.create_channel().await.unwrap();
+    let durable = QueueDeclareOptions { durable: true, ..QueueDeclareOptions::default() };
+    channel.queue_declare("orders".into(), durable, FieldTable::default()).await.unwrap();
+    channel.queue_delete("orders".into(), QueueDeleteOptions::default()).await.unwrap();
+    // A log that was moved away is begun anew, and nothing is lost between the two.
+    let moved = dir.path().join("audit.log.1");
+    fs::rename(&log, &moved).unwrap();
+    printed(&broker.ctl(&["rotate_logs"]));
+    printed(&broker.ctl(&["delete_user", "ann"]));
+    broker.signal("TERM");
+    assert_eq!(broker.ended().code, Some(0));
+
+    let before = lines(&moved);
+    let find = |event: &str| {
+        let found = before.iter().find(|line| line["event"] == event);
+        found.unwrap_or_else(|| panic!("no {event} in {before:#?}"))
+    };
+    assert_eq!(find("user.created")["name"], "ann");
+    assert_eq!(find("permission.created")["user_who_performed_action"], "rmq-cli");
+    assert_eq!(find("user.authentication.failure")["name"], "ann");
+    assert_eq!(find("user.authentication.success")["name"], "ann");
+    assert_eq!(find("queue.created")["user_who_performed_action"], "ann");
+    let deleted = find("queue.deleted");
+    assert_eq!((&deleted["name"], &deleted["vhost"]), (&"orders".into(), &"/".into()));
+    assert!(deleted["connection"].as_str().unwrap().starts_with("127.0.0.1:"), "{deleted}");
+    assert!(lines(&log).iter().any(|line| line["event"] == "user.deleted"));
+    for path in [&log, &moved] {
+        assert!(!fs::read_to_string(path).unwrap().contains(canary), "{}", path.display());
+    }
+}
+
+#[test]
+fn scripts_written_for_rabbitmq_find_its_programs_and_sentences() {
+    let dir = tempdir().unwrap();
+    let data = dir.path().join("data");
+    let broker = Served::start(&data, &["--cluster-name", "payments"]);
+    let link = |name: &str, arguments: &[&str]| {
+        let path = dir.path().join(name);
+        if !path.exists() {
+            symlink(env!("CARGO_BIN_EXE_ledgermq"), &path).unwrap();
+        }
+        Command::new(path).env("LEDGERMQ_DATA_DIR", &data).args(arguments).output().unwrap()
+    };
+    for (arguments, expected) in [
+        (&["-q", "ping"][..], "Ping succeeded\n"),
+        (&["-q", "check_running"], "RabbitMQ on node ledgermq@localhost is fully booted and running\n"),
+        (&["-q", "check_local_alarms"], "Node ledgermq@localhost reported no local alarms\n"),
+        (&["check_virtual_hosts", "--quiet"], "Node ledgermq@localhost reported all vhosts as running\n"),
+        (&["-q", "ping", "--formatter", "json"], "{\"message\":\"Ping succeeded\"}\n"),
+    ] {
+        assert_eq!(printed(&link("rabbitmq-diagnostics", arguments)), expected, "{arguments:?}");
+    }
+    let connected = printed(&link("rabbitmq-diagnostics", &["-q", "check_port_connectivity"]));
+    assert!(connected.contains(&format!("{}, {}", broker.port, broker.http_port)), "{connected}");
+    let port = broker.port.to_string();
+    printed(&link("rabbitmq-diagnostics", &["check_port_listener", &port]));
+    assert_eq!(link("rabbitmq-diagnostics", &["check_port_listener", "1"]).status.code(), Some(69));
+    assert_eq!(link("rabbitmq-diagnostics", &["check_protocol_listener", "mqtt"]).status.code(), Some(69));
+    assert!(printed(&link("rabbitmqctl", &["cluster_status"])).contains("Cluster name: payments"));
+    assert!(printed(&link("rabbitmqctl", &["wait", "--pid", "1", "--timeout", "60"])).contains("Waiting"));
+    printed(&link("rabbitmqctl", &["enable_feature_flag", "all"]));
+    let environment = printed(&link("rabbitmqctl", &["-s", "environment"]));
+    assert!(environment.contains("\ncluster_name\tpayments\n"), "{environment}");
+    let report = printed(&link("rabbitmqctl", &["report"]));
+    assert!(report.contains("Totals") && report.contains("Listing policies"), "{report}");
+    printed(&link("rabbitmq-plugins", &["enable", "--offline", "rabbitmq_management"]));
+    assert!(!link("rabbitmq-plugins", &["enable", "rabbitmq_mqtt"]).status.success());
+    // A hash of a password, made without a broker, as definitions hold it.
+    let hash = printed(&link("rabbitmqctl", &["-q", "hash_password", "secret"]));
+    assert_eq!(hash.trim().len(), 48, "{hash}");
+    for refused in ["eval", "force_boot", "join_cluster", "stop_app", "reset"] {
+        let output = link("rabbitmqctl", &[refused, "x"]);
+        assert_eq!(output.status.code(), Some(64), "{refused}");
+        let said = String::from_utf8(output.stderr).unwrap();
+        assert!(said.contains(&format!("{refused} is not carried out: ")), "{said}");
+    }
+    // Diagnostics are turned up while it runs, and a level that is none is refused.
+    printed(&link("rabbitmqctl", &["set_log_level", "debug"]));
+    printed(&link("rabbitmqctl", &["set_log_level", "ledgermq=trace"]));
+    assert_eq!(link("rabbitmqctl", &["set_log_level", "loud"]).status.code(), Some(69));
+    printed(&link("rabbitmqctl", &["shutdown"]));
+    assert_eq!(broker.ended().code, Some(0));
+    assert_eq!(link("rabbitmq-diagnostics", &["-q", "ping"]).status.code(), Some(69));
+}
