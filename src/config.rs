@@ -212,7 +212,7 @@ impl Config {
                 "tls_listen and https_listen need tls_cert and tls_key: files with a certificate and its key";
             return Err(ConfigError::together(sentence.to_owned()));
         }
-        if self.oauth_keys.is_some() != !self.oauth.resource_server_id.is_empty() {
+        if self.oauth_keys.is_some() == self.oauth.resource_server_id.is_empty() {
             let sentence = "oauth_keys and oauth_resource_server_id go together: who signs tokens, and what they call this broker";
             return Err(ConfigError::together(sentence.to_owned()));
         }

@@ -45,11 +45,15 @@ impl Signer {
 }
 
 fn serve(signer: &Signer) -> (Served, TempDir) {
+    serve_with(signer, &[])
+}
+
+fn serve_with(signer: &Signer, more: &[&str]) -> (Served, TempDir) {
     let parent = tempdir().unwrap();
     let keys = parent.path().join("keys.json");
     fs::write(&keys, signer.keys()).unwrap();
     let flags = [format!("--oauth-keys={}", keys.display()), "--oauth-resource-server-id=broker".to_owned()];
-    let flags: Vec<&str> = flags.iter().map(String::as_str).collect();
+    let flags: Vec<&str> = flags.iter().map(String::as_str).chain(more.iter().copied()).collect();
     (Served::start(&parent.path().join("store"), &flags), parent)
 }
 
@@ -130,4 +134,31 @@ fn http_takes_tokens_too() {
     assert_eq!(status(&monitoring, "/api/users"), "401", "for administrators");
     assert_eq!(status(&nobody, "/api/vhosts"), "401", "no tag");
     assert_eq!(status(&Signer::new().token("ann", 60, "broker.tag:administrator"), "/api/vhosts"), "401");
+}
+
+#[test]
+fn s38_tokens_are_in_nothing_it_writes() {
+    let signer = Signer::new();
+    let (broker, _parent) = serve_with(&signer, &["--log-level=trace"]);
+    let good = signer.token("ann", 60, "broker.read:*/*");
+    let (mut client, answer) = connect(&broker, &good);
+    assert_eq!(answer, "tune");
+    open(&mut client);
+    // connection.update-secret, refused: signed by nobody we know.
+    let bad = Signer::new().token("ann", 60, "broker.read:*/*");
+    let length = u32::try_from(bad.len()).unwrap().to_be_bytes();
+    let method = [b"\0\x0a\0\x46", length.as_slice(), bad.as_bytes(), b"\x03why"].concat();
+    let head = [b"\x01\0\0".as_slice(), &u32::try_from(method.len()).unwrap().to_be_bytes()].concat();
+    client.write_all(&[&head, &method, &b"\xce"[..]].concat()).unwrap();
+    let closed = String::from_utf8_lossy(&frame(&mut client).unwrap()).into_owned();
+    assert!(closed.contains("New secret was refused by one of the backends"), "{closed}");
+    assert!(connect(&broker, &bad).1.contains("ACCESS_REFUSED"));
+    broker.signal("TERM");
+    let said = broker.ended().said;
+    assert!(said.contains("signature is wrong"), "{said}");
+    for token in [good, bad] {
+        for part in token.split('.').skip(1) {
+            assert!(!said.contains(part), "{said}");
+        }
+    }
 }

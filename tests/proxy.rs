@@ -1,5 +1,5 @@
 //! Clients behind a proxy that speaks the PROXY protocol: who is believed, and what of it counts. How headers are read is
-//! told in src/server/proxy_header.rs.
+//! told in `src/server/proxy_header.rs`.
 
 #![expect(clippy::unwrap_used, reason = "a test: a failure ends it")]
 

@@ -1,5 +1,5 @@
 //! TLS as clients and strangers meet it: the built binary with certificates made for the test, clients that do as they
-//! should, and those that do not. What pika sees of it is told in tests/behaviours/test_tls.py.
+//! should, and those that do not. What pika sees of it is told in `tests/behaviours/test_tls.py`.
 
 #![expect(clippy::unwrap_used, reason = "a test: a failure ends it")]
 

@@ -5,11 +5,11 @@
 
 use super::{Token, check_name};
 use crate::limits::TOKEN_BYTES_MAX;
-use jsonwebtoken::crypto::{CryptoProvider, JwtSigner, JwtVerifier, KeyUtils};
+use jsonwebtoken::crypto::{CryptoProvider, JwtVerifier, KeyUtils};
 use jsonwebtoken::errors::ErrorKind;
 use jsonwebtoken::jwk::JwkSet;
 use jsonwebtoken::signature::{Error as SignatureError, Verifier};
-use jsonwebtoken::{Algorithm, AlgorithmFamily, DecodingKey, DecodingKeyKind, EncodingKey, Validation};
+use jsonwebtoken::{Algorithm, AlgorithmFamily, DecodingKey, DecodingKeyKind, Validation};
 use ring::signature::{self, RsaPublicKeyComponents, UnparsedPublicKey, VerificationAlgorithm};
 use serde_json::{Map, Value};
 use std::fmt;
@@ -170,20 +170,10 @@ fn algorithms(key: &DecodingKey) -> Vec<Algorithm> {
 
 /// The library's cryptography by ring, which TLS has brought already.
 static PROVIDER: CryptoProvider = CryptoProvider {
-    signer_factory: no_signer,
-    verifier_factory: verifier,
+    signer_factory: |_, _| Err(ErrorKind::InvalidAlgorithm.into()),
+    verifier_factory: |algorithm, key| Ok(Box::new(RingVerifier { algorithm: *algorithm, key: key.clone() })),
     key_utils: KeyUtils::new_unimplemented(),
 };
-
-type JwtResult<T> = Result<T, jsonwebtoken::errors::Error>;
-
-fn no_signer(_: &Algorithm, _: &EncodingKey) -> JwtResult<Box<dyn JwtSigner>> {
-    Err(ErrorKind::InvalidAlgorithm.into())
-}
-
-fn verifier(algorithm: &Algorithm, key: &DecodingKey) -> JwtResult<Box<dyn JwtVerifier>> {
-    Ok(Box::new(RingVerifier { algorithm: *algorithm, key: key.clone() }))
-}
 
 struct RingVerifier {
     algorithm: Algorithm,

@@ -376,7 +376,9 @@ impl<S: Socket> ConnectionTask<S> {
     /// What came of a login. Who is refused too often hears so later.
     fn logged_in(&mut self, login: &Login, result: Result<LoggedIn, String>, now_ms: u64) {
         let events = self.broker.directory.events();
-        events.tell_login(&login.user, &self.machine.report(), result.is_ok());
+        // Of a token the user it is for, whatever name came with it.
+        let user = result.as_ref().map_or(login.user.as_str(), |logged_in| &logged_in.user);
+        events.tell_login(user, &self.machine.report(), result.is_ok());
         let wait_ms = result.as_ref().err().map(|_| self.broker.note_refusal(self.peer.remote.ip()));
         match (result, wait_ms) {
             (Err(why), Some(wait_ms @ 1..)) => self.refusal = Some(Refusal { at_ms: now_ms + wait_ms, why }),

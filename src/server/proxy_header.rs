@@ -1,6 +1,6 @@
 //! The header of the PROXY protocol, versions 1 and 2: a proxy in front of the broker says whose connection it passes on.
 //! Only listed proxies are asked for it. Reads exactly the header, never a byte of what follows it; bounded.
-//! Source: the PROXY protocol, HAProxy `doc/proxy-protocol.txt`.
+//! Source: the PROXY protocol, `doc/proxy-protocol.txt` of `HAProxy`.
 
 use crate::limits::{PROXY_V1_BYTES_MAX, PROXY_V2_BYTES_MAX};
 use ppp::{v1, v2};
@@ -117,7 +117,7 @@ mod tests {
 
     fn v2(command: u8, family: u8, addresses: &[u8]) -> Vec<u8> {
         let length = u16::try_from(addresses.len()).unwrap().to_be_bytes();
-        [&v2::PROTOCOL_PREFIX[..], &[0x20 | command, family], &length, addresses, b"AMQP"].concat()
+        [v2::PROTOCOL_PREFIX, &[0x20 | command, family], &length, addresses, b"AMQP"].concat()
     }
 
     #[tokio::test]

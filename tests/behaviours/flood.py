@@ -1,7 +1,7 @@
 """For tests of what many or hostile clients cost a broker of our own: its memory, whether it still serves others, figures.
 
 LEDGERMQ_FULL=1 makes these tests as large as docs/security.md says (minutes, and best with a release build: LEDGERMQ_BIN);
-`scripts/behaviours -s -k "floods or strangers"` prints the figures.
+`scripts/behaviours -s -k "floods or strangers or tls"` prints the figures.
 """
 
 import os

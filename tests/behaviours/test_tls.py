@@ -1,14 +1,17 @@
 """Clients that connect with TLS: with and without a certificate of their own, and what operators see of them."""
 
 import os
+import socket
 import ssl
 import urllib.request
+from contextlib import suppress
 
 import pika
 import pytest
 import trustme
 
 from broker import free_port, given_broker
+from flood import FULL, KIB, PATIENCE_S, resident, seen, works
 from tools import PERSISTENT, drain, queue
 
 pytestmark = pytest.mark.skipif(given_broker() is not None, reason="it wants certificates that are made here")
@@ -112,6 +115,24 @@ def test_a_client_without_a_certificate_is_refused_where_one_must_be(own, tmp_pa
     with pytest.raises((pika.exceptions.AMQPError, OSError)):
         secured.connect()
     secured.connect("anybody").close()
+
+
+def test_s2_handshakes_that_stop_cost_little_and_disturb_nobody(own, tmp_path):
+    secured = Secured(own, tmp_path)
+    works(secured.broker)
+    secured.connect().close()
+    before, count = resident(secured.broker), 5000 if FULL else 700
+    begun = [socket.create_connection(("127.0.0.1", secured.port)) for _ in range(count)]
+    for client in begun:
+        client.sendall(b"\x16\x03\x01\x02\x00\x01")  # the head of a hello, and its first byte
+    secured.connect().close()
+    seen("S2 memory for each handshake that stopped", f"{(resident(secured.broker) - before) / count / KIB:.1f} KiB")
+    assert resident(secured.broker) - before < count * 24 * KIB
+    for client in begun:
+        client.settimeout(PATIENCE_S)
+        with suppress(ConnectionResetError):
+            assert client.recv(1) == b"", "the broker closes it"
+        client.close()
 
 
 def test_http_is_served_over_tls(own, tmp_path):
