@@ -289,8 +289,13 @@ const SEVERAL_QUEUES: &str =
 const UNCONFIRMED: &str = "what was published right before a fault that ends the connection is not confirmed any \
     more, nor delivered on it";
 
+/// Why more messages may be left after a policy.
+const LENGTH_AND_OVERFLOW: &str = "a policy that brings a length and `reject-publish` drops nothing of what waits; RabbitMQ \
+    takes the length first, and drops what is above it by the overflow there was before";
+
 /// Why urgent messages may come earlier.
-const URGENT: &str = "quorum queues have urgent messages (RabbitMQ 4.0), those of a priority above 4";
+const URGENT: &str = "quorum queues have urgent messages (RabbitMQ 4.0), those of a priority above 4, which go before \
+    others, also where one has to go for a length";
 
 /// Why delivery tags may be higher behind a direct reply.
 const REPLY_TAGS: &str = "a direct reply has a delivery tag of its own (RabbitMQ 4.2); before, it has that of the delivery after it";
@@ -374,6 +379,7 @@ pub(crate) fn reasons() -> impl Iterator<Item = &'static str> {
         UNCONFIRMED,
         NO_ACK,
         QUORUM_GLOBAL,
+        LENGTH_AND_OVERFLOW,
         URGENT,
         REPLY_TAGS,
     ];
@@ -443,8 +449,8 @@ pub(crate) fn reason(
     }
     if gives(&difference.ours)
         && gives(&difference.theirs)
-        && is_urgent(&difference.ours)
-        && !is_urgent(&difference.theirs)
+        && is_urgent(&difference.ours) != is_urgent(&difference.theirs)
+        && (is_urgent(&difference.ours) || holds(conversation, "max-length"))
         && holds(conversation, "x-queue-type=quorum")
     {
         return Some(URGENT);
@@ -466,6 +472,13 @@ pub(crate) fn reason(
         if is_of_type(conversation, &named, "quorum") {
             return Some(QUORUM_COUNTED);
         }
+    }
+    if difference.place.0 == QUEUES
+        && let Some(Step::Policy(policy)) = conversation.steps.get(difference.step)
+        && policy.definition.contains("max-length")
+        && policy.definition.contains("reject-publish")
+    {
+        return Some(LENGTH_AND_OVERFLOW);
     }
     if difference.place.0 == QUEUES && holds(conversation, "\"message-ttl\"") {
         return Some(TTL_FOR_ALL);
