@@ -32,6 +32,14 @@ def works(broker):
         assert drain(channel, "works") == ["message"]
 
 
+def works_and_is_warm(broker):
+    """The same, and the broker holds what it takes once, whatever its clients do: the database of its index, some 22 MiB that
+    come with the first checkpoint."""
+    works(broker)
+    database = broker.data_dir / "index" / "db"
+    until(lambda: database.exists() and database.stat().st_size > 0, "the first checkpoint")
+
+
 def seen(what, figure):
     """A figure for docs/security.md."""
     print(f"seen: {what}: {figure}")

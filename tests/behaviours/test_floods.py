@@ -14,7 +14,7 @@ from contextlib import suppress
 import pytest
 
 from broker import given_broker
-from flood import FULL, KIB, MIB, resident, seen, until, works
+from flood import FULL, KIB, MIB, resident, seen, until, works, works_and_is_warm
 from raw import HEADER, RawClient, frame, publish, short
 from test_strangers import many_sockets  # noqa: F401, a fixture
 from tools import queue, ready
@@ -30,7 +30,7 @@ def logging(own, path, *flags):
 def test_s1_s42_other_protocols_leave_nothing_but_a_few_lines(own, tmp_path):
     log = tmp_path / "log"
     broker = logging(own, log)
-    works(broker)
+    works_and_is_warm(broker)
 
     def knock():
         with socket.create_connection((broker.host, broker.port)) as client:
@@ -55,8 +55,8 @@ def test_s1_s42_other_protocols_leave_nothing_but_a_few_lines(own, tmp_path):
 
 
 def test_s3_announced_frames_allocate_nothing(own):
-    broker = own()
-    works(broker)
+    broker = own("--handshake-ms", "600000")
+    works_and_is_warm(broker)
     before, count = resident(broker), 1000
     clients = [RawClient(broker) for _ in range(count)]
     for client in clients:
@@ -75,7 +75,7 @@ def test_s3_announced_frames_allocate_nothing(own):
 
 def test_s11_channels_that_come_and_go_leave_nothing(own):
     broker = own()
-    works(broker)
+    works_and_is_warm(broker)
     client, opens, numbers = RawClient(broker).log_in(), 10_000_000 if FULL else 100_000, range(2, 1002)
     close = struct.pack(">H", 200) + short("") + b"\0\0\0\0"
     batch = b"".join(frame(number, 20, 10, b"\0") + frame(number, 20, 40, close) for number in numbers)
@@ -99,7 +99,7 @@ def test_s11_channels_that_come_and_go_leave_nothing(own):
 
 def test_s14_half_sent_messages_stay_under_a_bound_and_disturb_nobody(own):
     broker = own()
-    works(broker)
+    works_and_is_warm(broker)
     before, body = resident(broker), b"x" * (16 * MIB - 100_000)
     # Channels that begin 16 MiB each and send nearly all of it: 60 MiB on each connection, which alone would be let be.
     connections, channels = (30, 4) if FULL else (8, 4)
@@ -146,7 +146,7 @@ def test_s14_half_sent_messages_stay_under_a_bound_and_disturb_nobody(own):
 
 def test_s31_a_publisher_that_outruns_the_disk_takes_no_memory(own):
     broker = own("--body-memory-bytes", "16MiB", "--staging-bytes-max", "8MiB")
-    works(broker)
+    works_and_is_warm(broker)
     client, body = RawClient(broker).log_in(), b"x" * 10_000
     client.call(1, 50, 10, b"\0\0" + short("flood") + b"\x02" + struct.pack(">I", 0), (50, 11))
     batch, count = publish(1, "", "flood", len(body), body, b"\x10\0\x02") * 100, 2_000 if FULL else 200
@@ -291,7 +291,7 @@ def test_s16_a_million_bindings_and_the_worst_keys(own):
 
 def test_s28_deliveries_that_nobody_acknowledges_cost_little_each(own):
     broker = own()
-    works(broker)
+    works_and_is_warm(broker)
     count = 10_000_000 if FULL else 50_000
     publisher, consumer = RawClient(broker).log_in(), RawClient(broker).log_in()
     publisher.call(1, 50, 10, b"\0\0" + short("held") + b"\x02" + struct.pack(">I", 0), (50, 11))

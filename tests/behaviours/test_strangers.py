@@ -10,7 +10,7 @@ import time
 import pytest
 
 from broker import given_broker
-from flood import FULL, KIB, MIB, resident, seen, works
+from flood import FULL, KIB, MIB, resident, seen, works, works_and_is_warm
 from raw import HEADER, RawClient
 from tools import PERSISTENT, drain, queue
 
@@ -29,7 +29,7 @@ def many_sockets():
 
 def test_those_who_say_nothing_cost_little_and_disturb_nobody(own):
     broker = own("--handshake-ms", "600000")
-    works(broker)
+    works_and_is_warm(broker)
     before = resident(broker)
     count = 5000 if FULL else 2000
     silent = [socket.create_connection((broker.host, broker.port)) for _ in range(count)]
@@ -49,7 +49,7 @@ def test_those_who_say_nothing_cost_little_and_disturb_nobody(own):
 
 def test_idle_connections_with_a_channel_are_small(own):
     broker = own()
-    works(broker)
+    works_and_is_warm(broker)
     before = resident(broker)
     count = 1000
     clients = [RawClient(broker).log_in() for _ in range(count)]

@@ -391,7 +391,7 @@ impl Talk {
         if line == "channel.open" {
             *client = Client { life: client.life + 1, ..Client::default() };
         }
-        client.next_method += 1;
+        client.next_method = client.next_method.wrapping_add(1);
         let method = MethodId { class: client.next_method, method: 0 };
         let (line, goes_on) = line.strip_suffix(" ...").map_or((line, false), |line| (line, true));
         let command = client.command(&line.replace("REPLY", &self.reply_to));
