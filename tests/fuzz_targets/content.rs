@@ -4,7 +4,7 @@
 
 use super::frame::push;
 use super::script::Script;
-use crate::support::machine::{CAPABLE, HEADER, Machine, accounts, start_ok, take_outbound};
+use crate::support::machine::{HEADER, Machine, accounts, start_ok, take_outbound};
 use crate::support::wire;
 use ledgermq::auth::Accounts;
 use ledgermq::connection::{Connection, ConnectionConfig, Peer};
@@ -197,7 +197,7 @@ struct Beginning {
 static BEGINNING: LazyLock<Beginning> = LazyLock::new(|| Beginning {
     accounts: Arc::new(accounts()),
     config: Arc::new(ConnectionConfig::default()),
-    login: [HEADER, &wire::encode(0, &start_ok(CAPABLE, "guest"))].concat(),
+    login: [HEADER, &wire::encode(0, &start_ok("{}", "guest"))].concat(),
     open: [
         wire::encode(0, "connection.tune-ok channel-max=2047 frame-max=131072"),
         wire::encode(0, "connection.open virtual-host=/"),

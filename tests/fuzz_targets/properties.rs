@@ -37,10 +37,10 @@ const KINDS: &[u8; 14] = b"ssFBBssssTssss";
 
 fn expected(payload: &[u8]) -> Option<(u64, &[u8])> {
     let mut reader = Reader::new(payload);
-    let (class, _weight, body_bytes) = (reader.short().ok()?, reader.short().ok()?, reader.long_long().ok()?);
+    let (class, weight, body_bytes) = (reader.short().ok()?, reader.short().ok()?, reader.long_long().ok()?);
     let properties = reader.rest();
     let flags = reader.short().ok()?;
-    if class != 60 || flags & 0b11 != 0 {
+    if class != 60 || weight != 0 || flags & 0b11 != 0 {
         return None;
     }
     for (_, kind) in KINDS.iter().enumerate().filter(|(bit, _)| flags & (0x8000 >> bit) != 0) {

@@ -323,7 +323,7 @@ static PHRASES: LazyLock<Phrases> = LazyLock::new(|| {
         login: login(CAPABLE, "guest"),
         plain_login: login("{}", "guest"),
         channels,
-        witness: [login(CAPABLE, WITNESS), say(1, &begin)].concat(),
+        witness: [login("{}", WITNESS), say(1, &begin)].concat(),
         work: say(1, &["queue.purge queue=witness", "basic.publish routing-key=witness body=hello"]),
         reap: say(1, &["basic.get queue=witness no-ack=true", "basic.get queue=witness no-ack=true"]),
     }
