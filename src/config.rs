@@ -7,6 +7,7 @@
 mod doors;
 mod keys;
 mod layers;
+mod rabbitmq_conf;
 mod spelling;
 mod value;
 
@@ -15,14 +16,14 @@ pub use keys::{KEYS, Key, reference};
 pub use layers::ConfigError;
 pub(crate) use spelling::nearest;
 
-use crate::auth::{Hashing, TokenRules};
+use crate::auth::{Hashing, Secret, TokenRules};
 use crate::limits;
 use crate::queue::QueueKind;
 use crate::vhost::DeliverMode;
 use ledgermq_storage::limits as storage_limits;
 use std::ffi::OsString;
 use std::net::{Ipv4Addr, SocketAddr};
-use std::path::PathBuf;
+use std::path::{Path, PathBuf};
 
 /// How the broker's diagnostics look.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
@@ -111,6 +112,14 @@ pub struct Config {
     pub message_bytes_max: u64,
     /// Consumers of a channel.
     pub consumers_max: usize,
+    /// The user that a new store begins with, who administers.
+    pub default_user: String,
+    /// Its password.
+    pub default_pass: Secret,
+    /// The vhost that a new store begins with.
+    pub default_vhost: String,
+    /// Keys of a rabbitmq.conf that mean nothing here.
+    pub passed_over: Vec<String>,
     /// Users that may log in only from this machine.
     pub loopback_users: Vec<String>,
     /// How new passwords are kept.
@@ -156,6 +165,10 @@ impl Default for Config {
             handshake_ms: limits::HANDSHAKE_MS,
             message_bytes_max: limits::MESSAGE_BYTES_MAX,
             consumers_max: limits::CONSUMERS_PER_CHANNEL_MAX,
+            default_user: "guest".to_owned(),
+            default_pass: Secret::new("guest"),
+            default_vhost: "/".to_owned(),
+            passed_over: Vec::new(),
             loopback_users: vec!["guest".to_owned()],
             password_hashing: Hashing::Argon2id,
             product: "LedgerMQ".to_owned(),
@@ -183,9 +196,13 @@ impl Config {
         let file = file.or_else(|| environment.file.clone());
         let mut config = Self::default();
         if let Some(path) = file {
-            let text =
-                std::fs::read_to_string(&path).map_err(|error| ConfigError::unreadable(&path, &error))?;
-            layers::file(&path, &text)?.apply(&mut config)?;
+            for path in files(&path)? {
+                let text =
+                    std::fs::read_to_string(&path).map_err(|error| ConfigError::unreadable(&path, &error))?;
+                let (settings, passed_over) = layers::file(&path, &text)?;
+                settings.apply(&mut config)?;
+                config.passed_over.extend(passed_over);
+            }
         }
         environment.settings.apply(&mut config)?;
         layers::flags(flags).apply(&mut config)?;
@@ -223,6 +240,37 @@ impl Config {
         }
         Ok(())
     }
+}
+
+/// The files that a path stands for: itself, with what `conf.d` beside a `rabbitmq.conf` holds, or all of a directory, by
+/// name. As RabbitMQ does it, a name without `.conf` stands for the one with it if only that is there.
+fn files(path: &Path) -> Result<Vec<PathBuf>, ConfigError> {
+    let with_ending = path.with_extension("conf");
+    let path = if !path.exists() && with_ending.exists() { with_ending } else { path.to_owned() };
+    if path.is_dir() {
+        return directory(&path);
+    }
+    let mut files = vec![path.clone()];
+    if path.file_name().is_some_and(|name| name == "rabbitmq.conf") {
+        let beside = path.with_file_name("conf.d");
+        if beside.is_dir() {
+            files.extend(directory(&beside)?);
+        }
+    }
+    Ok(files)
+}
+
+fn directory(dir: &Path) -> Result<Vec<PathBuf>, ConfigError> {
+    let unreadable = |error: std::io::Error| ConfigError::unreadable(dir, &error);
+    let mut files = Vec::new();
+    for entry in std::fs::read_dir(dir).map_err(unreadable)? {
+        let path = entry.map_err(unreadable)?.path();
+        if path.extension().is_some_and(|ending| ending == "conf") {
+            files.push(path);
+        }
+    }
+    files.sort();
+    Ok(files)
 }
 
 #[cfg(test)]

@@ -1,7 +1,7 @@
 //! What operators and their scripts do to a running broker from outside: the audit log, the checks that compose files and
 //! probes run, and RabbitMQ's program names as links.
 
-#![expect(clippy::unwrap_used, clippy::indexing_slicing, reason = "a test: a failure ends it")]
+#![expect(clippy::unwrap_used, reason = "a test: a failure ends it")]
 
 #[path = "support/served.rs"]
 #[expect(dead_code, reason = "others need what this does not")]
@@ -12,9 +12,12 @@ use lapin::types::FieldTable;
 use lapin::{Connection, ConnectionProperties};
 use served::Served;
 use std::fs;
+use std::io::Read;
+use std::net::TcpListener;
 use std::os::unix::fs::symlink;
+use std::os::unix::net::UnixDatagram;
 use std::path::Path;
-use std::process::{Command, Output};
+use std::process::{Command, Output, Stdio};
 use tempfile::tempdir;
 
 fn printed(output: &Output) -> String {
@@ -121,4 +124,57 @@ fn scripts_written_for_rabbitmq_find_its_programs_and_sentences() {
     printed(&link("rabbitmqctl", &["shutdown"]));
     assert_eq!(broker.ended().code, Some(0));
     assert_eq!(link("rabbitmq-diagnostics", &["-q", "ping"]).status.code(), Some(69));
+}
+
+/// What the environment of RabbitMQ's image and its configuration file say, and what a service manager is told.
+#[tokio::test]
+async fn a_container_made_for_rabbitmq_starts_with_its_user() {
+    let dir = tempdir().unwrap();
+    let (conf, socket) = (dir.path().join("rabbitmq.conf"), dir.path().join("notify"));
+    fs::write(&conf, "heartbeat = 17\nnet_ticktime = 60\nmanagement.tcp.port = none\n").unwrap();
+    let manager = UnixDatagram::bind(&socket).unwrap();
+    let port = TcpListener::bind("127.0.0.1:0").unwrap().local_addr().unwrap().port();
+    let mut broker = Command::new(env!("CARGO_BIN_EXE_ledgermq"))
+        .arg("serve")
+        .env("LEDGERMQ_DATA_DIR", dir.path().join("data"))
+        .env("NOTIFY_SOCKET", &socket)
+        .env("RABBITMQ_CONFIG_FILE", dir.path().join("rabbitmq"))
+        .env("RABBITMQ_NODE_IP_ADDRESS", "127.0.0.1")
+        .env("RABBITMQ_NODE_PORT", port.to_string())
+        .env("RABBITMQ_DEFAULT_USER", "ann")
+        .env("RABBITMQ_DEFAULT_PASS", "canary-77")
+        .env("RABBITMQ_DEFAULT_VHOST", "shop")
+        .stderr(Stdio::piped())
+        .spawn()
+        .unwrap();
+    let told = |words: &str| loop {
+        let mut text = [0; 512];
+        let length = manager.recv(&mut text).unwrap();
+        if String::from_utf8_lossy(&text[..length]).contains(words) {
+            return;
+        }
+    };
+    told("READY=1");
+    let url =
+        |user: &str, password: &str| format!("amqp://{user}:{password}@127.0.0.1:{port}/shop?heartbeat=0");
+    let client =
+        Connection::connect(&url("ann", "canary-77"), ConnectionProperties::default()).await.unwrap();
+    client.create_channel().await.unwrap();
+    Connection::connect(&url("guest", "guest"), ConnectionProperties::default()).await.unwrap_err();
+    let ask = |command: &str| {
+        let data = dir.path().join("data");
+        let mut program = Command::new(env!("CARGO_BIN_EXE_ledgermq"));
+        printed(&program.args(["ctl", "-s", "--data-dir"]).arg(data).arg(command).output().unwrap())
+    };
+    let environment = ask("environment");
+    assert!(environment.contains("heartbeat_s\t17\n") && environment.contains("default_pass\t(set)\n"));
+    assert_eq!(ask("list_vhosts"), "shop\n");
+    drop(client);
+    assert!(Command::new("kill").arg(broker.id().to_string()).status().unwrap().success());
+    told("STOPPING=1");
+    assert!(broker.wait().unwrap().success());
+    let mut said = String::new();
+    broker.stderr.take().unwrap().read_to_string(&mut said).unwrap();
+    assert!(said.contains("net_ticktime"), "what was passed over is named: {said}");
+    assert!(!said.contains("canary-77") && !environment.contains("canary-77"));
 }

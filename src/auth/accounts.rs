@@ -159,17 +159,17 @@ impl Accounts {
         Self { loopback_users, hashing, ..Self::default() }
     }
 
-    /// What a fresh store begins with: user `guest`, who administers and may do everything in `/`.
-    pub fn fresh(guest: &PasswordHash) -> Vec<Definition> {
+    /// What a fresh store begins with: a user who administers and may do everything in one vhost.
+    pub fn fresh(user: &str, vhost: &str, hash: &PasswordHash) -> Vec<Definition> {
         vec![
             Definition::User(UserDefinition {
-                name: "guest".to_owned(),
-                password_hash: guest.as_stored().to_owned(),
+                name: user.to_owned(),
+                password_hash: hash.as_stored().to_owned(),
                 tags: vec!["administrator".to_owned()],
             }),
             Definition::Permission(PermissionDefinition {
-                user: "guest".to_owned(),
-                vhost: "/".to_owned(),
+                user: user.to_owned(),
+                vhost: vhost.to_owned(),
                 configure: ".*".to_owned(),
                 write: ".*".to_owned(),
                 read: ".*".to_owned(),

@@ -26,7 +26,9 @@ pub(super) fn grammar() -> Command {
                 .long("config")
                 .value_name("FILE")
                 .value_parser(clap::value_parser!(PathBuf))
-                .help("TOML file with settings [env: LEDGERMQ_CONFIG]"),
+                .help(
+                    "TOML file with settings, a rabbitmq.conf, or a directory of such [env: LEDGERMQ_CONFIG]",
+                ),
         )
         .args(keys)
 }
@@ -41,6 +43,9 @@ pub(super) fn run(matches: &ArgMatches) -> Exit {
         }
     };
     start_diagnostics(&config);
+    if !config.passed_over.is_empty() {
+        tracing::warn!(keys = %config.passed_over.join(", "), "keys of rabbitmq.conf that mean nothing here");
+    }
     match server::run(config, management::serve, management::serve_metrics) {
         Ok(()) => Exit::Success,
         Err(error) => {

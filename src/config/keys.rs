@@ -4,6 +4,7 @@
 use super::value::{address, bytes, label, number, show_bytes};
 use super::{AuditLog, CertificateLogin, Config, LogFormat, Network, TlsVerify};
 use crate::auth::Hashing;
+use crate::auth::Secret;
 use crate::limits;
 use crate::queue::QueueKind;
 use crate::vhost::DeliverMode;
@@ -31,7 +32,7 @@ const MIB: u64 = 1 << 20;
 const GIB: u64 = 1 << 30;
 
 /// All keys, in the order of the documentation.
-pub static KEYS: [Key; 40] = [
+pub static KEYS: [Key; 43] = [
     Key {
         name: "data_dir",
         allowed: "a directory; it is made if it is not there",
@@ -403,6 +404,30 @@ pub static KEYS: [Key; 40] = [
         show: |config| config.consumers_max.to_string(),
     },
     Key {
+        name: "default_user",
+        allowed: "a name",
+        help: "The user that a new store begins with, who administers (RabbitMQ: default_user, RABBITMQ_DEFAULT_USER)",
+        set: |config, text| label(text).map(|name| config.default_user = name),
+        show: |config| config.default_user.clone(),
+    },
+    Key {
+        name: "default_pass",
+        allowed: "a password",
+        help: "The password of that user (RabbitMQ: default_pass, RABBITMQ_DEFAULT_PASS). Better given in the environment or the file than as a flag, which everybody on the machine can see",
+        set: |config, text| (!text.is_empty()).then(|| config.default_pass = Secret::new(text)),
+        show: |config| {
+            let is_known = config.default_pass == Config::default().default_pass;
+            if is_known { "guest" } else { "(set)" }.to_owned()
+        },
+    },
+    Key {
+        name: "default_vhost",
+        allowed: "a name",
+        help: "The vhost that a new store begins with (RabbitMQ: default_vhost, RABBITMQ_DEFAULT_VHOST)",
+        set: |config, text| label(text).map(|name| config.default_vhost = name),
+        show: |config| config.default_vhost.clone(),
+    },
+    Key {
         name: "loopback_users",
         allowed: "names, separated by commas; or nothing",
         help: "Users that may log in only from this machine",
@@ -498,6 +523,12 @@ listen = \"0.0.0.0:5672\"
 disk_low_bytes = \"5GiB\"
 loopback_users = [\"guest\"]
 ```
+
+A file whose name ends in `.conf` is read as RabbitMQ's: `key.path = value`, with `conf.d/*.conf` beside a `rabbitmq.conf`, and so is each
+of a directory. Keys that mean something here are taken (listeners, TLS, limits, alarms, log level, default user); those that
+only mean something to Erlang, to a cluster or to a plugin are named in the diagnostics and passed over; any other is an
+error. Of RabbitMQ's image the variables `RABBITMQ_DEFAULT_USER`, `RABBITMQ_DEFAULT_PASS`, `RABBITMQ_DEFAULT_VHOST`, `RABBITMQ_NODE_PORT`,
+`RABBITMQ_NODE_IP_ADDRESS`, `RABBITMQ_CONFIG_FILE` and `RABBITMQ_CONFIG_FILES` are understood; ours beat them.
 
 An unknown key or a value that is not allowed stops the broker before it opens anything (exit code 64), with a sentence
 that names the key, the value, where it stands, and what is allowed. Variables that Kubernetes makes for a service called

@@ -3,6 +3,7 @@
 
 use super::Config;
 use super::keys::{KEYS, Key};
+use super::rabbitmq_conf;
 use super::spelling::nearest;
 use std::ffi::OsString;
 use std::fmt;
@@ -96,11 +97,45 @@ pub(super) fn flags(flags: &[(&str, String)]) -> Settings {
     settings
 }
 
-/// The `LEDGERMQ_…` variables.
+/// Variables of RabbitMQ's image that name a setting of ours.
+const THEIRS: [(&str, &str); 3] = [
+    ("RABBITMQ_DEFAULT_USER", "default_user"),
+    ("RABBITMQ_DEFAULT_PASS", "default_pass"),
+    ("RABBITMQ_DEFAULT_VHOST", "default_vhost"),
+];
+
+/// What RabbitMQ's variables say; ours, which are read after them, win.
+fn rabbitmq_environment(variables: &[(OsString, OsString)]) -> Environment {
+    let mut environment = Environment { settings: Settings::default(), file: None };
+    let value = |name: &str| {
+        let found = variables.iter().find(|(variable, _)| variable == name)?;
+        found.1.to_str().filter(|value| !value.is_empty())
+    };
+    for (variable, name) in THEIRS {
+        if let (Some(value), Some(key)) = (value(variable), key(name)) {
+            environment.settings.push(key, value.to_owned(), format!("environment variable {variable}"));
+        }
+    }
+    let (address, port) = (value("RABBITMQ_NODE_IP_ADDRESS"), value("RABBITMQ_NODE_PORT"));
+    if (address.is_some() || port.is_some())
+        && let Some(key) = key("listen")
+    {
+        let (address, port) = (address.unwrap_or("::"), port.unwrap_or("5672"));
+        let listen =
+            if address.contains(':') { format!("[{address}]:{port}") } else { format!("{address}:{port}") };
+        let place = "environment variables RABBITMQ_NODE_IP_ADDRESS and RABBITMQ_NODE_PORT";
+        environment.settings.push(key, listen, place.to_owned());
+    }
+    environment.file = value("RABBITMQ_CONFIG_FILES").or(value("RABBITMQ_CONFIG_FILE")).map(PathBuf::from);
+    environment
+}
+
+/// The `LEDGERMQ_…` variables, and those of RabbitMQ's image.
 pub(super) fn environment(
     variables: impl Iterator<Item = (OsString, OsString)>,
 ) -> Result<Environment, ConfigError> {
-    let mut environment = Environment { settings: Settings::default(), file: None };
+    let variables: Vec<_> = variables.collect();
+    let mut environment = rabbitmq_environment(&variables);
     for (variable, value) in variables {
         let Some(variable) = variable.to_str() else { continue };
         let Some(name) = variable.strip_prefix(PREFIX) else { continue };
@@ -127,8 +162,30 @@ fn is_foreign(name: &str) -> bool {
     FOREIGN.iter().any(|known| if known.ends_with('_') { name.starts_with(known) } else { name == *known })
 }
 
+/// The keys of a file, and those of a rabbitmq.conf that are passed over.
+pub(super) fn file(path: &Path, text: &str) -> Result<(Settings, Vec<String>), ConfigError> {
+    if path.extension().is_some_and(|ending| ending == "conf") {
+        return rabbitmq_file(path, text);
+    }
+    toml_file(path, text).map(|settings| (settings, Vec::new()))
+}
+
+/// The keys of RabbitMQ's own format.
+fn rabbitmq_file(path: &Path, text: &str) -> Result<(Settings, Vec<String>), ConfigError> {
+    let place = |line: usize| format!("{}:{line}", path.display());
+    let translated = rabbitmq_conf::translate(text)
+        .map_err(|(line, sentence)| ConfigError(format!("{}: {sentence}", place(line))))?;
+    let mut settings = Settings::default();
+    for (name, value, line) in translated.settings {
+        if let Some(key) = key(name) {
+            settings.push(key, value, place(line));
+        }
+    }
+    Ok((settings, translated.passed_over))
+}
+
 /// The keys of a TOML file.
-pub(super) fn file(path: &Path, text: &str) -> Result<Settings, ConfigError> {
+fn toml_file(path: &Path, text: &str) -> Result<Settings, ConfigError> {
     let place = format!("file {}", path.display());
     let table: toml::Table = text.parse().map_err(|error: toml::de::Error| {
         ConfigError(format!("{place} is not TOML: {}", error.to_string().trim_end()))

@@ -117,6 +117,49 @@ fn what_kubernetes_puts_into_the_environment_is_passed_over() {
 }
 
 #[test]
+fn variables_of_rabbitmqs_image_are_understood_and_ours_beat_them() {
+    let variables = [
+        ("LEDGERMQ_DEFAULT_VHOST", "ours"),
+        ("RABBITMQ_DEFAULT_USER", "ann"),
+        ("RABBITMQ_DEFAULT_PASS", "canary"),
+        ("RABBITMQ_DEFAULT_VHOST", "theirs"),
+        ("RABBITMQ_NODE_PORT", "5673"),
+        ("RABBITMQ_NODE_IP_ADDRESS", "127.0.0.1"),
+        ("RABBITMQ_ERLANG_COOKIE", "x"),
+    ];
+    let config = load(&[], &variables, None).unwrap();
+    assert_eq!((&*config.default_user, config.default_pass.expose()), ("ann", "canary"));
+    assert_eq!(config.default_vhost, "ours");
+    assert_eq!(config.listen.to_string(), "127.0.0.1:5673");
+    assert_eq!(load(&[], &variables[4..5], None).unwrap().listen.to_string(), "[::]:5673");
+    let shown: String = KEYS.iter().map(|key| key.text(&config)).collect();
+    assert!(!shown.contains("canary") && !format!("{config:?}").contains("canary"), "{shown}");
+}
+
+#[test]
+fn a_rabbitmq_conf_is_read_with_what_stands_beside_it() {
+    let dir = tempfile::tempdir().unwrap();
+    let main = dir.path().join("rabbitmq.conf");
+    std::fs::write(&main, "heartbeat = 30\nnet_ticktime = 60\nchannel_max = 7\n").unwrap();
+    std::fs::create_dir(dir.path().join("conf.d")).unwrap();
+    std::fs::write(dir.path().join("conf.d/20-late.conf"), "heartbeat = 32\n").unwrap();
+    std::fs::write(dir.path().join("conf.d/10-early.conf"), "heartbeat = 31\n").unwrap();
+    let config = Config::load(&[], Some(main.clone()), std::iter::empty()).unwrap();
+    assert_eq!((config.heartbeat_s, config.channels_max), (32, 7));
+    assert_eq!(config.passed_over, ["net_ticktime"]);
+    // RabbitMQ's variable may leave the ending out.
+    let named = dir.path().join("rabbitmq").into_os_string();
+    let variable = [("RABBITMQ_CONFIG_FILE".into(), named)].into_iter();
+    assert_eq!(Config::load(&[], None, variable).unwrap().channels_max, 7);
+    std::fs::write(&main, "\nheartbaet = 30\n").unwrap();
+    let wrong = Config::load(&[], Some(main), std::iter::empty()).unwrap_err().to_string();
+    assert!(
+        wrong.ends_with("rabbitmq.conf:2: unknown key \"heartbaet\"; did you mean \"heartbeat\"?"),
+        "{wrong}"
+    );
+}
+
+#[test]
 fn every_default_is_allowed() {
     let flags: Vec<_> = KEYS.iter().map(|key| (key.name, key.default_text())).collect();
     assert_eq!(Config::load(&flags, None, std::iter::empty()), Ok(Config::default()));

@@ -104,7 +104,10 @@ pub(super) async fn watch(broker: Arc<Broker>, mut progress: watch::Receiver<Pro
     looks.set_missed_tick_behavior(MissedTickBehavior::Delay);
     loop {
         tokio::select! {
-            _ = looks.tick() => look(&broker),
+            _ = looks.tick() => {
+                look(&broker);
+                super::service::alive();
+            }
             changed = progress.wait_for(|progress| disk_is_low(*progress) != broker.alarms.now().disk) => {
                 let Ok(low) = changed.map(|progress| disk_is_low(*progress)) else { return };
                 set(&broker, |on| on.disk = low);

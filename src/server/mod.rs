@@ -35,6 +35,7 @@ mod read_buffer;
 mod reads;
 mod restore;
 mod run;
+mod service;
 mod socket;
 mod stream_reads;
 mod tls;

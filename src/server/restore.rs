@@ -6,7 +6,8 @@ use super::error::ServeError;
 use super::logins::salt;
 use super::nursery::Nursery;
 use super::vhost_about::VhostAbout;
-use crate::auth::{Accounts, PasswordHash};
+use crate::auth::{Accounts, AccountsError, PasswordHash, check_name};
+use crate::config::Config;
 use crate::definitions::{Definition, VhostDefinition};
 use crate::vhost::Vhost;
 use crate::vhost::log::Log;
@@ -35,12 +36,13 @@ pub(super) async fn restore(
     nursery: &Nursery,
     recovered: Recovered,
     mut accounts: Accounts,
+    config: &Config,
 ) -> Result<Restored, ServeError> {
     let clean = recovered.clean;
     let mut groups = split(recovered);
     let mut global = decode(&groups.remove(&GroupId::GLOBAL).unwrap_or_default().definitions)?;
     if global.is_empty() {
-        global = begin(nursery, &accounts).await?;
+        global = begin(nursery, &accounts, config).await?;
     }
     for unusable in accounts.restore(global.iter()) {
         warn!("{}", unusable.escape_debug());
@@ -85,17 +87,26 @@ fn decode(definitions: &[(DefinitionKey, Vec<u8>)]) -> Result<Vec<Definition>, S
 }
 
 /// What a new store begins with, durable before anybody can rely on it.
-async fn begin(nursery: &Nursery, accounts: &Accounts) -> Result<Vec<Definition>, ServeError> {
-    let guest = PasswordHash::new("guest", accounts.hashing(), salt());
-    let guest = guest.map_err(|error| ServeError::Configuration(error.to_string()))?;
+async fn begin(
+    nursery: &Nursery,
+    accounts: &Accounts,
+    config: &Config,
+) -> Result<Vec<Definition>, ServeError> {
+    let (user, vhost) = (&config.default_user, &config.default_vhost);
+    let wrong = |error: AccountsError| ServeError::Configuration(error.to_string());
+    check_name(user).and_then(|()| check_name(vhost)).map_err(wrong)?;
+    let hash = PasswordHash::new(config.default_pass.expose(), accounts.hashing(), salt()).map_err(wrong)?;
     let group = nursery.wal().next_group_id();
-    let mut definitions = vec![Definition::Vhost(VhostDefinition { name: "/".to_owned(), group })];
-    definitions.extend(Accounts::fresh(&guest));
+    let mut definitions = vec![Definition::Vhost(VhostDefinition { name: vhost.clone(), group })];
+    definitions.extend(Accounts::fresh(user, vhost, &hash));
     let changes: Vec<_> = definitions.iter().map(Definition::set).collect();
     let lsn = nursery.wal().define(GroupId::GLOBAL, &changes);
     nursery.durable(lsn).await;
+    let from = if config.loopback_users.contains(user) { " who may log in from this machine" } else { "" };
     info!(
-        "a new store, with vhost / and user guest who may log in from this machine; add a user of your own with: ledgermq ctl add_user NAME"
+        "a new store, with vhost {} and user {}{from}; add a user of your own with: ledgermq ctl add_user NAME",
+        vhost.escape_debug(),
+        user.escape_debug()
     );
     Ok(definitions)
 }

@@ -14,7 +14,7 @@ use super::nursery::Nursery;
 use super::restore::restore;
 use super::tls::{self, Https, Tls};
 use super::tokens::Tokens;
-use super::{control_socket, data_dir, listener};
+use super::{control_socket, data_dir, listener, service};
 use crate::auth::Accounts;
 use crate::budget::Budget;
 use crate::clock::Clock;
@@ -157,6 +157,7 @@ async fn open(config: &Config, clock: Clock) -> Result<(Store, Recovered), Serve
             if now_ms >= told_ms + RECOVERY_LINE_MS {
                 told_ms = now_ms;
                 let percent = progress.bytes_read * 100 / progress.bytes_total.max(1);
+                service::recovering(percent);
                 info!(
                     records = progress.record_count,
                     bytes = progress.bytes_read,
@@ -194,7 +195,7 @@ async fn assemble(
         events: EventBus::new(Audit::open(&config.audit_log, clock)?),
     };
     let accounts = Accounts::new(config.loopback_users.clone(), config.password_hashing);
-    let restored = restore(&nursery, recovered, accounts).await?;
+    let restored = restore(&nursery, recovered, accounts, &config).await?;
     let connections = Arc::new(Connections::new());
     let directory = Directory::new(nursery, Arc::clone(&connections), restored.accounts, restored.vhosts);
     let broker = Arc::new_cyclic(|me| Broker {
@@ -269,6 +270,7 @@ async fn accept(
         recovery_ms = broker.clock.now_ms(),
         "ready, accepting clients"
     );
+    service::ready();
     let accepting = tokio::spawn(listener::accept(Arc::clone(broker), amqp, false));
     let accepting_tls = amqps.map(|amqps| tokio::spawn(listener::accept(Arc::clone(broker), amqps, true)));
     tokio::select! {
@@ -285,6 +287,7 @@ async fn accept(
 
 /// Stops in order: clients, vhosts, store.
 async fn say_farewell(broker: &Arc<Broker>) -> Result<(), ServeError> {
+    service::stopping();
     info!(connections = broker.connections.count(), "stopping");
     broker.connections.tell_all(|| ConnectionMail::Close("shutdown".into()));
     let patience = Duration::from_millis(FAREWELL_MS);

@@ -8,7 +8,7 @@ fn hash(password: &str) -> PasswordHash {
 
 fn fresh() -> Accounts {
     let mut accounts = Accounts::new(vec!["guest".to_owned()], Hashing::Sha256);
-    assert_eq!(accounts.restore(Accounts::fresh(&hash("guest")).iter()), Vec::<String>::new());
+    assert_eq!(accounts.restore(Accounts::fresh("guest", "/", &hash("guest")).iter()), Vec::<String>::new());
     accounts
 }
 
@@ -119,7 +119,7 @@ fn what_is_persisted_comes_back() {
         }
         stored.clone()
     };
-    store(Accounts::fresh(&hash("guest")).iter().map(Definition::set).collect());
+    store(Accounts::fresh("guest", "/", &hash("guest")).iter().map(Definition::set).collect());
     store(accounts.add_user("a", hash("secret")).unwrap());
     store(accounts.add_user("b", hash("secret")).unwrap());
     store(accounts.set_tags("a", vec!["management".into(), "x".into()]).unwrap());
@@ -188,7 +188,7 @@ fn a_user_may_be_put_again_and_keeps_what_is_not_said() {
 #[test]
 fn permissions_of_nobody_are_reported() {
     let mut accounts = Accounts::new(vec![], Hashing::Sha256);
-    let orphan: Vec<_> = Accounts::fresh(&hash("guest")).into_iter().skip(1).collect();
+    let orphan: Vec<_> = Accounts::fresh("guest", "/", &hash("guest")).into_iter().skip(1).collect();
     assert_eq!(
         accounts.restore(orphan.iter()),
         ["permission of user 'guest' in vhost '/': User \"guest\" does not exist"]

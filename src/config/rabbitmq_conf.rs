@@ -1,0 +1,317 @@
+//! RabbitMQ's own configuration file: `rabbitmq.conf` in its format of lines `key.path = value`, and what stands beside it in
+//! `conf.d`. A key that means something here becomes a setting of ours; one that only means something to Erlang, to a cluster
+//! or to a plugin that is not here is named once in the diagnostics and passed over; any other ends the start with the
+//! key that was probably meant. The last line wins, as in RabbitMQ.
+//! Source: RabbitMQ's document "Configuration" and its schema `rabbit.schema`.
+
+use super::spelling::nearest;
+use std::collections::BTreeMap;
+
+/// What a file says.
+#[derive(Debug, Default, PartialEq, Eq)]
+pub(super) struct Translated {
+    /// Keys and values of ours, with the line each comes from.
+    pub(super) settings: Vec<(&'static str, String, usize)>,
+    /// Keys that are passed over.
+    pub(super) passed_over: Vec<String>,
+}
+
+/// A line that cannot be used: its number, and a sentence.
+pub(super) type Wrong = (usize, String);
+
+/// How a value of RabbitMQ's becomes one of ours.
+#[derive(Clone, Copy, Debug)]
+enum How {
+    /// As it is.
+    Same,
+    /// RabbitMQ's units are decimal (`MB`, `GB`) or binary (`MiB`, `k`); ours are bytes.
+    Bytes,
+    /// `infinity` is off.
+    Limit,
+    /// RabbitMQ's log levels.
+    Level,
+    /// An amount of time in ms; `false` is 0.
+    Millis,
+    /// A port with an address before it, or alone.
+    Address,
+    /// One user who may not come from elsewhere, or may.
+    Loopback,
+}
+
+/// Keys that mean something here. A `$` stands for one part of any name.
+const KNOWN: &[(&str, &str, How)] = &[
+    ("listeners.tcp.$", "listen", How::Address),
+    ("listeners.ssl.$", "tls_listen", How::Address),
+    ("management.tcp.port", "http_listen", How::Address),
+    ("management.listener.port", "http_listen", How::Address),
+    ("management.ssl.port", "https_listen", How::Address),
+    ("prometheus.tcp.port", "prometheus_listen", How::Address),
+    ("ssl_options.certfile", "tls_cert", How::Same),
+    ("ssl_options.keyfile", "tls_key", How::Same),
+    ("ssl_options.cacertfile", "tls_ca", How::Same),
+    ("ssl_options.verify", "tls_verify", How::Same),
+    ("ssl_options.fail_if_no_peer_cert", "tls_fail_if_no_peer_cert", How::Same),
+    ("ssl_cert_login_from", "ssl_cert_login_from", How::Same),
+    ("loopback_users", "loopback_users", How::Loopback),
+    ("loopback_users.$", "loopback_users", How::Loopback),
+    ("default_user", "default_user", How::Same),
+    ("default_pass", "default_pass", How::Same),
+    ("default_vhost", "default_vhost", How::Same),
+    ("default_queue_type", "default_queue_type", How::Same),
+    ("heartbeat", "heartbeat_s", How::Same),
+    ("frame_max", "frame_bytes_max", How::Bytes),
+    ("channel_max", "channels_max", How::Same),
+    ("connection_max", "connections_max", How::Limit),
+    ("consumer_max_per_channel", "consumers_max", How::Same),
+    ("max_message_size", "message_bytes_max", How::Bytes),
+    ("handshake_timeout", "handshake_ms", How::Millis),
+    ("consumer_timeout", "consumer_timeout_ms", How::Millis),
+    ("disk_free_limit.absolute", "disk_low_bytes", How::Bytes),
+    ("cluster_name", "cluster_name", How::Same),
+    ("log.level", "log_level", How::Level),
+    ("log.console.level", "log_level", How::Level),
+    ("log.file.level", "log_level", How::Level),
+];
+
+/// Beginnings of keys that only mean something elsewhere.
+const ELSEWHERE: &[&str] = &[
+    "auth_backends.",
+    "auth_mechanisms.",
+    "background_gc",
+    "cluster_formation.",
+    "cluster_keepalive_interval",
+    "cluster_partition_handling",
+    "collect_statistics",
+    "default_permissions.",
+    "default_user_tags.",
+    "disk_free_limit.relative",
+    "distribution.",
+    "erlang.",
+    "initial_frame_max",
+    "listeners.tcp",
+    "listeners.ssl",
+    "log.",
+    "management.",
+    "management_agent.",
+    "mirroring_",
+    "mqtt.",
+    "net_ticktime",
+    "num_acceptors.",
+    "password_hashing_module",
+    "prometheus.",
+    "queue_index_embed_msgs_below",
+    "queue_master_locator",
+    "raft.",
+    "reverse_dns_lookups",
+    "ssl_handshake_timeout",
+    "ssl_options.",
+    "stomp.",
+    "stream.",
+    "tcp_listen_options.",
+    "vm_memory_calculation_strategy",
+    "vm_memory_high_watermark.",
+    "vm_memory_high_watermark_paging_ratio",
+    "web_mqtt.",
+    "web_stomp.",
+];
+
+/// Reads a file.
+pub(super) fn translate(text: &str) -> Result<Translated, Wrong> {
+    let mut lines: BTreeMap<String, (usize, String)> = BTreeMap::new();
+    for (number, line) in text.lines().enumerate().map(|(at, line)| (at + 1, line)) {
+        let line = line.trim();
+        if line.is_empty() || line.starts_with('#') {
+            continue;
+        }
+        let (key, value) = line
+            .split_once('=')
+            .ok_or_else(|| (number, format!("{line:?} is not of the form key = value")))?;
+        lines.insert(key.trim().to_owned(), (number, unquoted(value).to_owned()));
+    }
+    let mut found = Translated::default();
+    let mut loopback: BTreeMap<String, bool> = BTreeMap::from([("guest".to_owned(), true)]);
+    let mut loopback_line = None;
+    for (key, (number, value)) in &lines {
+        let known = KNOWN.iter().find(|(pattern, ..)| matches(pattern, key));
+        let Some((_, ours, how)) = known else {
+            if ELSEWHERE.iter().any(|beginning| key.starts_with(beginning)) {
+                found.passed_over.push(key.clone());
+                continue;
+            }
+            return Err((*number, unknown(key)));
+        };
+        match how {
+            How::Loopback => {
+                note_loopback(&mut loopback, key, value).map_err(|sentence| (*number, sentence))?;
+                loopback_line = Some(*number);
+            }
+            How::Address if value == "none" => found.settings.push((ours, "off".to_owned(), *number)),
+            How::Address => {
+                let ip = key.strip_suffix(".port").and_then(|stem| lines.get(&format!("{stem}.ip")));
+                let address = address(value, ip.map(|(_, ip)| ip.as_str()));
+                found.settings.push((ours, address, *number));
+            }
+            how => {
+                let value = plain(*how, value)
+                    .ok_or_else(|| (*number, format!("{key} = {value} is not understood")))?;
+                found.settings.push((ours, value, *number));
+            }
+        }
+    }
+    if let Some(number) = loopback_line {
+        let names: Vec<_> = loopback.into_iter().filter_map(|(name, only)| only.then_some(name)).collect();
+        found.settings.push(("loopback_users", names.join(","), number));
+    }
+    found.settings.sort_by_key(|(_, _, number)| *number);
+    // Addresses are read with their ports.
+    found.passed_over.retain(|key| key.strip_suffix(".ip").is_none());
+    Ok(found)
+}
+
+/// Quotes around a value keep its ends.
+fn unquoted(value: &str) -> &str {
+    let value = value.trim();
+    let inner = |mark| value.strip_prefix(mark).and_then(|rest| rest.strip_suffix(mark));
+    inner('\'').or_else(|| inner('"')).unwrap_or(value)
+}
+
+fn matches(pattern: &str, key: &str) -> bool {
+    match pattern.strip_suffix('$') {
+        Some(beginning) => key.strip_prefix(beginning).is_some_and(|rest| !rest.is_empty()),
+        None => pattern == key,
+    }
+}
+
+fn unknown(key: &str) -> String {
+    let known = KNOWN.iter().map(|(pattern, ..)| *pattern);
+    let hint = nearest(key, known.chain(ELSEWHERE.iter().copied()));
+    let hint = hint.map(|known| format!("; did you mean {known:?}?")).unwrap_or_default();
+    format!("unknown key {key:?}{hint}")
+}
+
+/// `loopback_users = none`, `loopback_users.guest = false`.
+fn note_loopback(users: &mut BTreeMap<String, bool>, key: &str, value: &str) -> Result<(), String> {
+    match (key.strip_prefix("loopback_users."), value) {
+        (None, "none") => users.clear(),
+        (Some(user), "true" | "false") => drop(users.insert(user.to_owned(), value == "true")),
+        _ => return Err(format!("{key} = {value} is not understood")),
+    }
+    Ok(())
+}
+
+/// A port alone is one of all addresses, as in RabbitMQ.
+fn address(value: &str, ip: Option<&str>) -> String {
+    match (value.parse::<u16>(), ip) {
+        (Ok(port), Some(ip)) if ip.contains(':') => format!("[{ip}]:{port}"),
+        (Ok(port), Some(ip)) => format!("{ip}:{port}"),
+        (Ok(port), None) => format!("[::]:{port}"),
+        (Err(_), _) => match value.rsplit_once(':') {
+            Some((host, port)) if host.contains(':') && !host.starts_with('[') => format!("[{host}]:{port}"),
+            _ => value.to_owned(),
+        },
+    }
+}
+
+fn plain(how: How, value: &str) -> Option<String> {
+    match how {
+        How::Limit if value == "infinity" => Some("off".to_owned()),
+        How::Same | How::Limit | How::Address | How::Loopback => Some(value.to_owned()),
+        How::Millis if value == "false" => Some("0".to_owned()),
+        How::Millis => value.parse::<u64>().ok().map(|ms| ms.to_string()),
+        How::Level => Some(
+            match value {
+                "warning" => "warn",
+                "critical" => "error",
+                "none" => "off",
+                level => level,
+            }
+            .to_owned(),
+        ),
+        How::Bytes => bytes(value).map(|bytes| bytes.to_string()),
+    }
+}
+
+/// Source: RabbitMQ `rabbit_resource_monitor_misc`.
+fn bytes(value: &str) -> Option<u64> {
+    const UNITS: [(&str, u64); 14] = [
+        ("KiB", 1 << 10),
+        ("kiB", 1 << 10),
+        ("MiB", 1 << 20),
+        ("GiB", 1 << 30),
+        ("TiB", 1 << 40),
+        ("KB", 1_000),
+        ("kB", 1_000),
+        ("MB", 1_000_000),
+        ("GB", 1_000_000_000),
+        ("TB", 1_000_000_000_000),
+        ("k", 1 << 10),
+        ("M", 1 << 20),
+        ("G", 1 << 30),
+        ("T", 1 << 40),
+    ];
+    let unit = UNITS.iter().find_map(|(unit, size)| Some((value.strip_suffix(unit)?, *size)));
+    let (digits, size) = unit.unwrap_or((value, 1));
+    digits.trim().parse::<u64>().ok()?.checked_mul(size)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn settings(text: &str) -> Vec<(&'static str, String)> {
+        translate(text).unwrap().settings.into_iter().map(|(key, value, _)| (key, value)).collect()
+    }
+
+    #[test]
+    fn keys_of_rabbitmq_become_ours() {
+        for (line, key, value) in [
+            ("listeners.tcp.default = 5672", "listen", "[::]:5672"),
+            ("listeners.tcp.local = 127.0.0.1:5673", "listen", "127.0.0.1:5673"),
+            ("listeners.tcp.1 = ::1:5672", "listen", "[::1]:5672"),
+            ("management.tcp.port=15672", "http_listen", "[::]:15672"),
+            ("prometheus.tcp.port = 15692", "prometheus_listen", "[::]:15692"),
+            ("heartbeat = 30", "heartbeat_s", "30"),
+            ("disk_free_limit.absolute = 2GB", "disk_low_bytes", "2000000000"),
+            ("disk_free_limit.absolute = 50MiB", "disk_low_bytes", "52428800"),
+            ("consumer_timeout = false", "consumer_timeout_ms", "0"),
+            ("connection_max = infinity", "connections_max", "off"),
+            ("log.console.level = warning", "log_level", "warn"),
+            ("default_user = 'with space '", "default_user", "with space "),
+            ("loopback_users = none", "loopback_users", ""),
+            ("loopback_users.guest = false", "loopback_users", ""),
+            ("loopback_users.ann = true", "loopback_users", "ann,guest"),
+        ] {
+            assert_eq!(settings(line), [(key, value.to_owned())], "{line}");
+        }
+        let with_ip = "management.tcp.port = 8080\nmanagement.tcp.ip = 192.0.2.1\n";
+        assert_eq!(settings(with_ip), [("http_listen", "192.0.2.1:8080".to_owned())]);
+    }
+
+    #[test]
+    fn comments_and_spaces_are_nothing_and_the_last_line_wins() {
+        assert_eq!(
+            settings("# a comment\n\n  heartbeat=1  \nheartbeat = 2\n"),
+            [("heartbeat_s", "2".to_owned())]
+        );
+    }
+
+    #[test]
+    fn what_only_erlang_knows_is_named_and_passed_over() {
+        let found = translate("net_ticktime = 60\ncluster_formation.peer_discovery_backend = dns\n").unwrap();
+        assert_eq!(found.settings, []);
+        assert_eq!(found.passed_over, ["cluster_formation.peer_discovery_backend", "net_ticktime"]);
+    }
+
+    #[test]
+    fn a_typing_error_is_no_setting() {
+        for (text, expected) in [
+            ("heartbaet = 1", (1, "unknown key \"heartbaet\"; did you mean \"heartbeat\"?")),
+            ("\nnonsense.of.all.kinds = 1", (2, "unknown key \"nonsense.of.all.kinds\"")),
+            ("heartbeat", (1, "\"heartbeat\" is not of the form key = value")),
+            ("disk_free_limit.absolute = lots", (1, "disk_free_limit.absolute = lots is not understood")),
+            ("loopback_users.guest = perhaps", (1, "loopback_users.guest = perhaps is not understood")),
+        ] {
+            assert_eq!(translate(text).unwrap_err(), (expected.0, expected.1.to_owned()), "{text}");
+        }
+    }
+}
