@@ -178,3 +178,31 @@ async fn a_container_made_for_rabbitmq_starts_with_its_user() {
     assert!(said.contains("net_ticktime"), "what was passed over is named: {said}");
     assert!(!said.contains("canary-77") && !environment.contains("canary-77"));
 }
+
+/// What `ledgermq doctor` prints, and its exit code.
+fn doctor(data: &Path, flags: &[&str]) -> (String, i32) {
+    let mut program = Command::new(env!("CARGO_BIN_EXE_ledgermq"));
+    program.args(["doctor", "--http-listen=off", "--data-dir"]).arg(data).args(flags);
+    let output = program.output().unwrap();
+    (String::from_utf8(output.stdout).unwrap(), output.status.code().unwrap())
+}
+
+#[test]
+fn the_doctor_says_what_is_wrong_and_what_to_do() {
+    let dir = tempdir().unwrap();
+    let data = dir.path().join("data");
+    let taken = TcpListener::bind("127.0.0.1:0").unwrap();
+    let listen = format!("--listen={}", taken.local_addr().unwrap());
+    let (said, code) = doctor(&data, &[&listen]);
+    assert_eq!(code, 2, "{said}");
+    assert!(said.contains("is in use by another program: stop it, or listen elsewhere"), "{said}");
+    for about in ["configuration", "data directory", "file system", "disk", "sync", "open files", "clock"] {
+        assert!(said.contains(&format!("  {about}: ")), "{about} in {said}");
+    }
+    let (said, code) = doctor(&data, &["--listen=127.0.0.1:0", "--heartbeat-s=never"]);
+    assert_eq!(code, 2);
+    assert!(said.starts_with("bad   configuration: heartbeat_s = \"never\""), "{said}");
+    let (said, _) = doctor(&data, &["--listen=127.0.0.1:0", "--disk-low-bytes=1024GiB"]);
+    assert!(said.contains("publishers are blocked: make room or lower disk_low_bytes"), "{said}");
+    assert!(!data.exists(), "looking changes nothing");
+}

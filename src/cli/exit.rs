@@ -7,6 +7,10 @@ use std::process::ExitCode;
 pub enum Exit {
     /// Done; for `serve`, stopped by a signal.
     Success,
+    /// 1: of `doctor`, something should be better.
+    Doubtful,
+    /// 2: of `doctor`, the broker would not start or its promise not hold.
+    Bad,
     /// 64: bad arguments or configuration.
     Usage,
     /// 65: a corrupt store, or data that is not right (a vhost that does not exist, a wrong password).
@@ -25,6 +29,8 @@ impl From<Exit> for ExitCode {
     fn from(exit: Exit) -> Self {
         ExitCode::from(match exit {
             Exit::Success => 0,
+            Exit::Doubtful => 1,
+            Exit::Bad => 2,
             Exit::Usage => 64,
             Exit::Data => 65,
             Exit::NoUser => 67,

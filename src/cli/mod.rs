@@ -1,4 +1,4 @@
-//! The command line: `ledgermq serve`, `ledgermq ctl COMMAND`, `ledgermq wal inspect|verify`,
+//! The command line: `ledgermq serve`, `ledgermq ctl COMMAND`, `ledgermq doctor`, `ledgermq wal inspect|verify`,
 //! `ledgermq bench WORKLOAD`. Reads arguments, prints,
 //! and turns outcomes into exit codes; decides nothing about messages.
 
@@ -7,6 +7,7 @@ pub mod rows;
 
 mod bench;
 mod ctl;
+mod doctor;
 mod exit;
 mod serve;
 mod wal;
@@ -46,6 +47,7 @@ pub fn run(arguments: Vec<OsString>) -> Exit {
 fn dispatch(matches: &ArgMatches) -> Exit {
     match matches.subcommand() {
         Some(("serve", matches)) => serve::run(matches),
+        Some(("doctor", matches)) => doctor::run(matches),
         Some(("wal", matches)) => wal::run(matches),
         Some(("bench", matches)) => bench::run(matches),
         // clap asks for one of the commands above.
@@ -66,6 +68,7 @@ fn grammar() -> Command {
                 .override_usage("ledgermq ctl [OPTIONS] COMMAND [ARGUMENTS]")
                 .after_help("`ledgermq ctl help` lists the commands."),
         )
+        .subcommand(doctor::grammar())
         .subcommand(wal::grammar())
         .subcommand(bench::grammar())
 }

@@ -59,7 +59,7 @@ pub(super) fn run(matches: &ArgMatches) -> Exit {
     }
 }
 
-fn settings(matches: &ArgMatches) -> Result<Config, crate::config::ConfigError> {
+pub(super) fn settings(matches: &ArgMatches) -> Result<Config, crate::config::ConfigError> {
     let flags: Vec<_> = KEYS
         .iter()
         .filter_map(|key| Some((key.name, matches.get_one::<String>(key.name)?.clone())))
