@@ -32,7 +32,7 @@ pub fn hash(password: &str) -> PasswordHash {
 /// Accounts with `guest`, who may do everything in `/`.
 pub fn accounts() -> Accounts {
     let mut accounts = Accounts::new(vec!["guest".to_owned()], Hashing::Sha256);
-    let definitions = Accounts::fresh(&hash("guest"));
+    let definitions = Accounts::fresh("guest", "/", &hash("guest"));
     let problems = accounts.restore(definitions.iter());
     assert!(problems.is_empty(), "{problems:?}");
     accounts
