@@ -34,16 +34,28 @@ pub const DISK_LOW_BYTES: u64 = 2 * 1024 * 1024 * 1024;
 pub const DISK_CHECK_MS: u64 = 1000;
 /// Bytes above the low mark that must be free before publishers go on; a quarter of a low mark that is smaller.
 pub const DISK_CLEAR_BYTES_MAX: u64 = 512 * 1024 * 1024;
+/// Zeros written to a new segment at once, bytes; a sync of the log waits at most for these.
+pub const FILL_PIECE_BYTES: u64 = 256 * 1024;
+/// Pause behind such a piece, ms.
+pub const FILL_PAUSE_MS: u64 = 10;
 /// Emptied segments kept for reuse; more are removed.
 pub const RECYCLED_SEGMENTS_MAX: usize = 4;
 /// Default for WAL bytes between two checkpoints of the index.
 pub const CHECKPOINT_BYTES: u64 = 256 * 1024 * 1024;
 /// Default for the time between two checkpoints when there is something to save, ms.
 pub const CHECKPOINT_MS: u64 = 5_000;
-/// Default for WAL bytes between two exports of the index.
+/// Default for WAL bytes between two exports of the index, at most; a small index is exported more often.
 pub const EXPORT_BYTES: u64 = 256 * 1024 * 1024;
+/// WAL bytes between two exports of a small index.
+pub const EXPORT_BYTES_MIN: u64 = 128 * 1024 * 1024;
+/// WAL bytes between two exports for each byte of the last one, within the two bounds above.
+pub const EXPORT_LOG_SHARE: u64 = 32;
 /// Default for the time between two exports when there is something to save, ms.
 pub const EXPORT_MS: u64 = 300_000;
+/// How long frames gather for a keeper that is busy, ms: a wake for each sync would cost more than its work.
+pub const KEEPER_GATHER_MS: u64 = 10;
+/// Bytes of gathered frames for which it is woken at once.
+pub const KEEPER_GATHER_BYTES_MAX: usize = 256 * 1024;
 /// Longest pause of the keeper between two looks at what is due, ms.
 pub const KEEPER_PAUSE_MS: u64 = 250;
 /// Slots of one publish; more: too large.

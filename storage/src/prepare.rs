@@ -2,13 +2,20 @@
 //! day the disk is full. A segment is prepared by reusing an emptied one, or by writing zeros under another name; it
 //! gets its final name, made durable, before anybody writes to it. Watches free space and raises the disk alarm.
 //!
+//! Zeros are written in small pieces, each on its way to the disk before the next, with pauses: a sync of the log waits for
+//! whatever the disk is busy with, and 64 MiB at once are 50 to 100 ms. A log that is faster than that gets the rest of
+//! its next segment as blocks that are only reserved: its syncs cost more until they are written for the first time, but
+//! nothing is written twice, and it does not wait.
+//!
 //! Invariant: a file with the name of a segment has its full size on disk. What it holds before its header is written
 //! (zeros, or frames of an earlier incarnation) can never pass for frames of the new one: ids and salts differ.
 
 use crate::disk::{Allocate, Disk, FileId};
 use crate::error::is_no_space;
 use crate::ids::SegmentId;
-use crate::limits::{DISK_CHECK_MS, DISK_CLEAR_BYTES_MAX, RECYCLED_SEGMENTS_MAX};
+use crate::limits::{
+    DISK_CHECK_MS, DISK_CLEAR_BYTES_MAX, FILL_PAUSE_MS, FILL_PIECE_BYTES, RECYCLED_SEGMENTS_MAX,
+};
 use crate::segment::{WAL_DIR, segment_name};
 use crate::wal::Shared;
 use std::collections::VecDeque;
@@ -48,6 +55,10 @@ struct State {
     /// Emptied segments that are not worth keeping.
     doomed: Vec<SegmentId>,
     reserve: bool,
+    /// The new file that is being filled with zeros.
+    filling: Option<Filling>,
+    /// The first segment of this run is in use.
+    opened: bool,
     /// The commit thread waits for `next`.
     wanted: bool,
     /// The last attempt to create a file met a full disk.
@@ -56,6 +67,14 @@ struct State {
     /// Something was asked since the thread last looked.
     asked: bool,
     closing: bool,
+}
+
+/// A file under the temporary name, on its way to full size.
+#[derive(Clone, Copy, Debug)]
+struct Filling {
+    file: FileId,
+    /// Bytes of zeros written.
+    filled: u64,
 }
 
 /// What recovery found of the preparer's files.
@@ -83,6 +102,8 @@ impl Preparer {
             recycled: VecDeque::new(),
             doomed: Vec::new(),
             reserve: leftovers.reserve,
+            filling: None,
+            opened: false,
             wanted: false,
             full: false,
             checked_ms: None,
@@ -113,6 +134,7 @@ impl Preparer {
         match taken {
             Some(_) => {
                 state.next = SegmentId(segment.0 + 1);
+                state.opened = true;
                 state.wanted = false;
             }
             None => state.wanted = true,
@@ -151,7 +173,7 @@ impl Preparer {
             && self.disk.is_only_name(&name).unwrap_or(false)
     }
 
-    /// Does one piece of work, if there is one. `Ok(false)`: nothing to do for now.
+    /// Does one piece of work, if there is one. `Ok(false)`: nothing to do for now. A new segment takes many pieces.
     ///
     /// # Errors
     /// Of the disk, a full one excepted: the segment's fate is unknown, the process must stop.
@@ -220,8 +242,9 @@ impl Preparer {
         if full {
             return Ok(false);
         }
-        match self.create_zeroed() {
-            Ok(()) => self.make_spare(next, PREPARE_NAME),
+        match self.fill() {
+            Ok(false) => Ok(true),
+            Ok(true) => self.make_spare(next, PREPARE_NAME),
             Err(error) if is_no_space(&error) && wanted && reserve => {
                 self.met_full_disk();
                 self.use_reserve(next)
@@ -241,7 +264,9 @@ impl Preparer {
             Some(old) => self.disk.rename(&segment_name(old), RESERVE_NAME)?,
             None if self.shared.is_low_on_disk() || self.state().full => return Ok(false),
             None => {
-                self.create_zeroed()?;
+                if !self.fill()? {
+                    return Ok(true);
+                }
                 self.disk.rename(PREPARE_NAME, RESERVE_NAME)?;
             }
         }
@@ -250,17 +275,54 @@ impl Preparer {
         Ok(true)
     }
 
-    /// Makes a file of zeros under the temporary name, synced.
-    fn create_zeroed(&self) -> io::Result<()> {
-        remove_if_there(&*self.disk, PREPARE_NAME)?;
-        let size = u64::from(self.segment_bytes);
-        let file = self.disk.create(PREPARE_NAME, size, Allocate::Zeroed)?;
-        let synced = self.disk.sync(file);
-        self.disk.close(file);
-        if synced.as_ref().is_err_and(is_no_space) {
+    /// Makes the next piece of a file under the temporary name. `true`: it has its full size, synced.
+    fn fill(&self) -> io::Result<bool> {
+        let filled = self.fill_piece();
+        if filled.as_ref().is_err_and(is_no_space) {
+            // The half-made file would only take the space that just ran out.
+            let filling = self.state().filling.take();
+            if let Some(Filling { file, .. }) = filling {
+                self.disk.close(file);
+            }
             remove_if_there(&*self.disk, PREPARE_NAME)?;
         }
-        synced
+        filled
+    }
+
+    fn fill_piece(&self) -> io::Result<bool> {
+        let begun = self.state().filling;
+        let Filling { file, filled } = match begun {
+            Some(filling) => filling,
+            None => {
+                remove_if_there(&*self.disk, PREPARE_NAME)?;
+                Filling { file: self.disk.create(PREPARE_NAME, 0, Allocate::Empty)?, filled: 0 }
+            }
+        };
+        let rest = u64::from(self.segment_bytes) - filled;
+        let hurries = self.is_behind(filled);
+        let piece = if hurries { rest } else { FILL_PIECE_BYTES.min(rest) };
+        self.state().filling = Some(Filling { file, filled: filled + piece });
+        if hurries {
+            self.disk.reserve(file, filled, piece)?;
+        } else {
+            self.disk.write_zeros(file, filled, piece)?;
+        }
+        if piece < rest {
+            return Ok(false);
+        }
+        self.disk.sync(file)?;
+        self.disk.close(file);
+        self.state().filling = None;
+        Ok(true)
+    }
+
+    /// Whether a file filled so far is late: the commit thread waits for it, or the segment in use is filled more than
+    /// half as far. Not before the first segment is in use: until then nobody counts the time.
+    fn is_behind(&self, filled: u64) -> bool {
+        let state = self.state();
+        let written = self.shared.written();
+        let used = if written.segment().0 + 1 == state.next.0 { u64::from(written.offset()) } else { 0 };
+        state.opened && state.ready.is_none() && (state.wanted || filled < 2 * used)
     }
 
     fn met_full_disk(&self) {
@@ -308,7 +370,12 @@ impl Preparer {
     pub(crate) fn run(&self, monotonic_ms: &dyn Fn() -> u64) {
         loop {
             match self.work(monotonic_ms()) {
-                Ok(true) => continue,
+                Ok(true) => {
+                    if self.pause_between_pieces() {
+                        return;
+                    }
+                    continue;
+                }
                 Ok(false) => {}
                 Err(error) => {
                     tracing::error!(%error, "preparing a segment failed");
@@ -327,6 +394,18 @@ impl Preparer {
                 return;
             }
         }
+    }
+
+    /// Lets the log go first while a file is being filled. `true`: the store closes.
+    fn pause_between_pieces(&self) -> bool {
+        let filling = self.state().filling;
+        let waits = filling.is_some_and(|filling| !self.is_behind(filling.filled));
+        let state = self.state();
+        if state.closing || !waits {
+            return state.closing;
+        }
+        let slept = self.changed.wait_timeout(state, Duration::from_millis(FILL_PAUSE_MS));
+        slept.unwrap_or_else(PoisonError::into_inner).0.closing
     }
 
     /// Moves the limit of free space. It is looked at without waiting for the next second.
