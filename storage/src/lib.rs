@@ -12,6 +12,7 @@ mod export;
 mod field;
 mod files;
 pub mod frame;
+mod handover;
 mod helper;
 mod id_blocks;
 mod identity;

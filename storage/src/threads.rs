@@ -4,17 +4,15 @@
 
 use crate::commit::{Committer, Next};
 use crate::frame::CommittedFrame;
+use crate::handover::{Found, Giver, Taker, handover};
 use crate::keeper::Keeper;
-use crate::limits::{KEEPER_FRAMES_MAX, KEEPER_PAUSE_MS};
 use crate::options::Clock;
 use crate::prepare::Preparer;
 use crate::wal::{Shared, Wal};
 use std::io;
 use std::sync::Arc;
 use std::sync::atomic::Ordering;
-use std::sync::mpsc::{Receiver, RecvTimeoutError, SyncSender, sync_channel};
 use std::thread::{Builder, JoinHandle};
-use std::time::Duration;
 use tracing::{debug, error};
 
 /// Handles of the running threads.
@@ -35,7 +33,7 @@ impl Threads {
         keeper: Keeper,
         clock: &Clock,
     ) -> io::Result<Threads> {
-        let (sender, receiver) = sync_channel(KEEPER_FRAMES_MAX);
+        let (giver, taker) = handover(shared.staging_bytes_max);
         let preparing = {
             let (shared, preparer, clock) = (Arc::clone(shared), Arc::clone(preparer), Arc::clone(clock));
             Builder::new().name("wal-prepare".into()).spawn(move || {
@@ -47,7 +45,7 @@ impl Threads {
             let (shared, clock) = (Arc::clone(shared), Arc::clone(clock));
             Builder::new().name("wal-keeper".into()).spawn(move || {
                 let guard = PoisonOnPanic(shared);
-                guard.0.note(keep(keeper, &guard.0, &receiver, &clock))
+                guard.0.note(keep(keeper, &guard.0, taker, &clock))
             })?
         };
         let committing = {
@@ -55,7 +53,7 @@ impl Threads {
             Builder::new().name("wal-commit".into()).spawn(move || {
                 let guard = PoisonOnPanic(shared);
                 raise_priority();
-                guard.0.note(commit(committer, &guard.0, &sender, &clock))
+                guard.0.note(commit(committer, &guard.0, &giver, &clock))
             })?
         };
         Ok(Threads { commit: committing, keeper: keeping, preparer: preparing })
@@ -99,22 +97,15 @@ pub(crate) fn forward(keeper: &mut Keeper, shared: &Arc<Shared>, frame: &Committ
 }
 
 /// The commit thread.
-fn commit(
-    mut committer: Committer,
-    shared: &Shared,
-    keeper: &SyncSender<CommittedFrame>,
-    clock: &Clock,
-) -> io::Result<()> {
+fn commit(mut committer: Committer, shared: &Shared, keeper: &Giver, clock: &Clock) -> io::Result<()> {
     loop {
         if shared.is_poisoned() || shared.is_abandoned() {
             return Ok(());
         }
         let next = committer.step(clock());
-        for frame in committer.take_committed() {
-            // The keeper ends early only when it fails; it has poisoned the log then.
-            if keeper.send(frame).is_err() {
-                return Ok(());
-            }
+        // The keeper ends early only when it fails; it has poisoned the log then.
+        if !keeper.give(committer.take_committed()) {
+            return Ok(());
         }
         match next? {
             Next::Again => {}
@@ -127,25 +118,18 @@ fn commit(
 }
 
 /// The keeper's thread.
-fn keep(
-    mut keeper: Keeper,
-    shared: &Arc<Shared>,
-    frames: &Receiver<CommittedFrame>,
-    clock: &Clock,
-) -> io::Result<()> {
+fn keep(mut keeper: Keeper, shared: &Arc<Shared>, mut frames: Taker, clock: &Clock) -> io::Result<()> {
+    let mut taken = Vec::new();
     loop {
-        match frames.recv_timeout(Duration::from_millis(KEEPER_PAUSE_MS)) {
-            Ok(frame) => {
-                forward(&mut keeper, shared, &frame);
-                while let Ok(frame) = frames.try_recv() {
+        match frames.take(&mut taken) {
+            Found::Frames => {
+                for frame in taken.drain(..) {
                     forward(&mut keeper, shared, &frame);
                 }
             }
-            Err(RecvTimeoutError::Timeout) => {}
-            Err(RecvTimeoutError::Disconnected) if shared.is_poisoned() || shared.is_abandoned() => {
-                return Ok(());
-            }
-            Err(RecvTimeoutError::Disconnected) => return keeper.close(),
+            Found::Nothing => {}
+            Found::End if shared.is_poisoned() || shared.is_abandoned() => return Ok(()),
+            Found::End => return keeper.close(),
         }
         keeper.maintain(clock())?;
     }
