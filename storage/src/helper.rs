@@ -6,7 +6,7 @@ use crate::compaction::{self, Copied, CopyJob};
 use crate::disk::Disk;
 use crate::export;
 use crate::identity::StoreIdentity;
-use crate::ids::{Lsn, SegmentId};
+use crate::ids::Lsn;
 use crate::index::sled_rows::{Base, RowsError, SledRows};
 use crate::index::{Row, SealedSegment};
 use crate::limits::HELPER_JOBS_MAX;
@@ -31,7 +31,7 @@ pub(crate) enum Job {
 
 /// What became of a job.
 pub(crate) enum Done {
-    Indexed(SegmentId),
+    Indexed(SealedSegment),
     NotIndexed(SealedSegment, io::Error),
     Exported(Lsn, io::Result<()>),
     Saved(Lsn, Result<(), RowsError>),
@@ -153,7 +153,7 @@ impl Worker {
         let disk = &*self.disk;
         match job {
             Job::WriteIndex(sealed) => match self.index_files.turn().write(&sealed) {
-                Ok(()) => Done::Indexed(sealed.segment),
+                Ok(()) => Done::Indexed(sealed),
                 Err(error) => Done::NotIndexed(sealed, error),
             },
             Job::Export { applied, bytes } => Done::Exported(applied, export::write(disk, applied, &bytes)),

@@ -78,6 +78,8 @@ pub struct Keeper {
     index_files_at_ms: u64,
     told_sealed_below: SegmentId,
     export: Schedule,
+    /// Bytes of the last export of this run.
+    export_size: u64,
     /// Positions of the exports there are, the newest first.
     exports: Vec<Lsn>,
     rows: Schedule,
@@ -120,6 +122,7 @@ impl Keeper {
             indexing: VecDeque::new(),
             told_sealed_below: SegmentId(0),
             export: Schedule::after(newest),
+            export_size: 0,
             rows: Schedule::after(index.saved().unwrap_or_default()),
             disk,
             identity,
@@ -239,7 +242,10 @@ impl Keeper {
 
     fn settle_one(&mut self, done: Done, now_ms: u64) -> io::Result<()> {
         match done {
-            Done::Indexed(segment) => self.indexed(segment),
+            Done::Indexed(sealed) => {
+                self.indexed(sealed.segment);
+                self.index.reuse(sealed.entries);
+            }
             Done::NotIndexed(sealed, error) => self.not_indexed(sealed, &error, now_ms),
             Done::Exported(applied, result) => return self.exported(applied, result, now_ms),
             Done::Saved(applied, result) => self.saved(applied, result, now_ms),

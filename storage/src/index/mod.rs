@@ -29,6 +29,8 @@ pub struct Index {
     queues: HashMap<QueueId, QueueState>,
     segments: BTreeMap<SegmentId, SegmentState>,
     tail: Tail,
+    /// Memory for the entries of the next segment.
+    spare_entries: Vec<IndexEntry>,
     sealed: Vec<SealedSegment>,
     applied: Lsn,
     marks: Marks,
@@ -344,6 +346,12 @@ impl Index {
     }
 
     /// Makes `segment` the one being written.
+    /// Uses the memory of a full segment's entries for those of a later one: of small messages they are tens of megabytes.
+    pub(crate) fn reuse(&mut self, mut entries: Vec<IndexEntry>) {
+        entries.clear();
+        self.spare_entries = entries;
+    }
+
     fn write_in(&mut self, segment: SegmentId) {
         if self.tail.segment == segment {
             return;
@@ -351,7 +359,7 @@ impl Index {
         // A state loaded in the middle of a segment has not seen the entries before.
         let partial = self.applied.segment() == segment && self.tail.segment == SegmentId(0);
         self.seal();
-        self.tail = Tail { segment, entries: Vec::new(), partial };
+        self.tail = Tail { segment, entries: std::mem::take(&mut self.spare_entries), partial };
         self.segments.entry(segment).or_default();
         self.unsaved.segments.insert(segment);
     }

@@ -7,7 +7,7 @@ use crate::helper::Job;
 use crate::ids::{Lsn, SegmentId};
 use crate::index::SealedSegment;
 use crate::index::sled_rows::{Base, RowsError};
-use crate::limits::{EXPORTS_KEPT, RETRY_MS};
+use crate::limits::{EXPORT_BYTES_MIN, EXPORT_LOG_SHARE, EXPORTS_KEPT, RETRY_MS};
 use std::io;
 use tracing::{debug, warn};
 
@@ -99,7 +99,10 @@ impl Keeper {
 
     pub(super) fn export_if_due(&mut self, now_ms: u64) {
         let applied = self.index.applied();
-        let (bytes_max, ms_max) = (self.options.export_bytes, self.options.export_ms);
+        // A small index is exported sooner: a log of short queues then lives in few segments, used again while their
+        // pages are still in memory. An export costs the disk at most a small share of what was logged since the last.
+        let worth = (self.export_size.saturating_mul(EXPORT_LOG_SHARE)).max(EXPORT_BYTES_MIN);
+        let (bytes_max, ms_max) = (self.options.export_bytes.min(worth), self.options.export_ms);
         let due = self.export.is_due(now_ms, applied, bytes_max, ms_max)
             || (self.ports.space_is_low()
                 && self.export.is_due(now_ms, applied, bytes_max, URGENT_MS)
@@ -126,6 +129,7 @@ impl Keeper {
         self.index.compress();
         let applied = self.index.applied();
         let bytes = export::encode(&self.index, &self.identity.uuid);
+        self.export_size = bytes.len() as u64;
         if self.helper.submit(Job::Export { applied, bytes }).is_ok() {
             self.export.start(now_ms);
         }
