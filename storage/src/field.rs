@@ -9,30 +9,36 @@ pub(crate) struct Fields<'a>(pub(crate) &'a [u8]);
 
 impl<'a> Fields<'a> {
     /// The next `count` bytes, or `None` if fewer are left.
+    #[inline]
     pub(crate) fn bytes(&mut self, count: usize) -> Option<&'a [u8]> {
         let (head, tail) = self.0.split_at_checked(count)?;
         self.0 = tail;
         Some(head)
     }
 
+    #[inline]
     fn array<const N: usize>(&mut self) -> Option<[u8; N]> {
         let (head, tail) = self.0.split_first_chunk::<N>()?;
         self.0 = tail;
         Some(*head)
     }
 
+    #[inline]
     pub(crate) fn u8(&mut self) -> Option<u8> {
         self.array::<1>().map(|[byte]| byte)
     }
 
+    #[inline]
     pub(crate) fn u16(&mut self) -> Option<u16> {
         self.array().map(u16::from_le_bytes)
     }
 
+    #[inline]
     pub(crate) fn u32(&mut self) -> Option<u32> {
         self.array().map(u32::from_le_bytes)
     }
 
+    #[inline]
     pub(crate) fn u64(&mut self) -> Option<u64> {
         self.array().map(u64::from_le_bytes)
     }
@@ -63,6 +69,7 @@ impl<'a> Fields<'a> {
 }
 
 /// Overwrites `into[at..]` with `bytes`. The callers patch fields of buffers they have just laid out.
+#[inline]
 pub(crate) fn patch(into: &mut [u8], at: usize, bytes: &[u8]) {
     let place = into.get_mut(at..at + bytes.len());
     assert!(place.is_some(), "a patched field lies within the buffer laid out for it");

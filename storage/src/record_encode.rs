@@ -50,20 +50,18 @@ pub fn change_bytes(change: &Change) -> usize {
 pub fn encode_publish(into: &mut Vec<u8>, stamp: &Stamp, publish: &Publish<'_>) {
     let flags = u16::from(publish.persistent) * flag::PERSISTENT
         + u16::from(publish.dead_lettered) * flag::DEAD_LETTERED;
+    // One look for room, for the padding too.
+    into.reserve(publish_bytes(publish).unwrap_or_default());
     let start = begin(into, stamp, kind::PUBLISH, flags);
-    let mut fixed = [0; PUBLISH_FIXED_BYTES];
-    patch(&mut fixed, 0, &(publish.slots.len() as u16).to_le_bytes());
-    patch(&mut fixed, 2, &[publish.exchange.len() as u8, publish.routing_key.len() as u8]);
-    patch(&mut fixed, 4, &(publish.properties.len() as u32).to_le_bytes());
-    patch(&mut fixed, 8, &(publish.body.len() as u64).to_le_bytes());
-    into.extend_from_slice(&fixed);
+    let (exchange, key) = (publish.exchange.len() as u64 & 0xFF, publish.routing_key.len() as u64 & 0xFF);
+    let lengths =
+        publish.slots.len() as u64 | exchange << 16 | key << 24 | (publish.properties.len() as u64) << 32;
+    const { assert!(PUBLISH_FIXED_BYTES == 2 * 8) };
+    into.extend_from_slice([lengths, publish.body.len() as u64].map(u64::to_le_bytes).as_flattened());
     for slot in publish.slots {
-        let mut bytes = [0; SLOT_BYTES];
-        patch(&mut bytes, 0, &slot.queue.0.to_le_bytes());
-        patch(&mut bytes, 4, &[slot.priority]);
-        patch(&mut bytes, 8, &slot.seq.0.to_le_bytes());
-        patch(&mut bytes, 16, &slot.expire_unix_ms.to_le_bytes());
-        into.extend_from_slice(&bytes);
+        const { assert!(SLOT_BYTES == 3 * 8) };
+        let place = u64::from(slot.queue.0) | u64::from(slot.priority) << 32;
+        into.extend_from_slice([place, slot.seq.0, slot.expire_unix_ms].map(u64::to_le_bytes).as_flattened());
     }
     into.extend_from_slice(publish.exchange.as_bytes());
     into.extend_from_slice(publish.routing_key.as_bytes());
@@ -180,13 +178,9 @@ fn encode_changes(into: &mut Vec<u8>, changes: &[Change]) {
 /// Lays out a record header with its length and checksum still open. Returns where the record starts.
 fn begin(into: &mut Vec<u8>, stamp: &Stamp, kind: u8, flags: u16) -> usize {
     let start = into.len();
-    let mut header = [0; RECORD_HEADER_BYTES];
-    patch(&mut header, 8, &[kind, 1]);
-    patch(&mut header, 10, &flags.to_le_bytes());
-    patch(&mut header, 12, &stamp.group.0.to_le_bytes());
-    patch(&mut header, 16, &stamp.number.to_le_bytes());
-    patch(&mut header, 24, &stamp.unix_ms.to_le_bytes());
-    into.extend_from_slice(&header);
+    const { assert!(RECORD_HEADER_BYTES == 4 * 8) };
+    let about = u64::from(kind) | 1 << 8 | u64::from(flags) << 16 | u64::from(stamp.group.0) << 32;
+    into.extend_from_slice([0, about, stamp.number, stamp.unix_ms].map(u64::to_le_bytes).as_flattened());
     start
 }
 
@@ -197,5 +191,5 @@ fn finish(into: &mut Vec<u8>, start: usize, seed: u32) {
     patch(into, start + 4, &(len as u32).to_le_bytes());
     let crc = checksum(seed, into.get(start + 4..).unwrap_or_default());
     patch(into, start, &crc.to_le_bytes());
-    into.resize(start + padded(len), 0);
+    into.extend_from_slice([0; RECORD_ALIGN].get(..padded(len) - len).unwrap_or_default());
 }
