@@ -130,6 +130,10 @@ pub struct Config {
     pub product_version: String,
     /// `cluster_name` of server-properties.
     pub cluster_name: String,
+    /// A file of definitions that are brought in at each start.
+    pub load_definitions: Option<PathBuf>,
+    /// What it says.
+    pub definitions: Option<serde_json::Value>,
 }
 
 impl Default for Config {
@@ -174,6 +178,8 @@ impl Default for Config {
             product: "LedgerMQ".to_owned(),
             product_version: env!("CARGO_PKG_VERSION").to_owned(),
             cluster_name: "ledgermq".to_owned(),
+            load_definitions: None,
+            definitions: None,
         }
     }
 }
@@ -207,7 +213,18 @@ impl Config {
         environment.settings.apply(&mut config)?;
         layers::flags(flags).apply(&mut config)?;
         config.check()?;
+        config.read_definitions()?;
         Ok(config)
+    }
+
+    fn read_definitions(&mut self) -> Result<(), ConfigError> {
+        let Some(path) = &self.load_definitions else { return Ok(()) };
+        let text = std::fs::read(path).map_err(|error| ConfigError::unreadable(path, &error))?;
+        let definitions = serde_json::from_slice(&text).map_err(|error| {
+            ConfigError::together(format!("load_definitions = {}: it is not JSON: {error}", path.display()))
+        })?;
+        self.definitions = Some(definitions);
+        Ok(())
     }
 
     /// Whether the values go together.

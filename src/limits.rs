@@ -120,6 +120,16 @@ pub const CONTROL_LINE_BYTES_MAX: usize = 64 * 1024;
 pub const MEMORY_HIGH_PERCENT: u64 = 50;
 /// Resident memory, percent of what the process may take; below: they may go on.
 pub const MEMORY_CLEAR_PERCENT: u64 = 45;
+/// Parameters of the broker as a whole; more: refused.
+pub const GLOBAL_PARAMETERS_MAX: usize = 1000;
+/// Visits of HTTP callers and imports to vhosts at once; more wait for their turn.
+pub const VISITS_MAX: usize = 32;
+/// Messages that one HTTP request gets from a queue; above: it gets these.
+pub const GET_MESSAGES_MAX: usize = 10_000;
+/// The same in bytes of bodies; a single message may be larger.
+pub const GET_BYTES_MAX: usize = 32 * 1024 * 1024;
+/// Declarations that an import has on their way to a vhost at once.
+pub const IMPORT_ORDERS_MAX: usize = 1000;
 /// Policies of a vhost, and as many of its operators; more: refused.
 pub const POLICIES_MAX: usize = 1000;
 /// Messages a queue hands out before the next queue is looked at.
@@ -184,6 +194,8 @@ pub const HTTP_HEAD_MS: u64 = 30_000;
 pub const HTTP_BODY_MS: u64 = 30_000;
 /// Body of an HTTP request, bytes; above: 413.
 pub const HTTP_BODY_BYTES_MAX: usize = 1024 * 1024;
+/// A message published by HTTP, as JSON, bytes; above: 413.
+pub const HTTP_PUBLISH_BYTES_MAX: usize = 4 * 1024 * 1024;
 /// Uploaded definitions, bytes; above: 413. Only administrators may send them.
 pub const HTTP_DEFINITIONS_BYTES_MAX: usize = 20 * 1024 * 1024;
 /// Parameters in the query of an HTTP request; more: 400.

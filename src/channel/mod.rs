@@ -15,6 +15,7 @@ mod confirms;
 mod consumers;
 mod content;
 mod deliveries;
+mod deputy;
 mod methods;
 mod publish;
 mod settle;
@@ -22,6 +23,8 @@ mod tags;
 mod topology;
 
 pub(crate) use access::Actor;
+pub use deputy::Refusal;
+pub(crate) use deputy::{Deputy, Publication, short_string};
 pub(crate) use tags::TagMaker;
 
 use crate::auth::Accounts;

@@ -21,9 +21,9 @@ use std::sync::Arc;
 /// A publish whose content is on its way.
 #[derive(Debug)]
 pub(super) struct Announced {
-    exchange: Arc<str>,
-    routing_key: Arc<str>,
-    mandatory: bool,
+    pub(super) exchange: Arc<str>,
+    pub(super) routing_key: Arc<str>,
+    pub(super) mandatory: bool,
 }
 
 /// What the last publish was like.
@@ -116,7 +116,13 @@ impl Open {
         content.map_or(Ok(()), |content| self.finish(key, content, cx))
     }
 
-    fn finish(&mut self, key: ChannelKey, content: Content, cx: &mut Context<'_>) -> Result<(), Failure> {
+    /// Makes the command of a publish whose content is there.
+    pub(super) fn finish(
+        &mut self,
+        key: ChannelKey,
+        content: Content,
+        cx: &mut Context<'_>,
+    ) -> Result<(), Failure> {
         let Content { announced: Announced { exchange, routing_key, mandatory }, properties, body } = content;
         let permitted = self.publish_cache.allowed && Arc::ptr_eq(&exchange, &self.publish_cache.exchange);
         if !permitted {

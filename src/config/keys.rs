@@ -32,7 +32,7 @@ const MIB: u64 = 1 << 20;
 const GIB: u64 = 1 << 30;
 
 /// All keys, in the order of the documentation.
-pub static KEYS: [Key; 43] = [
+pub static KEYS: [Key; 44] = [
     Key {
         name: "data_dir",
         allowed: "a directory; it is made if it is not there",
@@ -466,6 +466,20 @@ pub static KEYS: [Key; 43] = [
         help: "Name of the installation, told to clients",
         set: |config, text| label(text).map(|label| config.cluster_name = label),
         show: |config| config.cluster_name.clone(),
+    },
+    Key {
+        name: "load_definitions",
+        allowed: "a file; or nothing",
+        help: "Definitions in RabbitMQ's JSON that are brought in at each start, before clients are accepted: what is there \
+               stays, users, rights and policies become what the file says. A file that cannot be brought in stops the \
+               start",
+        set: |config, text| {
+            config.load_definitions = (!text.is_empty()).then(|| PathBuf::from(text));
+            Some(())
+        },
+        show: |config| {
+            config.load_definitions.as_ref().map_or_else(String::new, |path| path.display().to_string())
+        },
     },
 ];
 

@@ -4,10 +4,12 @@
 //! Knows the bytes; what the definitions mean is the vhost's and the accounts' business.
 
 mod accounts;
+mod parameter;
 mod policy;
 mod topology;
 
 pub use accounts::{PermissionDefinition, TopicPermissionDefinition, UserDefinition, VhostDefinition};
+pub use parameter::GlobalParameterDefinition;
 pub use policy::{ApplyTo, LimitScope, LimitsDefinition, PolicyDefinition, VhostMetadataDefinition};
 pub use topology::{BindingDefinition, DestinationKind, ExchangeDefinition, QueueDefinition};
 
@@ -43,6 +45,8 @@ pub enum DefinitionKind {
     VhostMetadata = 19,
     /// Which keys a user may publish and bind with at a topic exchange, in the global group.
     TopicPermission = 20,
+    /// A parameter of the broker as a whole, in the global group.
+    GlobalParameter = 21,
 }
 
 /// A definition of any kind.
@@ -70,6 +74,8 @@ pub enum Definition {
     Limits(LimitsDefinition),
     /// What people say about a vhost.
     VhostMetadata(VhostMetadataDefinition),
+    /// A parameter of the broker as a whole.
+    GlobalParameter(GlobalParameterDefinition),
 }
 
 /// A change to persist: sets (`Some`) or removes a definition, as the WAL takes it.
@@ -105,6 +111,7 @@ impl DefinitionKind {
             18 => Some(Self::Limits),
             19 => Some(Self::VhostMetadata),
             20 => Some(Self::TopicPermission),
+            21 => Some(Self::GlobalParameter),
             _ => None,
         }
     }
@@ -152,6 +159,9 @@ impl Definition {
                 DefinitionKind::Limits.key(&[&[limits.scope as u8], limits.name.as_bytes()])
             }
             Self::VhostMetadata(metadata) => DefinitionKind::VhostMetadata.key(&[metadata.vhost.as_bytes()]),
+            Self::GlobalParameter(parameter) => {
+                DefinitionKind::GlobalParameter.key(&[parameter.name.as_bytes()])
+            }
         }
     }
 
@@ -168,6 +178,7 @@ impl Definition {
             Self::Policy(policy) | Self::OperatorPolicy(policy) => policy.encode(),
             Self::Limits(limits) => limits.encode(),
             Self::VhostMetadata(metadata) => metadata.encode(),
+            Self::GlobalParameter(parameter) => parameter.encode(),
         };
         let mut value = vec![VERSION];
         value.extend(fields);
@@ -219,6 +230,9 @@ impl Definition {
             DefinitionKind::OperatorPolicy => Self::OperatorPolicy(PolicyDefinition::decode(fields)?),
             DefinitionKind::Limits => Self::Limits(LimitsDefinition::decode(fields)?),
             DefinitionKind::VhostMetadata => Self::VhostMetadata(VhostMetadataDefinition::decode(fields)?),
+            DefinitionKind::GlobalParameter => {
+                Self::GlobalParameter(GlobalParameterDefinition::decode(fields)?)
+            }
         })
     }
 }

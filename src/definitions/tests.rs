@@ -84,6 +84,10 @@ fn metadata() -> Definition {
     })
 }
 
+fn parameter() -> Definition {
+    Definition::GlobalParameter(GlobalParameterDefinition { name: "n".into(), value: "{\"a\":1}".into() })
+}
+
 fn check_golden(definition: &Definition, kind: u8, name: &[u8], value: &[u8]) {
     let key = definition.key();
     assert_eq!((key.kind, &*key.name), (kind, name), "{definition:?}");
@@ -146,6 +150,7 @@ fn bytes_stay_as_they_are() {
         b"/",
         b"\x01\x01\0\0\0\0\0\0\0/\x01\0\0\0\0\0\0\0d\x01\0\0\0\0\0\0\0\x01\0\0\0\0\0\0\0t\x06\0\0\0\0\0\0\0quorum",
     );
+    check_golden(&parameter(), 21, b"n", b"\x01\x01\0\0\0\0\0\0\0n\x07\0\0\0\0\0\0\0{\"a\":1}");
 }
 
 #[test]

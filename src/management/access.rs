@@ -140,6 +140,11 @@ impl Caller {
         self.is_monitor() || *user == *self.user
     }
 
+    /// The same, to act with: also what a token allows.
+    pub(super) fn rights(&self) -> Arc<Accounts> {
+        Arc::clone(&self.accounts)
+    }
+
     /// Users, permissions and limits as of the request's beginning.
     pub(super) fn accounts(&self) -> &Accounts {
         &self.accounts

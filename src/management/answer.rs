@@ -81,6 +81,8 @@ pub(super) enum ApiError {
     CrossSite,
     /// 404.
     NotFound,
+    /// 404 of something that a request names beside its path.
+    Missing(String),
     /// 405, with the methods there are.
     MethodNotAllowed(String),
     /// 408: its body did not come in time.
@@ -126,6 +128,7 @@ impl ApiError {
                 said("forbidden", "requests of other sites' pages change nothing here"),
             ),
             Self::NotFound => (StatusCode::NOT_FOUND, said("Object Not Found", "Not Found")),
+            Self::Missing(reason) => (StatusCode::NOT_FOUND, said("not_found", &reason)),
             Self::MethodNotAllowed(allowed) => {
                 if let Ok(allowed) = HeaderValue::try_from(allowed) {
                     headers.insert(header::ALLOW, allowed);

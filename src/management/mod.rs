@@ -17,14 +17,16 @@ mod access;
 #[expect(dead_code, reason = "the routes that use the rest come one by one")]
 mod answer;
 mod api;
-#[expect(dead_code, reason = "the routes that use the rest come one by one")]
 mod call;
+mod change;
+mod form;
 mod http;
 mod listing;
 mod metrics;
 mod openapi;
 mod page;
 mod parts;
+mod properties_key;
 mod router;
 mod sessions;
 mod table;

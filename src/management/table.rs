@@ -5,6 +5,7 @@ use super::access::Rule;
 use super::answer::Answer;
 use super::api::{about, accounts, health, session, vhosts};
 use super::call::Call;
+use super::change;
 use super::openapi;
 use crate::limits::HTTP_BODY_BYTES_MAX;
 use axum::http::Method;
@@ -37,9 +38,14 @@ impl Route {
         let run: Run = Box::new(move |call| Box::pin(run(call)));
         Self { method, path, rule, about, body_bytes_max: HTTP_BODY_BYTES_MAX, run }
     }
+
+    /// The same with another bound of its body, bytes.
+    pub(super) fn with_body(self, body_bytes_max: usize) -> Self {
+        Self { body_bytes_max, ..self }
+    }
 }
 
-fn get<F, R>(path: &'static str, rule: Rule, run: F, about: &'static str) -> Route
+pub(super) fn get<F, R>(path: &'static str, rule: Rule, run: F, about: &'static str) -> Route
 where
     F: Fn(Call) -> R + Send + Sync + 'static,
     R: Future<Output = Answer> + Send + 'static,
@@ -47,8 +53,33 @@ where
     Route::new(Method::GET, path, rule, about, run)
 }
 
+macro_rules! others {
+    ($($name:ident = $method:ident;)*) => {$(
+        pub(super) fn $name<F, R>(path: &'static str, rule: Rule, run: F, about: &'static str) -> Route
+        where
+            F: Fn(Call) -> R + Send + Sync + 'static,
+            R: Future<Output = Answer> + Send + 'static,
+        {
+            Route::new(Method::$method, path, rule, about, run)
+        }
+    )*};
+}
+
+others! {
+    put = PUT;
+    post = POST;
+    delete = DELETE;
+}
+
 /// All routes, resource by resource.
 pub(super) fn table() -> Vec<Route> {
+    let mut table = reading();
+    table.extend(change::routes());
+    table
+}
+
+/// The routes that change nothing.
+fn reading() -> Vec<Route> {
     use Rule::{Admin, AdminOfVhost, Anyone, Management, VisibleVhost};
     vec![
         // The broker as a whole.

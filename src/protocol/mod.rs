@@ -7,6 +7,7 @@ pub mod client_method;
 pub mod content;
 pub mod frame;
 pub mod header_keys;
+pub mod json;
 pub mod method_id;
 pub mod outbound;
 pub mod properties;

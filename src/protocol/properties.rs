@@ -316,6 +316,7 @@ pub struct PropertyList<'a> {
     pub kind: Option<&'a str>,
     pub user_id: Option<&'a str>,
     pub app_id: Option<&'a str>,
+    pub cluster_id: Option<&'a str>,
 }
 
 impl PropertyList<'_> {
@@ -355,6 +356,7 @@ impl PropertyList<'_> {
         short_string(&mut list, &mut flags, KIND, self.kind);
         short_string(&mut list, &mut flags, USER_ID, self.user_id);
         short_string(&mut list, &mut flags, APP_ID, self.app_id);
+        short_string(&mut list, &mut flags, CLUSTER_ID, self.cluster_id);
         [&flags.to_be_bytes()[..], &list].concat().into()
     }
 }
@@ -379,6 +381,7 @@ mod tests {
             kind: Some("k"),
             user_id: Some("guest"),
             app_id: Some("a"),
+            cluster_id: Some("cl"),
         }
     }
 
@@ -399,6 +402,7 @@ mod tests {
             kind: properties.kind(),
             user_id: properties.user_id(),
             app_id: properties.app_id(),
+            cluster_id: properties.cluster_id(),
         }
     }
 

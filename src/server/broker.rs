@@ -4,11 +4,12 @@ use super::alarms::Alarms;
 use super::client_lines::ClientLines;
 use super::connections::Connections;
 use super::directory::Directory;
-use super::logins::Logins;
+use super::login_counts::LoginCounts;
+use super::logins::{Logins, salt};
 use super::process::OpenFiles;
 use super::tls::Tls;
 use super::tokens::Tokens;
-use crate::auth::Refusals;
+use crate::auth::{Refusals, Salt};
 use crate::budget::Budget;
 use crate::clock::Clock;
 use crate::config::Config;
@@ -18,7 +19,7 @@ use crate::vhost::report::VhostReport;
 use ledgermq_storage::{Store, StoreStatus};
 use std::net::{IpAddr, SocketAddr};
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError, Weak};
-use tokio::sync::watch;
+use tokio::sync::{Semaphore, watch};
 use tracing::{info, warn};
 
 /// A running broker, as its tasks and the HTTP side see it.
@@ -43,6 +44,9 @@ pub struct Broker {
     /// For logins by token, if there are any.
     pub(super) tokens: Option<Tokens>,
     pub(super) stage: watch::Sender<Stage>,
+    pub(super) login_counts: LoginCounts,
+    /// Places for visits.
+    pub(super) visits: Semaphore,
 }
 
 /// Where the broker is between its start and its end.
@@ -91,6 +95,36 @@ impl Broker {
     /// Whether clients are accepted.
     pub fn is_in_service(&self) -> bool {
         *self.stage.borrow() == Stage::Serving
+    }
+
+    /// What connections are told at their beginning.
+    pub(super) fn connection_config(&self) -> Arc<ConnectionConfig> {
+        let cluster_name = self.cluster_name();
+        if cluster_name == self.connection_config.cluster_name {
+            return Arc::clone(&self.connection_config);
+        }
+        Arc::new(ConnectionConfig { cluster_name, ..ConnectionConfig::clone(&self.connection_config) })
+    }
+
+    /// Random bytes for the hash of a new password.
+    #[expect(clippy::unused_self, reason = "the face of the broker")]
+    pub(crate) fn new_salt(&self) -> Salt {
+        salt()
+    }
+
+    /// What publishers are told while an alarm is on.
+    pub(crate) fn publishing_is_blocked(&self) -> Option<Arc<str>> {
+        self.alarms.text()
+    }
+
+    /// Logins that were tried, by protocol: how many succeeded and how many failed.
+    pub fn login_counts(&self) -> Vec<(&'static str, u64, u64)> {
+        self.login_counts.all()
+    }
+
+    /// Counts logins from nothing again.
+    pub fn forget_logins(&self) {
+        self.login_counts.forget();
     }
 
     /// Names of the alarms that are on.

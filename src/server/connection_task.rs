@@ -7,6 +7,7 @@
 
 use super::broker::Broker;
 use super::events;
+use super::login_counts::Door;
 use super::mail::{ConnectionInbox, ConnectionMail, VhostInbox, VhostMail};
 use super::outbox::Outbox;
 use super::read_buffer::{Brought, ReadBuffer};
@@ -113,7 +114,7 @@ impl<S: Socket> ConnectionTask<S> {
         let now_ms = broker.clock.now_ms();
         let mut machine = Connection::new(
             inbox.id,
-            Arc::clone(&broker.connection_config),
+            broker.connection_config(),
             broker.directory.accounts(),
             peer,
             super::random_u64(),
@@ -379,6 +380,7 @@ impl<S: Socket> ConnectionTask<S> {
         // Of a token the user it is for, whatever name came with it.
         let user = result.as_ref().map_or(login.user.as_str(), |logged_in| &logged_in.user);
         events.tell_login(user, &self.machine.report(), result.is_ok());
+        self.broker.login_counts.note(Door::Amqp, result.is_ok());
         let wait_ms = result.as_ref().err().map(|_| self.broker.note_refusal(self.peer.remote.ip()));
         match (result, wait_ms) {
             (Err(why), Some(wait_ms @ 1..)) => self.refusal = Some(Refusal { at_ms: now_ms + wait_ms, why }),

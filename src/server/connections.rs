@@ -63,12 +63,17 @@ impl Connections {
 
     /// Adds a connection. From now on it gets what is told to all.
     pub(super) fn register(&self) -> (Arc<ConnectionInbox>, UnboundedReceiver<ConnectionMail>) {
-        let id = ConnectionId(self.next_id.fetch_add(1, Ordering::Relaxed));
+        let id = self.next_id();
         let (inbox, incoming) = ConnectionInbox::new(id);
         let mut registry = self.lock();
         registry.open.insert(id, Entry { inbox: Arc::clone(&inbox), opened: None });
         self.count.send_replace(registry.open.len());
         (inbox, incoming)
+    }
+
+    /// An id for somebody who is not counted among the connections.
+    pub(super) fn next_id(&self) -> ConnectionId {
+        ConnectionId(self.next_id.fetch_add(1, Ordering::Relaxed))
     }
 
     /// It is gone.

@@ -8,6 +8,8 @@ use super::connections::Connections;
 use super::events::EventBus;
 use super::mail::{ConnectionMail, VhostInbox, VhostMail};
 use super::nursery::Nursery;
+use super::parameters::GlobalParameters;
+use super::restore::Restored;
 use super::vhost_about::VhostAbout;
 use crate::auth::{Accounts, AccountsError, PasswordHash, check_name};
 use crate::definitions::{Definition, DefinitionChange, VhostDefinition};
@@ -23,10 +25,11 @@ use tracing::info;
 /// See the file's head.
 #[derive(Debug)]
 pub(super) struct Directory {
-    nursery: Nursery,
+    pub(super) nursery: Nursery,
     pub(super) connections: Arc<Connections>,
     accounts: Mutex<Arc<Accounts>>,
     vhosts: Mutex<BTreeMap<Arc<str>, OpenVhost>>,
+    pub(super) parameters: Mutex<GlobalParameters>,
 }
 
 /// A vhost that runs.
@@ -42,13 +45,15 @@ pub(super) struct OpenVhost {
 
 impl Directory {
     /// What was restored from the store.
-    pub(super) fn new(
-        nursery: Nursery,
-        connections: Arc<Connections>,
-        accounts: Accounts,
-        vhosts: BTreeMap<Arc<str>, OpenVhost>,
-    ) -> Self {
-        Self { nursery, connections, accounts: Mutex::new(Arc::new(accounts)), vhosts: Mutex::new(vhosts) }
+    pub(super) fn new(nursery: Nursery, connections: Arc<Connections>, restored: Restored) -> Self {
+        let Restored { accounts, vhosts, parameters, .. } = restored;
+        Self {
+            nursery,
+            connections,
+            accounts: Mutex::new(Arc::new(accounts)),
+            vhosts: Mutex::new(vhosts),
+            parameters: Mutex::new(parameters),
+        }
     }
 
     /// Who may do what, as it stands now.
@@ -87,11 +92,7 @@ impl Directory {
     pub(super) async fn report(&self, vhost: &str) -> Option<VhostReport> {
         match self.vhost(vhost)?.ask(AdminCommand::Report).await? {
             AdminReply::Report(report) => Some(*report),
-            AdminReply::Done
-            | AdminReply::Figures(_)
-            | AdminReply::Removed(_)
-            | AdminReply::Peeked(..)
-            | AdminReply::Refused(_) => None,
+            _ => None,
         }
     }
 
@@ -256,6 +257,6 @@ impl Directory {
     }
 }
 
-fn lock<T>(mutex: &Mutex<T>) -> MutexGuard<'_, T> {
+pub(super) fn lock<T>(mutex: &Mutex<T>) -> MutexGuard<'_, T> {
     mutex.lock().unwrap_or_else(PoisonError::into_inner)
 }

@@ -2,6 +2,7 @@
 //! orders go (durable before it is answered).
 
 use super::broker::Broker;
+use super::login_counts::Door;
 use super::tokens::LoggedIn;
 use super::vhost_about::VhostAbout;
 use crate::auth::{Accounts, AccountsError};
@@ -18,7 +19,9 @@ impl Broker {
     /// Checks a login that came over HTTP. A refusal is logged, and answered as late as one over AMQP would be.
     pub async fn log_in(&self, user: String, password: String, peer: Peer) -> Option<LoggedIn> {
         let login = Login { mechanism: "PLAIN", user, password };
-        match self.check_login(&login, &peer, peer.is_local()).await {
+        let checked = self.check_login(&login, &peer, peer.is_local()).await;
+        self.login_counts.note(Door::Http, checked.is_ok());
+        match checked {
             Ok(user) => Some(user),
             Err(why) => {
                 self.directory.events().tell_http_refusal(&login.user, peer);

@@ -100,10 +100,7 @@ async fn order(broker: &Broker, vhost: &str, command: AdminCommand) -> Result<Co
     match inbox.ask(command).await {
         Some(AdminReply::Done) => Ok(ControlResponse::Done),
         Some(AdminReply::Refused(why)) => Err(Refused::Invalid(why)),
-        Some(
-            AdminReply::Report(_) | AdminReply::Figures(_) | AdminReply::Removed(_) | AdminReply::Peeked(..),
-        )
-        | None => {
+        Some(_) | None => {
             Ok(ControlResponse::refused(RefusalReason::Unavailable, format!("vhost '{vhost}' is stopping")))
         }
     }

@@ -282,7 +282,7 @@ async fn ask(broker: &Broker, vhost: &str, command: AdminCommand) -> ControlResp
             let reason = if missing { RefusalReason::NoSuchQueue } else { RefusalReason::Conflict };
             ControlResponse::refused(reason, message)
         }
-        Some(AdminReply::Report(_) | AdminReply::Figures(_) | AdminReply::Peeked(..)) | None => {
+        Some(_) | None => {
             ControlResponse::refused(RefusalReason::Unavailable, format!("vhost '{vhost}' is stopping"))
         }
     }

@@ -5,6 +5,7 @@ use super::directory::OpenVhost;
 use super::error::ServeError;
 use super::logins::salt;
 use super::nursery::Nursery;
+use super::parameters::GlobalParameters;
 use super::vhost_about::VhostAbout;
 use crate::auth::{Accounts, AccountsError, PasswordHash, check_name};
 use crate::config::Config;
@@ -20,6 +21,7 @@ use tracing::{info, warn};
 pub(super) struct Restored {
     pub(super) accounts: Accounts,
     pub(super) vhosts: BTreeMap<Arc<str>, OpenVhost>,
+    pub(super) parameters: GlobalParameters,
     /// Durable queues of all vhosts.
     pub(super) queue_count: usize,
 }
@@ -64,7 +66,7 @@ pub(super) async fn restore(
     for (group, held) in groups {
         drop_group(nursery, group, held);
     }
-    Ok(Restored { accounts, vhosts, queue_count })
+    Ok(Restored { accounts, vhosts, parameters: GlobalParameters::restore(&global), queue_count })
 }
 
 fn split(recovered: Recovered) -> BTreeMap<GroupId, Group> {

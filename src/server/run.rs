@@ -8,6 +8,7 @@ use super::connections::Connections;
 use super::directory::Directory;
 use super::error::ServeError;
 use super::events::EventBus;
+use super::login_counts::LoginCounts;
 use super::logins::Logins;
 use super::mail::ConnectionMail;
 use super::nursery::Nursery;
@@ -21,7 +22,7 @@ use crate::clock::Clock;
 use crate::config::Config;
 use crate::connection::ConnectionConfig;
 use crate::fair_budget::FairBudget;
-use crate::limits::ASSEMBLY_BYTES_TOTAL_MAX;
+use crate::limits::{ASSEMBLY_BYTES_TOTAL_MAX, VISITS_MAX};
 use ledgermq_storage::{
     DirLock, Options, Progress, RealDisk, Recovered, RecoveryProgress, RecoveryStatistics, Store,
 };
@@ -32,7 +33,7 @@ use std::time::Duration;
 use tokio::net::{TcpListener, TcpSocket, UnixListener};
 use tokio::runtime;
 use tokio::signal::unix::{SignalKind, signal};
-use tokio::sync::watch;
+use tokio::sync::{Semaphore, watch};
 use tokio::task::spawn_blocking;
 use tokio::time::timeout;
 use tracing::{error, info};
@@ -196,8 +197,9 @@ async fn assemble(
     };
     let accounts = Accounts::new(config.loopback_users.clone(), config.password_hashing);
     let restored = restore(&nursery, recovered, accounts, &config).await?;
+    let queue_count = restored.queue_count;
     let connections = Arc::new(Connections::new());
-    let directory = Directory::new(nursery, Arc::clone(&connections), restored.accounts, restored.vhosts);
+    let directory = Directory::new(nursery, Arc::clone(&connections), restored);
     let broker = Arc::new_cyclic(|me| Broker {
         me: Weak::clone(me),
         connection_config: Arc::new(connection_config(&config)),
@@ -214,8 +216,10 @@ async fn assemble(
         tls,
         tokens,
         stage: watch::Sender::new(Stage::Starting),
+        login_counts: LoginCounts::default(),
+        visits: Semaphore::new(VISITS_MAX),
     });
-    Ok((broker, progress, restored.queue_count))
+    Ok((broker, progress, queue_count))
 }
 
 fn connection_config(config: &Config) -> ConnectionConfig {
@@ -245,6 +249,11 @@ async fn accept(
     (statistics, queue_count): (RecoveryStatistics, usize),
     signals: &mut Signals,
 ) -> Result<(), ServeError> {
+    if let Some(definitions) = &broker.config.definitions {
+        broker.import_definitions(definitions, None, None).await.map_err(|error| {
+            ServeError::Configuration(format!("the definitions at the start cannot be brought in: {error}"))
+        })?;
+    }
     tokio::spawn(alarms::watch(Arc::clone(broker), progress));
     tokio::spawn(control_socket::serve(Arc::clone(broker), doors.control));
     tokio::spawn(tls::watch(Arc::clone(broker)));

@@ -3,8 +3,8 @@
 
 use super::command::{Addressed, ConnectionId, Envelope};
 use super::events::Event;
-use super::{PolicyLayer, VhostSettings};
-use crate::definitions::PolicyDefinition;
+use super::{BindingObject, Named, PolicyLayer, VhostObjects, VhostSettings};
+use crate::definitions::{DestinationKind, PolicyDefinition};
 use crate::message::Message;
 use crate::protocol::table::Table;
 use crate::queue::{Entry, StreamAnswer, StreamRead};
@@ -102,6 +102,19 @@ pub enum AdminCommand {
     Report,
     /// Sums over it: answered by [`AdminReply::Figures`].
     Figures,
+    /// What a definitions file says of it: answered by [`AdminReply::Objects`].
+    Objects,
+    /// The bindings between two things: answered by [`AdminReply::Bindings`].
+    BindingsBetween {
+        /// Name of the source exchange.
+        source: Arc<str>,
+        /// What kind of thing receives.
+        kind: DestinationKind,
+        /// Its name.
+        destination: Arc<str>,
+    },
+    /// Whether there is such a thing: answered by [`AdminReply::Holds`].
+    Holds(Named),
     /// Turns the firehose on or off: see [`super::Vhost`]. Answered by [`AdminReply::Done`].
     Trace(bool),
     /// Removes ready messages.
@@ -148,6 +161,12 @@ pub enum AdminReply {
     Report(Box<super::report::VhostReport>),
     /// Sums over the vhost.
     Figures(Box<super::figures::VhostFigures>),
+    /// What a definitions file says of the vhost.
+    Objects(Box<VhostObjects>),
+    /// Bindings.
+    Bindings(Vec<BindingObject>),
+    /// Whether it is there.
+    Holds(bool),
     /// Messages removed.
     Removed(u64),
     /// The first messages of this queue, in order; those that are not in memory are in the log.

@@ -34,6 +34,7 @@ mod lease;
 mod lifecycle;
 mod lifetime;
 mod names;
+mod objects;
 mod policies;
 mod policy;
 mod policy_keys;
@@ -51,7 +52,8 @@ mod trace;
 mod transaction;
 
 pub use consume::CONSUMER_ARGUMENTS;
-pub use policy::PolicyLayer;
+pub use objects::{BindingObject, ExchangeObject, Named, QueueObject, VhostObjects};
+pub use policy::{PolicyLayer, check_policy};
 pub use policy_keys::{POLICY_KEYS, PolicyKey};
 pub use restore::RestoreError;
 
@@ -268,6 +270,17 @@ impl Vhost {
             Input::Detach(connection) => self.detach(connection, cx),
             Input::Admin(id, AdminCommand::Report) => self.answer_report(id, cx),
             Input::Admin(id, AdminCommand::Figures) => self.answer_figures(id, cx),
+            Input::Admin(id, AdminCommand::Objects) => {
+                let objects = AdminReply::Objects(Box::new(self.objects()));
+                cx.effects.effects.push(Effect::Answer(id, objects));
+            }
+            Input::Admin(id, AdminCommand::BindingsBetween { source, kind, destination }) => {
+                let bindings = AdminReply::Bindings(self.bindings_between(&source, kind, &destination));
+                cx.effects.effects.push(Effect::Answer(id, bindings));
+            }
+            Input::Admin(id, AdminCommand::Holds(named)) => {
+                cx.effects.effects.push(Effect::Answer(id, AdminReply::Holds(self.holds(&named))));
+            }
             Input::Admin(id, AdminCommand::Trace(is_on)) => {
                 self.traces = is_on;
                 cx.effects.effects.push(Effect::Answer(id, AdminReply::Done));

@@ -133,6 +133,16 @@ impl Policies {
         self.layer_mut(layer).remove(name)
     }
 
+    /// Whether there is one of this name.
+    pub(super) fn has(&self, layer: PolicyLayer, name: &str) -> bool {
+        self.layer(layer).contains_key(name)
+    }
+
+    /// As they were given, by name.
+    pub(super) fn definitions(&self, layer: PolicyLayer) -> Vec<PolicyDefinition> {
+        self.layer(layer).values().map(|policy| policy.to_definition()).collect()
+    }
+
     /// By priority, the lowest first; equal ones by name.
     pub(super) fn sorted(&self, layer: PolicyLayer) -> Vec<&Policy> {
         let mut policies: Vec<_> = self.layer(layer).values().map(Arc::as_ref).collect();
@@ -198,6 +208,14 @@ impl Governing {
         };
         same(&self.user, &other.user) && same(&self.operator, &other.operator)
     }
+}
+
+/// Whether a policy can be.
+///
+/// # Errors
+/// What is wrong with it, in RabbitMQ's words.
+pub fn check_policy(layer: PolicyLayer, policy: &PolicyDefinition) -> Result<(), String> {
+    Policy::parse(policy, layer).map(drop)
 }
 
 fn invalid(why: &str) -> String {

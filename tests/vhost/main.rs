@@ -21,6 +21,7 @@ mod limits;
 #[path = "../support/memory_log.rs"]
 mod memory_log;
 mod model;
+mod objects;
 mod policies;
 mod power_cuts;
 mod priorities;

@@ -17,7 +17,7 @@
 use super::memory_log::MemoryLog;
 use bytes::Bytes;
 use ledgermq::budget::Budget;
-use ledgermq::definitions::{ApplyTo, Definition, PolicyDefinition};
+use ledgermq::definitions::{ApplyTo, Definition, DestinationKind, PolicyDefinition};
 use ledgermq::message::Message;
 use ledgermq::protocol::properties::{Properties, PropertyList};
 use ledgermq::protocol::table::{Fields, Table};
@@ -29,7 +29,9 @@ use ledgermq::vhost::command::{
 };
 use ledgermq::vhost::events::EventTap;
 use ledgermq::vhost::input::{AdminCommand, AdminId, AdminReply, Effect, Effects, Identity, Input};
-use ledgermq::vhost::{DeliverMode, Now, PolicyLayer, Vhost, VhostConfig, VhostSettings};
+use ledgermq::vhost::{
+    BindingObject, DeliverMode, Named, Now, PolicyLayer, Vhost, VhostConfig, VhostObjects, VhostSettings,
+};
 use ledgermq_storage::{QueueId, Seq};
 use std::collections::{BTreeMap, BTreeSet, VecDeque};
 use std::sync::Arc;
@@ -242,6 +244,18 @@ impl Talk {
             ["admin", "move", from, to, count] => {
                 let (from, to) = ((*from).into(), (*to).into());
                 let command = AdminCommand::Move { from, to, count: count.parse().unwrap() };
+                self.apply(Input::Admin(AdminId(1), command));
+            }
+            ["admin", "objects"] => self.apply(Input::Admin(AdminId(1), AdminCommand::Objects)),
+            ["admin", "holds", kind, name] => {
+                let name = (*name).into();
+                let named = if *kind == "queue" { Named::Queue(name) } else { Named::Exchange(name) };
+                self.apply(Input::Admin(AdminId(1), AdminCommand::Holds(named)));
+            }
+            ["admin", "bindings", source, queue] => {
+                let (source, destination) = ((*source).into(), (*queue).into());
+                let command =
+                    AdminCommand::BindingsBetween { source, kind: DestinationKind::Queue, destination };
                 self.apply(Input::Admin(AdminId(1), command));
             }
             ["admin", "delete", queue, flags @ ..] => {
@@ -643,6 +657,21 @@ fn told(effect: Effect) -> String {
             });
             format!("peeked{}", shown.collect::<String>())
         }
+        Effect::Answer(_, AdminReply::Objects(objects)) => {
+            let VhostObjects { queues, exchanges, bindings, policies, operator_policies } = *objects;
+            let mut told = "objects".to_owned();
+            queues.iter().for_each(|queue| told.push_str(&format!(" queue={}", queue.name)));
+            exchanges.iter().for_each(|exchange| told.push_str(&format!(" exchange={}", exchange.name)));
+            bindings.iter().for_each(|binding| told.push_str(&format!(" {}", arrow(binding))));
+            policies.iter().for_each(|policy| told.push_str(&format!(" policy={}", policy.name)));
+            operator_policies.iter().for_each(|policy| told.push_str(&format!(" operator={}", policy.name)));
+            told
+        }
+        Effect::Answer(_, AdminReply::Bindings(bindings)) => {
+            let shown: String = bindings.iter().map(|binding| format!(" {}", arrow(binding))).collect();
+            format!("bindings{shown}")
+        }
+        Effect::Answer(_, AdminReply::Holds(is_there)) => format!("holds {is_there}"),
         Effect::Answer(_, AdminReply::Refused(why)) => format!("refused {why}"),
         Effect::Answer(_, AdminReply::Report(_)) => "report".into(),
         Effect::Answer(_, AdminReply::Figures(_)) => "figures".into(),
@@ -653,6 +682,10 @@ fn told(effect: Effect) -> String {
             unreachable!("reads are not told")
         }
     }
+}
+
+fn arrow(binding: &BindingObject) -> String {
+    format!("{}-{}->{}", binding.source, binding.binding_key, binding.destination)
 }
 
 fn body(message: &Message) -> String {

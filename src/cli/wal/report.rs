@@ -222,7 +222,8 @@ impl Names {
                     | Definition::Policy(_)
                     | Definition::OperatorPolicy(_)
                     | Definition::Limits(_)
-                    | Definition::VhostMetadata(_),
+                    | Definition::VhostMetadata(_)
+                    | Definition::GlobalParameter(_),
                 )
                 | Err(_) => {}
             }
