@@ -236,3 +236,20 @@ pub const TLS_FILES_LOOK_MS: u64 = 5_000;
 pub const PROXY_V1_BYTES_MAX: usize = 107;
 /// Longest header of version 2 with its extensions, bytes; longer: the socket is closed.
 pub const PROXY_V2_BYTES_MAX: usize = 1024;
+/// Rows that are sorted where all of them must be held at once; more: 400.
+pub const HTTP_SORTED_ROWS_MAX: usize = 100_000;
+/// Time between two samples of what is counted, ms.
+pub const HISTORY_SAMPLE_MS: u64 = 5_000;
+/// Samples kept of the broker and of each vhost: an hour.
+pub const HISTORY_SUM_SAMPLES: usize = 720;
+/// Samples kept of a queue, exchange, channel or connection: ten minutes.
+pub const HISTORY_OBJECT_SAMPLES: usize = 120;
+/// Objects of which samples are kept, about 30 MiB with all their samples; more have no rates until others are forgotten.
+pub const HISTORY_OBJECTS_MAX: usize = 1_000;
+/// Queues and exchanges together, channels of a vhost, and connections, up to which all are sampled; of more, those that
+/// somebody looks at.
+pub const HISTORY_ALWAYS_MAX: usize = 200;
+/// How long an object is sampled that nobody looks at any more, ms.
+pub const HISTORY_WATCHED_MS: u64 = 600_000;
+/// Samples of a number in one answer; more: 400.
+pub const HISTORY_POINTS_MAX: u64 = 1_000;

@@ -3,6 +3,8 @@
 
 use super::control::Row;
 use crate::connection::ConnectionReport;
+use crate::protocol::table::Table;
+use crate::queue::Shown;
 use crate::vhost::report::{
     BindingReport, ChannelReport, ConsumerReport, ExchangeReport, PolicyReport, QueueReport, VhostReport,
 };
@@ -352,16 +354,19 @@ fn row<const N: usize>(columns: [(&str, Value); N]) -> Row {
     columns.into_iter().map(|(name, value)| (name.to_owned(), value)).collect()
 }
 
-/// Arguments as a JSON object, in order.
-fn arguments(pairs: &[(String, String)]) -> Value {
-    Value::Object(pairs.iter().map(|(name, value)| (name.clone(), json!(value))).collect())
+/// Arguments as a JSON object, in order, their values as texts.
+fn arguments(table: &Table) -> Value {
+    Value::Object(
+        table.iter().map(|(name, value)| (name.to_owned(), json!(Shown(&value).to_string()))).collect(),
+    )
 }
 
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::connection::Peer;
+    use crate::connection::{Peer, Traffic};
     use crate::vhost::command::ConnectionId;
+    use crate::vhost::counts::MessageCounts;
 
     fn check(row: &Row, columns: &[&str]) {
         assert_eq!(row.keys().map(String::as_str).collect::<Vec<_>>(), columns);
@@ -387,7 +392,7 @@ mod tests {
             single: true,
             active: false,
             priority: 0,
-            arguments: Vec::new(),
+            arguments: Table::default(),
         };
         let row = consumer_row("/", &consumer, "a -> b");
         assert_eq!(row.get("activity_status"), Some(&json!("waiting")));
@@ -404,6 +409,7 @@ mod tests {
             global_prefetch_count: 0,
             confirm: false,
             transactional: false,
+            counts: MessageCounts::default(),
         };
         check(&channel_row("/", &channel, "a -> b", "guest"), CHANNEL_COLUMNS);
         let address = ([127, 0, 0, 1], 5672).into();
@@ -416,6 +422,11 @@ mod tests {
             vhost: None,
             name: None,
             client: None,
+            client_properties: Table::default(),
+            mechanism: "PLAIN",
+            channels_max: 0,
+            connected_unix_ms: 0,
+            traffic: Traffic::default(),
             frame_bytes_max: 0,
             heartbeat_s: 0,
             channels: Vec::new(),

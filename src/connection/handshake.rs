@@ -156,6 +156,7 @@ impl Connection {
         self.client.capabilities = ClientCapabilities::of(client_properties);
         let text = |name| Some(client_properties.get(name)?.as_str()?.to_owned());
         self.client.name = text("connection_name");
+        self.client.properties = client_properties.clone();
         self.client.product = text("product").map(|product| match text("version") {
             Some(version) => format!("{product} {version}"),
             None => product,
@@ -169,6 +170,7 @@ impl Connection {
         let known = sasl::MECHANISMS.split(' ').find(|known| *known == mechanism);
         match (known, sasl::parse(mechanism, response)) {
             (Some(mechanism), Ok(credentials)) => {
+                self.client.mechanism = mechanism;
                 let (user, password) = (credentials.user.to_owned(), credentials.password.to_owned());
                 out.requests.push(Request::Authenticate(Login { mechanism, user, password }));
                 self.step_to(Handshake::Authenticating(mechanism));

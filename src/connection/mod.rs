@@ -23,7 +23,7 @@ mod security;
 
 pub use config::{ConnectionConfig, Peer};
 pub use effects::{ConnectionEffects, Login, Request};
-pub use report::{ChannelReport, ConnectionReport};
+pub use report::{ChannelReport, ConnectionReport, Traffic};
 pub use security::{PeerCertificate, TlsSession};
 
 use crate::auth::{Accounts, Tally, Token};
@@ -31,6 +31,7 @@ use crate::limits::FRAME_BYTES_BEFORE_TUNE;
 use crate::protocol::reply::{ConnectionCode, ConnectionError};
 use crate::protocol::server_method::ServerMethod;
 use crate::protocol::server_properties::ClientCapabilities;
+use crate::protocol::table::Table;
 use crate::vhost::command::{Addressed, ConnectionId, MethodId, Notice};
 use handshake::Handshake;
 use heartbeat::Heartbeat;
@@ -68,6 +69,9 @@ struct Client {
     name: Option<String>,
     /// `product` and `version`
     product: Option<String>,
+    /// All it said.
+    properties: Table,
+    mechanism: &'static str,
     user: Option<Arc<str>>,
     vhost: Option<Arc<str>>,
 }

@@ -1,6 +1,7 @@
 //! What an operator sees of a connection and its channels: plain data, made on request.
 
 use super::{Connection, Peer, Stage, TlsSession};
+use crate::protocol::table::Table;
 use crate::vhost::command::ConnectionId;
 use std::sync::Arc;
 
@@ -23,12 +24,37 @@ pub struct ConnectionReport {
     pub name: Option<String>,
     /// `product` and `version` of the client's properties.
     pub client: Option<String>,
+    /// What the client said of itself.
+    pub client_properties: Table,
+    /// How it logged in; empty before.
+    pub mechanism: &'static str,
+    /// Channels it may open.
+    pub channels_max: u16,
+    /// When it was accepted, wall clock, ms: the driver fills it in.
+    pub connected_unix_ms: u64,
+    /// What the socket carried: the driver fills it in.
+    pub traffic: Traffic,
     /// Largest frame, bytes.
     pub frame_bytes_max: u32,
     /// Seconds; 0 = off.
     pub heartbeat_s: u16,
     /// Open channels, ascending.
     pub channels: Vec<ChannelReport>,
+}
+
+/// What a socket carried so far.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub struct Traffic {
+    /// Bytes received.
+    pub received_bytes: u64,
+    /// Reads that brought some.
+    pub received_count: u64,
+    /// Bytes sent.
+    pub sent_bytes: u64,
+    /// Writes that took some.
+    pub sent_count: u64,
+    /// Bytes waiting to be sent.
+    pub unsent_bytes: u64,
 }
 
 /// A channel at one moment.
@@ -67,6 +93,11 @@ impl Connection {
             vhost: self.client.vhost.clone(),
             name: self.client.name.clone(),
             client: self.client.product.clone(),
+            client_properties: self.client.properties.clone(),
+            mechanism: self.client.mechanism,
+            channels_max: self.config.channels_max,
+            connected_unix_ms: 0,
+            traffic: Traffic::default(),
             frame_bytes_max: self.frame_bytes_max,
             heartbeat_s: self.heartbeat.interval_s(),
             channels: self.channel_reports(),

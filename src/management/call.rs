@@ -3,7 +3,9 @@
 use super::Management;
 use super::access::Caller;
 use super::answer::ApiError;
+use super::shape::connection_name;
 use crate::connection::Peer;
+use crate::server::Acquaintance;
 use axum::http::HeaderMap;
 use serde_json::{Map, Value};
 use std::sync::Arc;
@@ -44,6 +46,19 @@ impl Call {
             "amq.default" => "",
             exchange => exchange,
         }
+    }
+
+    /// The vhosts whose contents lists show the caller, by name.
+    pub(super) fn visible_vhosts(&self) -> Vec<Arc<str>> {
+        let all = self.management.broker.vhost_names().into_iter();
+        all.filter(|vhost| self.caller.sees(vhost)).collect()
+    }
+
+    /// The connection of this name, if the caller may see it.
+    pub(super) fn connection_named(&self, name: &str) -> Option<Acquaintance> {
+        let all = self.management.broker.acquaintances().into_iter();
+        let mut visible = all.filter(|one| self.caller.sees_user(&one.user));
+        visible.find(|one| connection_name(&one.peer) == name)
     }
 
     /// A header as text.

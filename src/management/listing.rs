@@ -6,7 +6,7 @@
 
 use super::answer::{Answer, ApiError, Reply};
 use super::call::Query;
-use crate::limits::{HTTP_PAGE_MAX, HTTP_PATTERN_BYTES_MAX, HTTP_ROWS_PER_CHUNK};
+use crate::limits::{HTTP_PAGE_MAX, HTTP_PATTERN_BYTES_MAX, HTTP_ROWS_PER_CHUNK, HTTP_SORTED_ROWS_MAX};
 use regex::{Regex, RegexBuilder};
 use serde_json::{Map, Value, json};
 use std::cmp::Ordering;
@@ -81,7 +81,49 @@ pub(super) async fn bare<S: Source>(query: &Query, source: S, keys: Vec<S::Key>)
                 }
                 let _ = serde_json::to_writer(&mut text, &columns.of(row));
             }
-            if !sink.send(std::mem::take(&mut text)).await {
+            // Not the opening bracket by itself: what was sent tells whether a comma is due.
+            if text.len() > 1 && !sink.send(std::mem::take(&mut text)).await {
+                return;
+            }
+        }
+        text.push(b']');
+        sink.send(text).await;
+    });
+    Ok(reply)
+}
+
+/// Rows whose number nobody knows before they are made.
+pub(super) trait Chunks: Send + 'static {
+    /// The next few; `None` after the last.
+    fn next(&mut self) -> impl Future<Output = Option<Vec<Row>>> + Send;
+}
+
+/// A bare array of rows that come in chunks. Sorted, they must all be held at once, so there is a bound: 400.
+pub(super) async fn streamed(query: &Query, mut chunks: impl Chunks) -> Answer {
+    if query.get("sort").is_some() {
+        let mut rows = Vec::new();
+        while let Some(chunk) = chunks.next().await {
+            rows.extend(chunk);
+            if rows.len() > HTTP_SORTED_ROWS_MAX {
+                let reason = format!("more than {HTTP_SORTED_ROWS_MAX} rows cannot be sorted");
+                return Err(ApiError::bad(reason));
+            }
+        }
+        return bare_rows(query, rows).await;
+    }
+    let columns = Columns::asked(query);
+    let (reply, mut sink) = Reply::in_parts();
+    tokio::spawn(async move {
+        let mut text = vec![b'['];
+        while let Some(chunk) = chunks.next().await {
+            for row in chunk {
+                if text.len() > 1 || sink.has_sent() {
+                    text.push(b',');
+                }
+                let _ = serde_json::to_writer(&mut text, &columns.of(row));
+            }
+            // Not the opening bracket by itself: what was sent tells whether a comma is due.
+            if text.len() > 1 && !sink.send(std::mem::take(&mut text)).await {
                 return;
             }
         }

@@ -12,14 +12,15 @@
 //! of the path come decoded from [`call::Call::name`]; the body from [`call::Call::object`]; whether the caller may do it
 //! with that queue or exchange says [`access::Caller::check`]. What the broker does is asked of [`Broker`].
 
-#[expect(dead_code, reason = "the routes that use the rest come one by one")]
+#[expect(dead_code, reason = "for the routes that write")]
 mod access;
-#[expect(dead_code, reason = "the routes that use the rest come one by one")]
+#[expect(dead_code, reason = "for the routes that write")]
 mod answer;
 mod api;
 mod call;
 mod change;
 mod form;
+mod history;
 mod http;
 mod listing;
 mod metrics;
@@ -27,13 +28,20 @@ mod openapi;
 mod page;
 mod parts;
 mod properties_key;
+mod rates;
 mod router;
+mod sampler;
 mod sessions;
+mod shape;
 mod table;
+mod versions;
 
-use crate::server::{Broker, Https};
+use crate::server::{Acquaintance, Broker, Https};
+use crate::vhost::command::ConnectionId;
 use axum::Router;
+use history::History;
 use sessions::Sessions;
+use std::collections::HashMap;
 use std::future::Future;
 use std::pin::Pin;
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
@@ -45,13 +53,20 @@ use tokio::task::JoinSet;
 pub(crate) struct Management {
     /// The broker.
     pub(crate) broker: Arc<Broker>,
+    /// What was counted over the last minutes.
+    history: History,
     /// Who is logged in to the page.
     sessions: Mutex<Sessions>,
 }
 
 impl Management {
     fn new(broker: Arc<Broker>) -> Self {
-        Self { broker, sessions: Mutex::default() }
+        Self { broker, history: History::default(), sessions: Mutex::default() }
+    }
+
+    /// Connections that opened a vhost.
+    fn connections(&self) -> HashMap<ConnectionId, Acquaintance> {
+        self.broker.acquaintances().into_iter().map(|one| (one.id, one)).collect()
     }
 
     fn sessions(&self) -> MutexGuard<'_, Sessions> {
@@ -65,8 +80,12 @@ pub fn serve(
     listeners: Vec<(TcpListener, Option<Https>)>,
 ) -> Pin<Box<dyn Future<Output = ()> + Send>> {
     Box::pin(async move {
-        let router = routes(&Arc::new(Management::new(broker)));
+        let management = Arc::new(Management::new(broker));
+        let router = routes(&management);
         let mut serving = JoinSet::new();
+        if !listeners.is_empty() {
+            serving.spawn(sampler::run(Arc::clone(&management)));
+        }
         for (listener, tls) in listeners {
             serving.spawn(http::serve(router.clone(), listener, tls));
         }

@@ -16,9 +16,9 @@ use crate::config::Config;
 use crate::connection::ConnectionConfig;
 use crate::vhost::figures::VhostFigures;
 use crate::vhost::report::VhostReport;
-use ledgermq_storage::{Store, StoreStatus};
+use ledgermq_storage::{RecoveryStatistics, Store, StoreStatus, Survey};
 use std::net::{IpAddr, SocketAddr};
-use std::sync::{Arc, Mutex, MutexGuard, PoisonError, Weak};
+use std::sync::{Arc, Mutex, MutexGuard, OnceLock, PoisonError, Weak};
 use tokio::sync::{Semaphore, watch};
 use tracing::{info, warn};
 
@@ -43,6 +43,8 @@ pub struct Broker {
     pub(super) tls: Option<Tls>,
     /// For logins by token, if there are any.
     pub(super) tokens: Option<Tokens>,
+    /// What the start had to read, and how long it took, ms.
+    pub(super) recovery: OnceLock<(RecoveryStatistics, u64)>,
     pub(super) stage: watch::Sender<Stage>,
     pub(super) login_counts: LoginCounts,
     /// Places for visits.
@@ -172,6 +174,11 @@ impl Broker {
 
     pub(super) fn store_status(&self) -> Option<StoreStatus> {
         self.lock_store().as_ref()?.status().ok()
+    }
+
+    /// What the segments of the log hold; `None` while the broker stops.
+    pub fn log_survey(&self) -> Option<Survey> {
+        Some(self.lock_store().as_ref()?.survey())
     }
 
     /// Moves the limit of free disk space that the store keeps, bytes.

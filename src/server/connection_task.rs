@@ -15,7 +15,9 @@ use super::socket::Socket;
 use super::tokens::LoggedIn;
 use crate::auth::Token;
 use crate::cli::rows;
-use crate::connection::{Connection, ConnectionEffects, Login, Peer, Request, TlsSession};
+use crate::connection::{
+    Connection, ConnectionEffects, ConnectionReport, Login, Peer, Request, TlsSession, Traffic,
+};
 use crate::limits::UNWRITTEN_BYTES_MAX;
 use crate::protocol::outbound::Outbound;
 use crate::vhost::command::Envelope;
@@ -53,6 +55,7 @@ pub(super) struct ConnectionTask<S> {
     vhost: Option<VhostInbox>,
     unread: ReadBuffer,
     outbox: Outbox,
+    connected_unix_ms: u64,
     alarm: Alarm,
     /// The token of the login, if it was one.
     token: Option<Arc<Token>>,
@@ -111,6 +114,7 @@ impl<S: Socket> ConnectionTask<S> {
     pub(super) fn new(broker: Arc<Broker>, stream: S, arrival: Arrival) -> Self {
         let Arrival { peer, is_local, tls } = arrival;
         let (inbox, incoming) = broker.connections.register();
+        broker.connections.introduce(inbox.id, peer);
         let now_ms = broker.clock.now_ms();
         let mut machine = Connection::new(
             inbox.id,
@@ -137,6 +141,7 @@ impl<S: Socket> ConnectionTask<S> {
             vhost: None,
             unread: ReadBuffer::default(),
             outbox: Outbox::default(),
+            connected_unix_ms: broker.clock.unix_ms(),
             alarm: Alarm { sleep, at_ms: now_ms, active_ms: now_ms, holds_buffers: false },
             token: None,
             checking: None,
@@ -225,7 +230,14 @@ impl<S: Socket> ConnectionTask<S> {
             ConnectionMail::Close(reason) => machine.shutdown(&reason, now_ms, effects),
             ConnectionMail::Drop => self.end = End::Now,
             ConnectionMail::Report(answer) => {
-                let _ = answer.send(machine.report());
+                let _ = answer.send(ConnectionReport {
+                    connected_unix_ms: self.connected_unix_ms,
+                    traffic: Traffic {
+                        unsent_bytes: effects.outbound.len() as u64,
+                        ..self.inbox.carried.traffic()
+                    },
+                    ..machine.report()
+                });
             }
         }
     }
@@ -239,7 +251,7 @@ impl<S: Socket> ConnectionTask<S> {
             machine.receive(bytes, now_ms, effects)
         });
         polled.map(|brought| match brought {
-            Ok(Brought::Bytes) => {}
+            Ok(Brought::Bytes(bytes)) => self.inbox.carried.note_received(bytes),
             Ok(Brought::End) | Err(_) => self.end = End::Now,
         })
     }
@@ -301,6 +313,7 @@ impl<S: Socket> ConnectionTask<S> {
         if self.outbox.write(&mut self.stream, &mut self.effects.outbound).is_err() {
             self.end = End::Now;
         }
+        self.inbox.carried.note_sent(self.outbox.written_bytes(), self.outbox.write_count());
         let drained_bytes = self.outbox.take_drained();
         if drained_bytes > 0
             && let Some(vhost) = &self.vhost

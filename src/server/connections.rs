@@ -2,7 +2,7 @@
 
 use super::mail::{ConnectionInbox, ConnectionMail};
 use crate::auth::Tally;
-use crate::connection::ConnectionReport;
+use crate::connection::{ConnectionReport, Peer, Traffic};
 use crate::vhost::command::ConnectionId;
 use std::collections::HashMap;
 use std::sync::atomic::{AtomicU64, Ordering};
@@ -29,6 +29,7 @@ struct Registry {
 #[derive(Debug)]
 struct Entry {
     inbox: Arc<ConnectionInbox>,
+    peer: Option<Peer>,
     opened: Option<Opened>,
 }
 
@@ -42,6 +43,21 @@ struct Opened {
 struct UserShare {
     connections: u64,
     channels: Tally,
+}
+
+/// A connection as others may know it without asking it.
+#[derive(Clone, Debug)]
+pub struct Acquaintance {
+    /// Which.
+    pub id: ConnectionId,
+    /// The client's and our address.
+    pub peer: Peer,
+    /// The vhost it opened.
+    pub vhost: Arc<str>,
+    /// As whom.
+    pub user: Arc<str>,
+    /// What its socket carried; what waits to be sent is not told.
+    pub traffic: Traffic,
 }
 
 /// How many connections opened a vhost so far.
@@ -66,7 +82,7 @@ impl Connections {
         let id = self.next_id();
         let (inbox, incoming) = ConnectionInbox::new(id);
         let mut registry = self.lock();
-        registry.open.insert(id, Entry { inbox: Arc::clone(&inbox), opened: None });
+        registry.open.insert(id, Entry { inbox: Arc::clone(&inbox), peer: None, opened: None });
         self.count.send_replace(registry.open.len());
         (inbox, incoming)
     }
@@ -74,6 +90,34 @@ impl Connections {
     /// An id for somebody who is not counted among the connections.
     pub(super) fn next_id(&self) -> ConnectionId {
         ConnectionId(self.next_id.fetch_add(1, Ordering::Relaxed))
+    }
+
+    /// Says who is at the other end.
+    pub(super) fn introduce(&self, id: ConnectionId, peer: Peer) {
+        if let Some(entry) = self.lock().open.get_mut(&id) {
+            entry.peer = Some(peer);
+        }
+    }
+
+    /// Those that opened a vhost, as others may know them, by id.
+    pub(super) fn acquaintances(&self) -> Vec<Acquaintance> {
+        let registry = self.lock();
+        let mut all: Vec<_> = registry
+            .open
+            .iter()
+            .filter_map(|(id, entry)| {
+                let Opened { vhost, user } = entry.opened.as_ref()?;
+                Some(Acquaintance {
+                    id: *id,
+                    peer: entry.peer?,
+                    vhost: Arc::clone(vhost),
+                    user: Arc::clone(user),
+                    traffic: entry.inbox.carried.traffic(),
+                })
+            })
+            .collect();
+        all.sort_unstable_by_key(|one| one.id);
+        all
     }
 
     /// It is gone.
@@ -169,8 +213,16 @@ impl Connections {
 
     /// What there is to see of each, by id.
     pub(super) async fn reports(&self) -> Vec<ConnectionReport> {
+        self.reports_of(|_| true).await
+    }
+
+    /// What there is to see of those that are `chosen`, by id.
+    pub(super) async fn reports_of(&self, chosen: impl Fn(ConnectionId) -> bool) -> Vec<ConnectionReport> {
         let mut answers = Vec::new();
         self.tell_each(|inbox| {
+            if !chosen(inbox.id) {
+                return;
+            }
             let (sender, receiver) = oneshot::channel();
             inbox.send(ConnectionMail::Report(sender));
             answers.push(receiver);

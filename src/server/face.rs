@@ -2,14 +2,19 @@
 //! orders go (durable before it is answered).
 
 use super::broker::Broker;
+use super::connections::Acquaintance;
 use super::login_counts::Door;
+use super::mail::ConnectionMail;
 use super::tokens::LoggedIn;
 use super::vhost_about::VhostAbout;
 use crate::auth::{Accounts, AccountsError};
 use crate::connection::{ConnectionReport, Login, Peer};
 use crate::definitions::DefinitionChange;
 use crate::queue::QueueKind;
+use crate::vhost::command::ConnectionId;
 use crate::vhost::input::{AdminCommand, AdminReply};
+use crate::vhost::views::{Look, Seen};
+use std::collections::BTreeSet;
 use std::sync::Arc;
 use std::time::Duration;
 use tokio::time::sleep;
@@ -102,8 +107,32 @@ impl Broker {
         self.directory.vhost(vhost)?.ask(command).await
     }
 
+    /// Looks at a part of a vhost; `None` if there is no such vhost.
+    pub async fn look(&self, vhost: &str, look: Look) -> Option<Seen> {
+        match self.ask(vhost, AdminCommand::Look(look)).await? {
+            AdminReply::Seen(seen) => Some(*seen),
+            _ => None,
+        }
+    }
+
+    /// Connections that opened a vhost, by id; asks none of them.
+    pub fn acquaintances(&self) -> Vec<Acquaintance> {
+        self.connections.acquaintances()
+    }
+
     /// What there is to see of each connection, by id.
     pub async fn connection_reports(&self) -> Vec<ConnectionReport> {
         self.connections.reports().await
+    }
+
+    /// What there is to see of these connections, by id.
+    pub async fn connection_reports_of(&self, wanted: &[ConnectionId]) -> Vec<ConnectionReport> {
+        let wanted: BTreeSet<_> = wanted.iter().copied().collect();
+        self.connections.reports_of(|id| wanted.contains(&id)).await
+    }
+
+    /// Closes a connection as an operator; whether it was there.
+    pub fn close_connection(&self, id: ConnectionId, reason: &str) -> bool {
+        self.connections.tell(id, ConnectionMail::Force(reason.into()))
     }
 }

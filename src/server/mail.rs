@@ -6,13 +6,13 @@
 //! - towards a connection, the vhost's own outbox budget, which it gets back with [`VhostMail::Drained`].
 
 use crate::auth::Accounts;
-use crate::connection::ConnectionReport;
+use crate::connection::{ConnectionReport, Traffic};
 use crate::limits::INBOX_BYTES_MAX;
 use crate::vhost::command::{Addressed, ConnectionId, Envelope};
 use crate::vhost::events::Event;
 use crate::vhost::input::{AdminCommand, AdminReply, Identity, Input};
 use std::sync::Arc;
-use std::sync::atomic::{AtomicUsize, Ordering};
+use std::sync::atomic::{AtomicU64, AtomicUsize, Ordering};
 use tokio::sync::{mpsc, oneshot};
 
 /// What a connection task is told.
@@ -74,13 +74,59 @@ pub(super) struct ConnectionInbox {
     sender: mpsc::UnboundedSender<ConnectionMail>,
     /// Bytes of commands sent to the vhost and not yet processed by it.
     unprocessed_bytes: AtomicUsize,
+    /// What the socket carried.
+    pub(super) carried: Carried,
+}
+
+/// What a socket carried so far. Its task writes it, once for each read and write; whoever wants to know reads it without
+/// waking the task.
+#[derive(Debug, Default)]
+pub(super) struct Carried {
+    received_bytes: AtomicU64,
+    received_count: AtomicU64,
+    sent_bytes: AtomicU64,
+    sent_count: AtomicU64,
+}
+
+impl Carried {
+    /// A read brought bytes.
+    pub(super) fn note_received(&self, bytes: usize) {
+        self.received_bytes.fetch_add(bytes as u64, Ordering::Relaxed);
+        self.received_count.fetch_add(1, Ordering::Relaxed);
+    }
+
+    /// So much was sent in all.
+    pub(super) fn note_sent(&self, bytes: u64, writes: u64) {
+        self.sent_bytes.store(bytes, Ordering::Relaxed);
+        self.sent_count.store(writes, Ordering::Relaxed);
+    }
+
+    /// How it stands.
+    pub(super) fn traffic(&self) -> Traffic {
+        let read = |count: &AtomicU64| count.load(Ordering::Relaxed);
+        Traffic {
+            received_bytes: read(&self.received_bytes),
+            received_count: read(&self.received_count),
+            sent_bytes: read(&self.sent_bytes),
+            sent_count: read(&self.sent_count),
+            unsent_bytes: 0,
+        }
+    }
 }
 
 impl ConnectionInbox {
     /// An inbox and the end to read it from.
     pub(super) fn new(id: ConnectionId) -> (Arc<Self>, mpsc::UnboundedReceiver<ConnectionMail>) {
         let (sender, receiver) = mpsc::unbounded_channel();
-        (Arc::new(Self { id, sender, unprocessed_bytes: AtomicUsize::new(0) }), receiver)
+        (
+            Arc::new(Self {
+                id,
+                sender,
+                unprocessed_bytes: AtomicUsize::new(0),
+                carried: Carried::default(),
+            }),
+            receiver,
+        )
     }
 
     /// Puts mail in; if the connection is gone it is dropped.

@@ -28,6 +28,7 @@ mod listener;
 mod login_counts;
 mod logins;
 mod mail;
+mod node_figures;
 mod nursery;
 mod operator;
 mod outbox;
@@ -51,8 +52,10 @@ mod wal_log;
 mod watermarks;
 
 pub use broker::{Broker, BrokerMetrics};
+pub use connections::Acquaintance;
 pub use definitions_file::ImportError;
 pub use error::ServeError;
+pub use node_figures::NodeFigures;
 pub(crate) use parameters::CLUSTER_NAME;
 pub use parameters::ParameterError;
 pub use process::OpenFiles;

@@ -21,12 +21,24 @@ const REPORT_BYTES: usize = OUTBOX_BYTES_MAX / 8;
 pub(super) struct Outbox {
     /// Bytes the socket has taken since the start.
     written: u64,
+    /// Writes that took some.
+    write_count: u64,
     /// For deliveries not yet written: where in the stream they end, and what they count for.
     deliveries: VecDeque<(u64, usize)>,
     drained_bytes: usize,
 }
 
 impl Outbox {
+    /// Bytes the socket has taken since the start.
+    pub(super) fn written_bytes(&self) -> u64 {
+        self.written
+    }
+
+    /// Writes in which it did.
+    pub(super) fn write_count(&self) -> u64 {
+        self.write_count
+    }
+
     /// Notes the deliveries that the machine has encoded since the last call.
     pub(super) fn note_deliveries(&mut self, effects: &mut ConnectionEffects) {
         if effects.drained_bytes > 0 {
@@ -48,6 +60,7 @@ impl Outbox {
                 Ok(written) => {
                     outbound.advance(written);
                     self.written += written as u64;
+                    self.write_count += 1;
                 }
                 Err(error) if error.kind() == ErrorKind::WouldBlock => break,
                 Err(error) if error.kind() == ErrorKind::Interrupted => {}

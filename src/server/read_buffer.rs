@@ -29,8 +29,8 @@ pub(super) struct ReadBuffer {
 /// What a read brought.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(super) enum Brought {
-    /// Bytes, which `consume` has seen.
-    Bytes,
+    /// So many bytes, which `consume` has seen.
+    Bytes(usize),
     /// The peer closed its side.
     End,
 }
@@ -59,7 +59,7 @@ impl ReadBuffer {
             let all = read.get(..kept + read_bytes).unwrap_or_default();
             let rest = all.get(consume(all)..).unwrap_or_default();
             self.keep(rest);
-            Poll::Ready(Ok(Brought::Bytes))
+            Poll::Ready(Ok(Brought::Bytes(read_bytes)))
         })
     }
 
@@ -71,11 +71,12 @@ impl ReadBuffer {
     ) -> Poll<io::Result<Brought>> {
         let wanted = wanted_bytes(&self.unread);
         self.unread.reserve(wanted);
-        if ready!(stream.poll_read_behind(cx, &mut self.unread, wanted))? == 0 {
+        let read_bytes = ready!(stream.poll_read_behind(cx, &mut self.unread, wanted))?;
+        if read_bytes == 0 {
             return Poll::Ready(Ok(Brought::End));
         }
         self.again(consume);
-        Poll::Ready(Ok(Brought::Bytes))
+        Poll::Ready(Ok(Brought::Bytes(read_bytes)))
     }
 
     /// Hands over once more what was not consumed.

@@ -28,7 +28,7 @@ use ledgermq_storage::{
 };
 use std::future::Future;
 use std::pin::Pin;
-use std::sync::{Arc, Mutex, Weak};
+use std::sync::{Arc, Mutex, OnceLock, Weak};
 use std::time::Duration;
 use tokio::net::{TcpListener, TcpSocket, UnixListener};
 use tokio::runtime;
@@ -218,6 +218,7 @@ async fn assemble(
         stage: watch::Sender::new(Stage::Starting),
         login_counts: LoginCounts::default(),
         visits: Semaphore::new(VISITS_MAX),
+        recovery: OnceLock::new(),
     });
     Ok((broker, progress, queue_count))
 }
@@ -269,6 +270,7 @@ async fn accept(
     }
     let amqp = listener::listen(doors.amqp)?;
     let amqps = doors.amqps.map(listener::listen).transpose()?;
+    let _ = broker.recovery.set((statistics, broker.clock.now_ms()));
     broker.stage.send_replace(Stage::Serving);
     info!(
         listen = %broker.config.listen,

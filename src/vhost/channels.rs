@@ -6,6 +6,7 @@
 
 use super::command::{Addressed, ChannelKey, ConnectionId, Notice, PublishSeq, Reply};
 use super::commit::Parked;
+use super::counts::{ChannelCounts, MessageCounts};
 use super::input::{Effects, Identity, LogProgress};
 use super::routing::RouteCache;
 use super::slab::{Slab, slab_key};
@@ -118,6 +119,7 @@ pub(super) struct Channel {
     /// The last record of a settlement.
     pub(super) settled: Lsn,
     pub(super) route: RouteCache,
+    pub(super) counts: ChannelCounts,
 }
 
 /// One client.
@@ -149,6 +151,8 @@ pub(super) struct Channels {
     /// Channels with something to say at the end of the input. As above.
     due: Vec<ChannelSlot>,
     last_ticket: u64,
+    /// What channels counted that are gone.
+    gone: MessageCounts,
 }
 
 impl Channel {
@@ -246,6 +250,7 @@ impl Channels {
             published: Lsn::NONE,
             settled: Lsn::NONE,
             route: RouteCache::default(),
+            counts: ChannelCounts::default(),
         });
         self.keys.insert(key, slot);
         self.connections.get_mut(connection)?.channels.insert(slot);
@@ -271,7 +276,22 @@ impl Channels {
 
     /// Forgets a channel and what it still had to say.
     pub(super) fn forget(&mut self, slot: ChannelSlot) {
-        self.slots.remove(slot);
+        self.remove(slot);
+    }
+
+    fn remove(&mut self, slot: ChannelSlot) {
+        if let Some(channel) = self.slots.remove(slot) {
+            self.gone += channel.counts.into();
+        }
+    }
+
+    /// What all channels counted, those that are gone included.
+    pub(super) fn counts(&self) -> MessageCounts {
+        let mut sum = self.gone;
+        for (_, channel) in self.slots.iter() {
+            sum += channel.counts.into();
+        }
+        sum
     }
 
     /// Says something on a channel once `until` is reached and everything before is said.
@@ -352,7 +372,8 @@ impl Channels {
     pub(super) fn release_listed(&mut self, progress: &LogProgress, effects: &mut Effects) -> u64 {
         let mut confirmed_count = 0;
         let mut still_listed = std::mem::take(&mut self.still_listed);
-        for slot in self.listed.drain(..) {
+        let mut listed = std::mem::take(&mut self.listed);
+        for slot in listed.drain(..) {
             let Some(channel) = self.slots.get_mut(slot) else { continue };
             confirmed_count += channel.release_confirms(progress, effects);
             channel.release(progress, effects);
@@ -360,10 +381,11 @@ impl Channels {
             if channel.is_listed {
                 still_listed.push(slot);
             } else if !channel.is_open {
-                self.slots.remove(slot);
+                self.remove(slot);
             }
         }
-        self.still_listed = std::mem::replace(&mut self.listed, still_listed);
+        self.still_listed = listed;
+        self.listed = still_listed;
         confirmed_count
     }
 
@@ -376,7 +398,7 @@ impl Channels {
             channel.is_due = false;
             confirmed_count += channel.release_confirms(progress, effects);
             if !channel.is_open && !channel.waits() {
-                self.slots.remove(slot);
+                self.remove(slot);
             }
         }
         confirmed_count
@@ -420,6 +442,7 @@ impl Channel {
             count += confirmed.len() as u64;
             self.tell_confirm(Notice::Confirmed(confirmed), effects);
         }
+        self.counts.confirm += count;
         count
     }
 

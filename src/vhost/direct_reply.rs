@@ -6,6 +6,7 @@
 
 use super::channels::Until;
 use super::command::{DIRECT_REPLY_TO, Deliver, Notice, Reply};
+use super::counts::HandedOut;
 use super::errors::{self, QueueIn};
 use super::{Context, Vhost};
 use crate::limits::REPLY_OUTBOX_BYTES_MAX;
@@ -111,13 +112,14 @@ impl Vhost {
         let Some(&slot) = self.replies.by_name.get(&message.routing_key) else { return false };
         let Some(consumer) = self.replies.by_channel.get(&slot) else { return false };
         let tag = Arc::clone(&consumer.tag);
-        let Some(channel) = self.channels.slots.get(slot) else { return false };
+        let Some(channel) = self.channels.slots.get_mut(slot) else { return false };
         let Some(connection) = self.channels.connections.get_mut(channel.connection) else { return false };
         if connection.outbox_bytes > REPLY_OUTBOX_BYTES_MAX {
             return false;
         }
         connection.outbox_bytes += message.resident_bytes();
         self.totals.delivered_count += 1;
+        channel.counts.out.note(HandedOut { is_get: false, no_ack: true, redelivered: false });
         let deliver = Deliver {
             tag,
             // It needs no settling, so these mean nothing.

@@ -5,6 +5,7 @@
 
 use super::channels::Until;
 use super::command::{ConnectionId, Deliver, Notice, Reply};
+use super::counts::HandedOut;
 use super::input::Effect;
 use super::log::LoggedSettle;
 use super::returns::with_return_count;
@@ -106,9 +107,16 @@ impl Vhost {
         let Some(get) = record.gets.pop_front() else { return Step::Done };
         let owner = (!get.no_ack).then_some(Owner { channel: get.channel, consumer: None, since_s });
         let reply = if record.queue.ready_count() == 0 {
+            record.counts.out.get_empty += 1;
+            if let Some(channel) = self.channels.slots.get_mut(get.channel) {
+                channel.counts.out.get_empty += 1;
+            }
             Reply::GetEmpty
         } else {
             let Some(taken) = record.queue.take(owner) else { return Step::Done };
+            let how = HandedOut { is_get: true, no_ack: get.no_ack, redelivered: taken.redelivered };
+            record.counts.out.note(how);
+            record.active_unix_ms = self.clock.unix_ms();
             let queue = record.queue.id();
             let Taken { seq, redelivered, logged, message, return_count } = taken;
             let message = with_return_count(message, return_count);
@@ -116,7 +124,7 @@ impl Vhost {
             self.tend_if_needed(slot, cx);
             let left = self.topology.queues.get(slot).map_or(0, |record| record.queue.ready_count());
             let message_count = super::queues::short_count(left);
-            self.count_delivery(get.channel, owner, (logged, queue, seq), cx);
+            self.count_delivery(get.channel, (owner, how), (logged, queue, seq), cx);
             if self.traces {
                 self.trace_delivery(get.channel, &message, slot, redelivered, cx);
             }
@@ -154,9 +162,12 @@ impl Vhost {
         };
         let message = with_return_count(message, return_count);
         record.queue.consumer_took(consumer_slot);
+        let how = HandedOut { is_get: false, no_ack, redelivered };
+        record.counts.out.note(how);
+        record.active_unix_ms = self.clock.unix_ms();
         connection.outbox_bytes += message.resident_bytes();
         let queue = record.queue.id();
-        self.count_delivery(channel_slot, owner, (logged, queue, seq), cx);
+        self.count_delivery(channel_slot, (owner, how), (logged, queue, seq), cx);
         if self.traces {
             self.trace_delivery(channel_slot, &message, slot, redelivered, cx);
         }
@@ -169,12 +180,13 @@ impl Vhost {
     fn count_delivery(
         &mut self,
         slot: ChannelSlot,
-        owner: Option<Owner>,
+        (owner, how): (Option<Owner>, HandedOut),
         (logged, queue, seq): (bool, QueueId, Seq),
         cx: &mut Context<'_>,
     ) {
         self.totals.delivered_count += 1;
         let Some(channel) = self.channels.slots.get_mut(slot) else { return };
+        channel.counts.out.note(how);
         match owner {
             Some(Owner { consumer, .. }) => {
                 channel.unacked_count += 1;

@@ -3,6 +3,7 @@
 
 use super::command::{Addressed, ConnectionId, Envelope};
 use super::events::Event;
+use super::views::{Look, Seen};
 use super::{BindingObject, Named, PolicyLayer, VhostObjects, VhostSettings};
 use crate::definitions::{DestinationKind, PolicyDefinition};
 use crate::message::Message;
@@ -115,6 +116,8 @@ pub enum AdminCommand {
     },
     /// Whether there is such a thing: answered by [`AdminReply::Holds`].
     Holds(Named),
+    /// A part of it: answered by [`AdminReply::Seen`].
+    Look(Look),
     /// Turns the firehose on or off: see [`super::Vhost`]. Answered by [`AdminReply::Done`].
     Trace(bool),
     /// Removes ready messages.
@@ -167,6 +170,8 @@ pub enum AdminReply {
     Bindings(Vec<BindingObject>),
     /// Whether it is there.
     Holds(bool),
+    /// A view of a part of it.
+    Seen(Box<Seen>),
     /// Messages removed.
     Removed(u64),
     /// The first messages of this queue, in order; those that are not in memory are in the log.

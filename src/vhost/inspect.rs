@@ -6,11 +6,11 @@ use super::errors::{self, QueueIn};
 use super::input::{AdminId, AdminReply, Effect};
 use super::queues::OnlyIf;
 use super::report::{BindingReport, ChannelReport, ConsumerReport, ExchangeReport, QueueReport, VhostReport};
-use super::topology::QueueRecord;
+use super::topology::{ExchangeRecord, QueueRecord};
 use super::{Context, PolicyLayer, Vhost};
-use crate::definitions::DestinationKind;
+use crate::protocol::properties::Properties;
 use crate::protocol::table::Table;
-use crate::queue::{ConsumerView, Shown};
+use crate::queue::ConsumerView;
 use ledgermq_storage::Lsn;
 use std::sync::Arc;
 
@@ -55,12 +55,13 @@ impl Vhost {
         VhostReport {
             name: self.config.name.to_string(),
             tracing: self.traces,
-            queues: sorted(self.named_queues().map(queue_report), |one| &one.name),
+            queues: sorted(self.named_queues().map(|record| self.queue_report(record)), |one| &one.name),
             exchanges: self.exchange_reports(),
             bindings: self.binding_reports(),
             consumers: self.consumer_reports(),
             channels: self.channel_reports(),
             totals: self.totals,
+            counts: self.channels.counts(),
             policies: self.policy_reports(PolicyLayer::User),
             operator_policies: self.policy_reports(PolicyLayer::Operator),
         }
@@ -76,20 +77,33 @@ impl Vhost {
     }
 
     fn exchange_reports(&self) -> Vec<ExchangeReport> {
-        let reports = self.topology.exchanges.iter().map(|(_, record)| ExchangeReport {
+        let reports = self.topology.exchanges.iter().map(|(_, record)| self.exchange_report(record));
+        sorted(reports, |one| &one.name)
+    }
+
+    pub(super) fn queue_report_of(&self, name: &str) -> Option<QueueReport> {
+        let record = self.topology.queues.get(self.topology.queue_named(name)?)?;
+        Some(self.queue_report(record))
+    }
+
+    pub(super) fn exchange_report_of(&self, name: &str) -> Option<ExchangeReport> {
+        let record = self.topology.exchanges.get(self.topology.exchange_named(name)?)?;
+        Some(self.exchange_report(record))
+    }
+
+    fn exchange_report(&self, record: &ExchangeRecord) -> ExchangeReport {
+        let delays_in = record.delays_in.and_then(|room| self.topology.queues.get(room));
+        ExchangeReport {
             name: record.exchange.name.to_string(),
             kind: record.exchange.kind.name().into(),
             durable: record.exchange.durable,
             auto_delete: record.exchange.auto_delete,
             internal: record.exchange.internal,
-            arguments: texts(&record.exchange.arguments),
+            arguments: record.exchange.arguments.clone(),
             policy: record.governing.user_name(),
-            messages_delayed: record
-                .delays_in
-                .and_then(|room| self.topology.queues.get(room))
-                .map_or(0, |room| room.queue.ready_count()),
-        });
-        sorted(reports, |one| &one.name)
+            messages_delayed: delays_in.map_or(0, |room| room.queue.ready_count()),
+            counts: record.counts.into(),
+        }
     }
 
     /// The implicit bindings of the default exchange, then those that were made.
@@ -99,23 +113,11 @@ impl Vhost {
             destination: record.name.to_string(),
             destination_kind: "queue",
             binding_key: record.name.to_string(),
-            arguments: Vec::new(),
+            arguments: Table::default(),
         });
         let mut reports: Vec<_> = implicit.collect();
-        for (_, record) in self.topology.exchanges.iter() {
-            for route in record.routes.bindings() {
-                let Some((kind, name)) = self.topology.target_name(route.destination) else { continue };
-                reports.push(BindingReport {
-                    source: record.exchange.name.to_string(),
-                    destination: name.to_string(),
-                    destination_kind: match kind {
-                        DestinationKind::Queue => "queue",
-                        DestinationKind::Exchange => "exchange",
-                    },
-                    binding_key: route.binding_key.to_string(),
-                    arguments: texts(route.arguments),
-                });
-            }
+        for (slot, _) in self.topology.exchanges.iter() {
+            reports.extend(self.bindings_of(slot, None));
         }
         reports.sort_by(|one, other| {
             let key = |report: &BindingReport| {
@@ -127,30 +129,32 @@ impl Vhost {
     }
 
     fn consumer_reports(&self) -> Vec<ConsumerReport> {
-        let mut reports = Vec::new();
-        for (_, record) in self.topology.queues.iter() {
-            for ConsumerView { consumer, unacked_count, active } in record.queue.consumers() {
-                let Some(channel) = self.channels.slots.get(consumer.channel) else { continue };
-                reports.push(ConsumerReport {
-                    queue: record.name.to_string(),
-                    connection: channel.key.connection,
-                    channel: channel.key.number,
-                    tag: consumer.tag.clone(),
-                    ack_required: !consumer.no_ack,
-                    exclusive: consumer.exclusive,
-                    prefetch_count: consumer.prefetch_count,
-                    messages_unacknowledged: u64::from(unacked_count),
-                    single: record.queue.has_single_active_consumer(),
-                    active,
-                    priority: consumer.priority,
-                    arguments: texts(&consumer.arguments),
-                });
-            }
-        }
-        sorted(reports, |one| &one.queue)
+        let all = self.topology.queues.iter().flat_map(|(_, record)| self.consumers_of(record));
+        sorted(all, |one| &one.queue)
     }
 
-    fn channel_reports(&self) -> Vec<ChannelReport> {
+    /// The consumers of a queue.
+    pub(super) fn consumers_of(&self, record: &QueueRecord) -> impl Iterator<Item = ConsumerReport> {
+        record.queue.consumers().filter_map(|ConsumerView { consumer, unacked_count, active }| {
+            let channel = self.channels.slots.get(consumer.channel)?;
+            Some(ConsumerReport {
+                queue: record.name.to_string(),
+                connection: channel.key.connection,
+                channel: channel.key.number,
+                tag: consumer.tag.clone(),
+                ack_required: !consumer.no_ack,
+                exclusive: consumer.exclusive,
+                prefetch_count: consumer.prefetch_count,
+                messages_unacknowledged: u64::from(unacked_count),
+                single: record.queue.has_single_active_consumer(),
+                active,
+                priority: consumer.priority,
+                arguments: consumer.arguments.clone(),
+            })
+        })
+    }
+
+    pub(super) fn channel_reports(&self) -> Vec<ChannelReport> {
         let open = self.channels.slots.iter().map(|(_, channel)| channel).filter(|channel| channel.is_open);
         let mut reports: Vec<_> = open
             .map(|channel| ChannelReport {
@@ -164,54 +168,71 @@ impl Vhost {
                 global_prefetch_count: channel.global_prefetch_count,
                 confirm: channel.confirms,
                 transactional: channel.transaction.is_some(),
+                counts: channel.counts.into(),
             })
             .collect();
         reports.sort_by_key(|report| (report.connection, report.number));
         reports
     }
+
+    fn queue_report(&self, record: &QueueRecord) -> QueueReport {
+        let queue = &record.queue;
+        let is_single = queue.has_single_active_consumer();
+        let is_sole = |view: &ConsumerView<'_>| view.consumer.exclusive || is_single && view.active;
+        let report = QueueReport {
+            name: record.name.to_string(),
+            kind: record.settings.kind.name(),
+            durable: record.durable,
+            auto_delete: record.auto_delete,
+            exclusive: record.owner.is_some(),
+            owner: record.owner,
+            arguments: record.arguments.clone(),
+            messages_ready: queue.ready_count(),
+            messages_unacknowledged: queue.unacked_count(),
+            bytes_ready: queue.ready_bytes(),
+            bytes_unacknowledged: queue.unacked_bytes(),
+            messages_resident: queue.resident_count(),
+            messages_damaged: queue.damaged_count(),
+            consumers: queue.consumer_count() as u64,
+            state: "running",
+            policy: record.governing.user_name(),
+            operator_policy: record.governing.operator_name(),
+            effective_policy: record.governing.settings().into_iter().collect(),
+            counts: record.counts.into(),
+            active_unix_ms: record.active_unix_ms,
+            sole_consumer: if is_single || queue.has_exclusive_consumer() {
+                queue.consumers().find(is_sole).and_then(|view| {
+                    let key = self.channels.slots.get(view.consumer.channel)?.key;
+                    Some((key.connection, key.number, Arc::clone(&view.consumer.tag)))
+                })
+            } else {
+                None
+            },
+            single_active_consumer: is_single,
+            has_ready_consumer: queue.has_ready_consumer(),
+            head_timestamp_s: queue
+                .first_entries()
+                .next()
+                .and_then(|entry| Properties::new(&entry.message.as_ref()?.properties).timestamp()),
+            delivery_limit: record.settings.delivery_limit,
+        };
+        match &record.stream {
+            None => report,
+            // What a consumer holds of a stream is not missing in it: it counts once.
+            Some(stream) => QueueReport {
+                messages_ready: stream.message_count(),
+                bytes_ready: stream.bytes(),
+                messages_resident: stream.resident_count(),
+                messages_damaged: stream.damaged_count(),
+                head_timestamp_s: None,
+                ..report
+            },
+        }
+    }
 }
 
 fn refuse(id: AdminId, why: String, cx: &mut Context<'_>) {
     cx.effects.effects.push(Effect::Answer(id, AdminReply::Refused(why)));
-}
-
-fn queue_report(record: &QueueRecord) -> QueueReport {
-    let queue = &record.queue;
-    let report = QueueReport {
-        name: record.name.to_string(),
-        kind: record.settings.kind.name(),
-        durable: record.durable,
-        auto_delete: record.auto_delete,
-        exclusive: record.owner.is_some(),
-        owner: record.owner,
-        arguments: texts(&record.arguments),
-        messages_ready: queue.ready_count(),
-        messages_unacknowledged: queue.unacked_count(),
-        bytes_ready: queue.ready_bytes(),
-        bytes_unacknowledged: queue.unacked_bytes(),
-        messages_resident: queue.resident_count(),
-        messages_damaged: queue.damaged_count(),
-        consumers: queue.consumer_count() as u64,
-        state: "running",
-        policy: record.governing.user_name(),
-        operator_policy: record.governing.operator_name(),
-        effective_policy: record.governing.settings().into_iter().collect(),
-    };
-    match &record.stream {
-        None => report,
-        // What a consumer holds of a stream is not missing in it: it counts once.
-        Some(stream) => QueueReport {
-            messages_ready: stream.message_count(),
-            bytes_ready: stream.bytes(),
-            messages_resident: stream.resident_count(),
-            messages_damaged: stream.damaged_count(),
-            ..report
-        },
-    }
-}
-
-fn texts(arguments: &Table) -> Vec<(String, String)> {
-    arguments.iter().map(|(name, value)| (name.to_owned(), Shown(&value).to_string())).collect()
 }
 
 fn sorted<T>(reports: impl IntoIterator<Item = T>, name: impl Fn(&T) -> &String) -> Vec<T> {

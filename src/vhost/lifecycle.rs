@@ -12,6 +12,7 @@ use crate::queue::ChannelSlot;
 impl Vhost {
     pub(super) fn open_channel(&mut self, key: ChannelKey, cx: &mut Context<'_>) {
         if let Some(slot) = self.channels.open(key) {
+            self.totals.channels_opened_count += 1;
             self.acting = Acting::Channel(slot);
             self.announce_channel_created(slot, cx);
             self.answer_now(slot, false, Reply::ChannelOpened, cx);

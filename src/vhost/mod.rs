@@ -8,12 +8,14 @@
 //! → [`dispatch`] → [`settle`].
 
 pub mod command;
+pub mod counts;
 mod event_terms;
 pub mod events;
 pub mod figures;
 pub mod input;
 pub mod log;
 pub mod report;
+pub mod views;
 
 mod bindings;
 mod channels;
@@ -281,6 +283,7 @@ impl Vhost {
             Input::Admin(id, AdminCommand::Holds(named)) => {
                 cx.effects.effects.push(Effect::Answer(id, AdminReply::Holds(self.holds(&named))));
             }
+            Input::Admin(id, AdminCommand::Look(look)) => self.answer_look(id, &look, cx),
             Input::Admin(id, AdminCommand::Trace(is_on)) => {
                 self.traces = is_on;
                 cx.effects.effects.push(Effect::Answer(id, AdminReply::Done));

@@ -33,6 +33,11 @@ impl Vhost {
         if let Err(problem) = found {
             return Err(self.no_way(problem, &publish.message.exchange));
         }
+        channel.counts.publish += 1;
+        if let Some(record) = route.entered.and_then(|entered| self.topology.exchanges.get_mut(entered)) {
+            record.counts.publish_in += 1;
+            record.counts.publish_out += route.queues.len() as u64;
+        }
         if publish.wants_reply {
             publish.message = self.name_reply_to(slot, &publish.message)?;
         }
@@ -63,10 +68,23 @@ impl Vhost {
             return;
         }
         self.totals.unroutable_count += 1;
+        self.count_unroutable(slot, &message.exchange, mandatory);
         if mandatory {
             self.totals.returned_count += 1;
             let (code, text) = NO_ROUTE;
             self.tell(slot, Notice::Returned { code, text, message }, Until::NOW, cx);
+        }
+    }
+
+    fn count_unroutable(&mut self, slot: ChannelSlot, exchange: &str, mandatory: bool) {
+        if let Some(channel) = self.channels.slots.get_mut(slot) {
+            let counts = &mut channel.counts;
+            *(if mandatory { &mut counts.return_unroutable } else { &mut counts.drop_unroutable }) += 1;
+        }
+        let found = self.topology.exchange_named(exchange);
+        if let Some(record) = found.and_then(|slot| self.topology.exchanges.get_mut(slot)) {
+            let counts = &mut record.counts;
+            *(if mandatory { &mut counts.return_unroutable } else { &mut counts.drop_unroutable }) += 1;
         }
     }
 
@@ -184,6 +202,8 @@ impl Vhost {
         let mut is_tended = false;
         for &slot in queues {
             let Some(record) = self.topology.queues.get_mut(slot) else { continue };
+            record.counts.publish += 1;
+            record.active_unix_ms = self.clock.unix_ms();
             if record.stream.is_some() {
                 is_tended |= self.enqueue_in_stream(slot, message, (lsn, record_bytes));
                 continue;

@@ -79,6 +79,7 @@ impl Vhost {
             None if asked.passive => return Err(self.no_queue(&name)),
             None => self.create_queue(slot, &name, asked, cx)?,
         };
+        self.totals.queues_declared_count += 1;
         if let Some(channel) = self.channels.slots.get_mut(slot) {
             channel.last_queue = Some(Arc::clone(&name));
         }
@@ -190,6 +191,7 @@ impl Vhost {
 
     /// Removes a queue with all it holds. Its consumers end with it and are still to be told.
     fn take_queue(&mut self, slot: QueueSlot, cx: &mut Context<'_>) -> Gone {
+        self.totals.queues_deleted_count += 1;
         self.end_life(slot, cx);
         self.has_audience();
         let mut changes = Vec::new();
@@ -361,6 +363,7 @@ impl Vhost {
         self.govern_queue(&mut record);
         let definition = record.durable.then(|| record.definition().set());
         let queue = self.topology.insert_queue(record);
+        self.totals.queues_created_count += 1;
         if asked.exclusive
             && let Some(connection) = connection.and_then(|(slot, _)| self.channels.connections.get_mut(slot))
         {

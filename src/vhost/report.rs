@@ -2,6 +2,8 @@
 //! Knows no formatting: arguments are pairs of texts, absent policies are empty, times are left to the driver.
 
 use super::command::ConnectionId;
+use super::counts::MessageCounts;
+use crate::protocol::table::Table;
 use std::sync::Arc;
 
 /// Everything there is to see in a vhost at one moment. Each list is sorted by name.
@@ -27,6 +29,8 @@ pub struct VhostReport {
     pub channels: Vec<ChannelReport>,
     /// Counts since the vhost started.
     pub totals: VhostTotals,
+    /// What all its channels counted, those that are gone included.
+    pub counts: MessageCounts,
 }
 
 /// Messages counted since the vhost started (this process).
@@ -58,10 +62,19 @@ pub struct VhostTotals {
     pub undeliverable_count: u64,
     /// Messages whose record could not be read and that were set aside.
     pub damaged_count: u64,
+    /// Channels opened.
+    pub channels_opened_count: u64,
+    /// Declarations of queues that came to pass, of those that were there as well.
+    pub queues_declared_count: u64,
+    /// Queues that came.
+    pub queues_created_count: u64,
+    /// Queues that went.
+    pub queues_deleted_count: u64,
 }
 
 /// A queue as operators see it.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
+#[expect(clippy::struct_excessive_bools, reason = "independent facts")]
 pub struct QueueReport {
     /// Name.
     pub name: String,
@@ -75,8 +88,8 @@ pub struct QueueReport {
     pub exclusive: bool,
     /// That connection.
     pub owner: Option<ConnectionId>,
-    /// Declared arguments as texts.
-    pub arguments: Vec<(String, String)>,
+    /// Declared arguments.
+    pub arguments: Table,
     /// Messages waiting.
     pub messages_ready: u64,
     /// Messages with consumers.
@@ -99,6 +112,20 @@ pub struct QueueReport {
     pub operator_policy: String,
     /// What both say together, by key.
     pub effective_policy: Vec<(String, serde_json::Value)>,
+    /// What passed through it since the start.
+    pub counts: MessageCounts,
+    /// When a message last came or went, wall clock, ms; 0 = not since the start.
+    pub active_unix_ms: u64,
+    /// The exclusive consumer, or the active one of a queue with a single active consumer: channel and tag.
+    pub sole_consumer: Option<(ConnectionId, u16, Arc<str>)>,
+    /// Serves one consumer at a time.
+    pub single_active_consumer: bool,
+    /// A consumer could take a message now.
+    pub has_ready_consumer: bool,
+    /// The publisher's timestamp of the first message, seconds since 1970, if it is in memory and has one.
+    pub head_timestamp_s: Option<u64>,
+    /// How often a message may come back.
+    pub delivery_limit: Option<u64>,
 }
 
 /// An exchange as operators see it.
@@ -114,12 +141,14 @@ pub struct ExchangeReport {
     pub auto_delete: bool,
     /// Clients cannot publish to it.
     pub internal: bool,
-    /// Declared arguments as texts.
-    pub arguments: Vec<(String, String)>,
+    /// Declared arguments.
+    pub arguments: Table,
     /// The policy that governs it; empty if none does.
     pub policy: String,
     /// Messages that wait in it for their time.
     pub messages_delayed: u64,
+    /// What passed through it since the start.
+    pub counts: MessageCounts,
 }
 
 /// A policy as operators see it.
@@ -148,8 +177,8 @@ pub struct BindingReport {
     pub destination_kind: &'static str,
     /// Binding key.
     pub binding_key: String,
-    /// Arguments as texts.
-    pub arguments: Vec<(String, String)>,
+    /// Arguments.
+    pub arguments: Table,
 }
 
 /// A consumer as operators see it.
@@ -178,8 +207,8 @@ pub struct ConsumerReport {
     pub active: bool,
     /// `x-priority`.
     pub priority: i64,
-    /// Arguments as texts.
-    pub arguments: Vec<(String, String)>,
+    /// Arguments.
+    pub arguments: Table,
 }
 
 /// A channel as operators see it.
@@ -205,4 +234,6 @@ pub struct ChannelReport {
     pub confirm: bool,
     /// In transaction mode.
     pub transactional: bool,
+    /// What passed through it.
+    pub counts: MessageCounts,
 }

@@ -17,6 +17,8 @@ pub(super) struct RouteCache {
     generation: u64,
     exchange: Option<Arc<str>>,
     routing_key: Option<Arc<str>>,
+    /// Where the last message was published to.
+    pub(super) entered: Option<ExchangeSlot>,
     pub(super) queues: Vec<QueueSlot>,
 }
 
@@ -42,6 +44,7 @@ impl RouteCache {
         if topology.exchanges.get(exchange).is_some_and(|record| record.exchange.internal) {
             return Err(NoSuchWay::InternalExchange);
         }
+        self.entered = Some(exchange);
         self.queues.clear();
         if topology.route(exchange, message, &mut self.queues) {
             self.generation = topology.generation;

@@ -71,6 +71,12 @@ impl Vhost {
         let Some(queue_slot) = self.topology.queue_numbered(queue) else { return false };
         let Some(record) = self.topology.queues.get_mut(queue_slot) else { return false };
         if record.stream.is_some() {
+            if outcome == Outcome::Ack {
+                record.counts.out.ack += 1;
+                if let Some(channel) = self.channels.slots.get_mut(slot) {
+                    channel.counts.out.ack += 1;
+                }
+            }
             self.settle_in_stream(slot, queue_slot, seq);
             self.totals.acked_count += u64::from(outcome == Outcome::Ack);
             return false;
@@ -79,11 +85,14 @@ impl Vhost {
         if let Some(channel) = self.channels.slots.get_mut(slot) {
             channel.unacked_count -= 1;
             channel.consumed_count -= u64::from(held.owner.consumer.is_some());
+            channel.counts.out.ack += u64::from(outcome == Outcome::Ack);
         }
         let logged = held.entry.is_logged();
         let ends = match outcome {
             Outcome::Ack => {
                 self.totals.acked_count += 1;
+                record.counts.out.ack += 1;
+                record.active_unix_ms = self.clock.unix_ms();
                 record.queue.forget(held);
                 logged
             }

@@ -5,6 +5,7 @@
 use super::channels::{Consuming, Until};
 use super::command::{Deliver, MethodId, Notice, Reply};
 use super::consume::Asked;
+use super::counts::HandedOut;
 use super::errors::{self, QueueIn};
 use super::input::Effect;
 use super::timers::Timer;
@@ -241,6 +242,10 @@ impl Vhost {
         channel.unacked_count += 1;
         channel.consumed_count += 1;
         self.totals.delivered_count += 1;
+        let how = HandedOut { is_get: false, no_ack: false, redelivered: false };
+        channel.counts.out.note(how);
+        record.counts.out.note(how);
+        record.active_unix_ms = self.clock.unix_ms();
         let queue = record.queue.id();
         if self.traces {
             self.trace_delivery(channel_slot, &message, slot, false, cx);

@@ -19,10 +19,12 @@ use crate::identity::StoreIdentity;
 use crate::ids::{Lsn, SegmentId};
 use crate::index::sled_rows::Base;
 use crate::index::{Index, SealedSegment};
+use crate::limits::{SURVEY_MS, SURVEY_SEGMENTS_MAX};
 use crate::reader::Reader;
 use crate::record::RecordView;
 use crate::segment::{COLD_DIR, WAL_DIR};
 use crate::segment_index::IndexFiles;
+use crate::survey::{Survey, SurveyedSegment};
 use compacting::Compaction;
 use saving::Schedule;
 use std::collections::VecDeque;
@@ -59,6 +61,10 @@ pub trait KeeperPorts: Send {
     fn sealed_below(&mut self, segment: SegmentId);
     /// Whether free space is low, so that compaction is urgent.
     fn space_is_low(&self) -> bool;
+    /// How things stand, for people.
+    fn surveyed(&mut self, survey: Survey) {
+        drop(survey);
+    }
 }
 
 /// See the file's head. A thread of the store calls it; it is deterministic when not threaded.
@@ -88,6 +94,8 @@ pub struct Keeper {
     dying: Vec<(SegmentId, Option<Arc<OpenFile>>)>,
     compaction: Compaction,
     failed: Option<io::Error>,
+    /// When people were last told how things stand, ms.
+    surveyed_ms: Option<u64>,
 }
 
 impl Keeper {
@@ -136,6 +144,7 @@ impl Keeper {
             rows_base,
             dying: Vec::new(),
             failed: None,
+            surveyed_ms: None,
         };
         keeper.take_stock()?;
         keeper.recount();
@@ -203,7 +212,27 @@ impl Keeper {
         self.compact_if_worth_it(now_ms);
         self.settle_done(now_ms)?;
         self.tell_sealed_below();
+        self.survey(now_ms);
         Ok(())
+    }
+
+    fn survey(&mut self, now_ms: u64) {
+        if self.surveyed_ms.is_some_and(|last_ms| now_ms < last_ms + SURVEY_MS) {
+            return;
+        }
+        self.surveyed_ms = Some(now_ms);
+        let mut survey = Survey { saved: self.rows.saved, ..Survey::default() };
+        for (id, segment) in self.index.segments() {
+            let (bytes, live_bytes) = (u64::from(segment.end), segment.live_bytes());
+            survey.segment_count += 1;
+            survey.bytes += bytes;
+            survey.live_bytes += live_bytes;
+            survey.cold_bytes += if id.is_cold() { bytes } else { 0 };
+            if survey.segments.len() < SURVEY_SEGMENTS_MAX {
+                survey.segments.push(SurveyedSegment { id, bytes, live_bytes });
+            }
+        }
+        self.ports.surveyed(survey);
     }
 
     /// Saves everything, for a clean stop: the next start replays nothing.

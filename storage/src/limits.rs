@@ -110,3 +110,7 @@ pub const DATABASE_LOAD_MS: u64 = 60_000;
 pub const DYING_HOLDER_MS: u64 = 10_000;
 /// How often that is looked at, ms; divides the time above.
 pub const DYING_HOLDER_POLL_MS: u64 = 20;
+/// Time between two looks at what the segments hold, for people, ms.
+pub const SURVEY_MS: u64 = 1_000;
+/// Segments that people are told one by one; of more, only the sums.
+pub const SURVEY_SEGMENTS_MAX: usize = 1_000;

@@ -28,12 +28,13 @@ use crate::run::Run;
 use crate::segment::{COLD_DIR, WAL_DIR, parse_segment_name};
 use crate::settled::SettledSet;
 use crate::staging::{Staging, StagingSettings};
+use crate::survey::Survey;
 use crate::sync_times::SyncTimes;
 use crate::threads::{Threads, forward};
 use crate::wal::{Progress, Shared, Waits, Wal, Watcher};
 use std::fmt;
 use std::io;
-use std::sync::Arc;
+use std::sync::{Arc, Mutex, PoisonError};
 
 /// An open store.
 pub struct Store {
@@ -44,6 +45,7 @@ pub struct Store {
     monotonic_ms: Clock,
     uuid: [u8; 16],
     engine: Engine,
+    survey: Arc<Mutex<Survey>>,
 }
 
 /// Who does the work.
@@ -159,7 +161,12 @@ impl Store {
         let preparer = Preparer::new(Arc::clone(&disk), Arc::clone(&shared), &options, next, found.leftovers)
             .map_err(OpenError::io("opening the next segment"))?;
         let preparer = Arc::new(preparer);
-        let ports = Ports { shared: Arc::clone(&shared), preparer: Arc::clone(&preparer) };
+        let survey = Arc::new(Mutex::default());
+        let ports = Ports {
+            shared: Arc::clone(&shared),
+            preparer: Arc::clone(&preparer),
+            survey: Arc::clone(&survey),
+        };
         let keeper =
             Keeper::new(Arc::clone(&disk), identity, index, keeper_options(&options), Box::new(ports))?;
         // The keeper has counted what only index files can tell.
@@ -186,7 +193,7 @@ impl Store {
             Engine::Inline(inline)
         };
         let (monotonic_ms, uuid) = (options.monotonic_ms, identity.uuid);
-        let store = Store { disk, shared, preparer, reader, monotonic_ms, uuid, engine };
+        let store = Store { disk, shared, preparer, reader, monotonic_ms, uuid, engine, survey };
         Ok((store, recovered))
     }
 
@@ -227,6 +234,11 @@ impl Store {
             }
         }
         Ok(status)
+    }
+
+    /// What the segments hold, as it stood about a second ago.
+    pub fn survey(&self) -> Survey {
+        self.survey.lock().unwrap_or_else(PoisonError::into_inner).clone()
     }
 
     /// Moves the limit of free disk space below which publishers are stopped, bytes; until the next start.
@@ -441,6 +453,7 @@ impl Replay for IndexReplay<'_> {
 struct Ports {
     shared: Arc<Shared>,
     preparer: Arc<Preparer>,
+    survey: Arc<Mutex<Survey>>,
 }
 
 impl KeeperPorts for Ports {
@@ -460,5 +473,9 @@ impl KeeperPorts for Ports {
 
     fn space_is_low(&self) -> bool {
         self.shared.is_low_on_disk()
+    }
+
+    fn surveyed(&mut self, survey: Survey) {
+        *self.survey.lock().unwrap_or_else(PoisonError::into_inner) = survey;
     }
 }

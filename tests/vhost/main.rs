@@ -7,6 +7,7 @@ mod backlog;
 mod commits;
 mod consumer_timeout;
 mod consumers;
+mod counts;
 mod dead_letters;
 mod definitions;
 mod delayed;

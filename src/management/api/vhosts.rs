@@ -3,15 +3,22 @@
 use super::accounts::limits_value;
 use crate::management::answer::{Answer, ApiError};
 use crate::management::call::Call;
+use crate::management::history::{Object, SampledNumber};
 use crate::management::listing::{Row, bare_rows, one, paged_rows, row};
+use crate::management::rates::Spans;
 use crate::server::VhostAbout;
+use crate::vhost::counts::MessageCounts;
+use crate::vhost::views::{Look, Seen, VhostSums};
 use serde_json::json;
+use std::sync::Arc;
 
 /// `GET /api/vhosts`
 pub(in crate::management) async fn vhosts(call: Call) -> Answer {
     let all = call.management.broker.about_vhosts();
-    let visible = all.iter().filter(|(name, _)| call.caller.sees(name));
-    let rows = visible.map(|(name, about)| vhost_row(&call, name, about)).collect();
+    let mut rows = Vec::new();
+    for (name, about) in all.iter().filter(|(name, _)| call.caller.sees(name)) {
+        rows.push(vhost_row(&call, name, about).await?);
+    }
     paged_rows(&call.query, rows).await
 }
 
@@ -19,15 +26,21 @@ pub(in crate::management) async fn vhosts(call: Call) -> Answer {
 pub(in crate::management) async fn vhost(call: Call) -> Answer {
     let all = call.management.broker.about_vhosts();
     let (name, about) = all.iter().find(|(name, _)| **name == *call.vhost()).ok_or(ApiError::NotFound)?;
-    Ok(one(&call.query, vhost_row(&call, name, about)))
+    Ok(one(&call.query, vhost_row(&call, name, about).await?))
 }
 
-fn vhost_row(call: &Call, name: &str, about: &VhostAbout) -> Row {
-    let default_queue_kind = about.default_queue_kind.unwrap_or(call.management.broker.default_queue_kind());
+async fn vhost_row(call: &Call, name: &Arc<str>, about: &VhostAbout) -> Result<Row, ApiError> {
+    let broker = &call.management.broker;
+    let spans = Spans::asked(&call.query, broker.unix_ms())?;
+    let default_queue_kind = about.default_queue_kind.unwrap_or(broker.default_queue_kind());
     let VhostAbout { description, tags, .. } = about;
     let default_queue_type = default_queue_kind.name();
-    row([
-        ("name", json!(name)),
+    let sums = match broker.look(name, Look::Sums).await {
+        Some(Seen::Sums(sums)) => *sums,
+        _ => VhostSums::default(),
+    };
+    let mut fields = row([
+        ("name", json!(&**name)),
         ("description", json!(description)),
         ("tags", json!(tags)),
         ("default_queue_type", json!(default_queue_type)),
@@ -35,10 +48,27 @@ fn vhost_row(call: &Call, name: &str, about: &VhostAbout) -> Row {
             "metadata",
             json!({"description": description, "tags": tags, "default_queue_type": default_queue_type}),
         ),
-        ("tracing", json!(false)),
-        ("cluster_state", json!({call.management.broker.node_name(): "running"})),
-    ])
+        ("tracing", json!(sums.tracing)),
+        ("protected_from_deletion", json!(false)),
+        ("cluster_state", json!({broker.node_name(): "running"})),
+    ]);
+    if call.query.is_true("disable_stats") {
+        return Ok(fields);
+    }
+    call.management.history.read(Object::Vhost(Arc::clone(name)), broker.now_ms(), |series| {
+        spans.add_lengths(&mut fields, sums.messages_ready, sums.messages_unacknowledged, series);
+        let stats = spans.message_stats(&sums.counts, MessageCounts::CHANNEL, series);
+        fields.insert("message_stats".into(), stats);
+        for (name, number) in TRAFFIC {
+            spans.add(&mut fields, (name, number(&series.last())), series, spans.data, number);
+        }
+    });
+    Ok(fields)
 }
+
+/// Bytes on the sockets of the vhost's connections.
+const TRAFFIC: [SampledNumber; 2] =
+    [("recv_oct", |sample| sample.received_bytes), ("send_oct", |sample| sample.sent_bytes)];
 
 /// `GET /api/vhost-limits`
 pub(in crate::management) async fn all_vhost_limits(call: Call) -> Answer {

@@ -10,6 +10,7 @@ mod removal;
 pub(super) use records::{ALTERNATE_EXCHANGE, ExchangeRecord, QueueRecord, declared_alternate};
 pub(super) use removal::Gone;
 
+use super::counts::ExchangeCounts;
 use super::policy::Governing;
 use super::slab::{Slab, slab_key};
 use crate::definitions::{BindingDefinition, Definition, DestinationKind};
@@ -201,6 +202,7 @@ impl Topology {
             history,
             delays_in: None,
             reached_in: 0,
+            counts: ExchangeCounts::default(),
         };
         let slot = self.exchanges.insert(record);
         self.exchange_names.insert(name, slot);
@@ -263,6 +265,11 @@ impl Topology {
         let queue_type = Some(bound.settings.kind.module());
         let to = BoundTo { destination: Target::Queue(queue), name: &bound.name, queue_type };
         record.routes.accepts(binding_key, arguments, &to)
+    }
+
+    /// Exchanges that have bindings to this, or had some.
+    pub(super) fn sources_of(&self, target: Target) -> &[ExchangeSlot] {
+        self.sources.get(&target).map(Vec::as_slice).unwrap_or_default()
     }
 
     /// The name of what a binding leads to.

@@ -2,6 +2,7 @@
 
 use super::super::command::ConnectionId;
 use super::super::consume::PendingGet;
+use super::super::counts::{ExchangeCounts, QueueCounts};
 use super::super::lifetime::Life;
 use super::super::policy::Governing;
 use super::{QueueSlot, Target};
@@ -42,6 +43,9 @@ pub(in crate::vhost) struct QueueRecord {
     pub(in crate::vhost) life: Life,
     /// The exchange whose messages wait here for their time. Such a queue has no name for clients.
     pub(in crate::vhost) delays_for: Option<Arc<str>>,
+    pub(in crate::vhost) counts: QueueCounts,
+    /// When a message last came or went, wall clock; 0 = not since the start.
+    pub(in crate::vhost) active_unix_ms: u64,
 }
 
 /// An exchange with its bindings.
@@ -58,6 +62,7 @@ pub(in crate::vhost) struct ExchangeRecord {
     pub(in crate::vhost) delays_in: Option<QueueSlot>,
     /// The walk that last reached it.
     pub(in crate::vhost) reached_in: u64,
+    pub(in crate::vhost) counts: ExchangeCounts,
 }
 
 /// The argument of an exchange that names its alternate.
@@ -98,6 +103,8 @@ impl QueueRecord {
             reached_in: 0,
             life: Life::default(),
             delays_for: None,
+            counts: QueueCounts::default(),
+            active_unix_ms: 0,
         }
     }
 

@@ -1,0 +1,190 @@
+//! Bindings: those of a vhost exchange by exchange, so that nobody holds all of them at once, and those of one exchange,
+//! queue or pair.
+
+use super::queues::{Place, places};
+use crate::definitions::DestinationKind;
+use crate::limits::HTTP_ROWS_PER_CHUNK;
+use crate::management::Management;
+use crate::management::answer::{Answer, ApiError};
+use crate::management::call::Call;
+use crate::management::listing::{Chunks, Row, bare_rows, one, row, streamed};
+use crate::management::shape::{is_properties_key, properties_key, table_value};
+use crate::protocol::table::Table;
+use crate::vhost::report::BindingReport;
+use crate::vhost::views::{Look, Seen};
+use serde_json::json;
+use std::sync::Arc;
+
+/// `GET /api/bindings`
+pub(in crate::management) async fn all(call: Call) -> Answer {
+    let vhosts = call.visible_vhosts();
+    list(call, &vhosts).await
+}
+
+/// `GET /api/bindings/{vhost}`
+pub(in crate::management) async fn in_vhost(call: Call) -> Answer {
+    let vhost = Arc::from(call.vhost());
+    list(call, &[vhost]).await
+}
+
+async fn list(call: Call, vhosts: &[Arc<str>]) -> Answer {
+    let mut queues = places(&call.management, vhosts, Look::QueueNames).await;
+    let mut exchanges = places(&call.management, vhosts, Look::ExchangeNames).await;
+    queues.reverse();
+    exchanges.reverse();
+    let management = Arc::clone(&call.management);
+    streamed(&call.query, Bindings { management, queues, exchanges }).await
+}
+
+struct Bindings {
+    management: Arc<Management>,
+    /// Whose implicit bindings are not told yet, the next one last.
+    queues: Vec<Place>,
+    /// Whose bindings are not told yet, the next one last.
+    exchanges: Vec<Place>,
+}
+
+impl Chunks for Bindings {
+    async fn next(&mut self) -> Option<Vec<Row>> {
+        let start = self.queues.len().saturating_sub(HTTP_ROWS_PER_CHUNK);
+        let chunk = self.queues.split_off(start);
+        if !chunk.is_empty() {
+            return Some(chunk.iter().rev().map(|(vhost, queue)| implicit(vhost, queue)).collect());
+        }
+        let (vhost, exchange) = self.exchanges.pop()?;
+        Some(seen(&self.management, &vhost, Look::BindingsFrom(exchange)).await)
+    }
+}
+
+async fn seen(management: &Management, vhost: &str, look: Look) -> Vec<Row> {
+    match management.broker.look(vhost, look).await {
+        Some(Seen::Bindings(bindings)) => {
+            bindings.iter().map(|binding| binding_row(vhost, binding)).collect()
+        }
+        _ => Vec::new(),
+    }
+}
+
+/// The binding of the default exchange that every queue has.
+fn implicit(vhost: &str, queue: &str) -> Row {
+    let binding = BindingReport {
+        source: String::new(),
+        destination: queue.to_owned(),
+        destination_kind: "queue",
+        binding_key: queue.to_owned(),
+        arguments: Table::default(),
+    };
+    binding_row(vhost, &binding)
+}
+
+fn binding_row(vhost: &str, binding: &BindingReport) -> Row {
+    row([
+        ("source", json!(binding.source)),
+        ("vhost", json!(vhost)),
+        ("destination", json!(binding.destination)),
+        ("destination_type", json!(binding.destination_kind)),
+        ("routing_key", json!(binding.binding_key)),
+        ("arguments", table_value(&binding.arguments)),
+        ("properties_key", json!(properties_key(&binding.binding_key, &binding.arguments))),
+    ])
+}
+
+/// `GET /api/exchanges/{vhost}/{exchange}/bindings/source`
+pub(in crate::management) async fn from_exchange(call: Call) -> Answer {
+    let exchange = call.exchange("exchange");
+    exists(&call, DestinationKind::Exchange, exchange).await?;
+    if exchange.is_empty() {
+        let vhosts = [Arc::from(call.vhost())];
+        let mut queues = places(&call.management, &vhosts, Look::QueueNames).await;
+        queues.reverse();
+        let management = Arc::clone(&call.management);
+        return streamed(&call.query, Bindings { management, queues, exchanges: Vec::new() }).await;
+    }
+    let rows = seen(&call.management, call.vhost(), Look::BindingsFrom(exchange.into())).await;
+    bare_rows(&call.query, rows).await
+}
+
+/// `GET /api/exchanges/{vhost}/{exchange}/bindings/destination`
+pub(in crate::management) async fn to_exchange(call: Call) -> Answer {
+    let exchange = call.exchange("exchange");
+    exists(&call, DestinationKind::Exchange, exchange).await?;
+    let rows = bindings_to(&call, DestinationKind::Exchange, exchange).await;
+    bare_rows(&call.query, rows).await
+}
+
+/// `GET /api/queues/{vhost}/{queue}/bindings`
+pub(in crate::management) async fn to_queue(call: Call) -> Answer {
+    let queue = call.name("queue");
+    exists(&call, DestinationKind::Queue, queue).await?;
+    let rows = bindings_to(&call, DestinationKind::Queue, queue).await;
+    bare_rows(&call.query, rows).await
+}
+
+/// `GET /api/bindings/{vhost}/e/{source}/q/{destination}`
+pub(in crate::management) async fn between_exchange_and_queue(call: Call) -> Answer {
+    let rows = between(&call, DestinationKind::Queue, call.name("destination")).await?;
+    bare_rows(&call.query, rows).await
+}
+
+/// `GET /api/bindings/{vhost}/e/{source}/e/{destination}`
+pub(in crate::management) async fn between_exchanges(call: Call) -> Answer {
+    let rows = between(&call, DestinationKind::Exchange, call.exchange("destination")).await?;
+    bare_rows(&call.query, rows).await
+}
+
+/// `GET /api/bindings/{vhost}/e/{source}/q/{destination}/{props}`
+pub(in crate::management) async fn of_queue(call: Call) -> Answer {
+    chosen(&call, between(&call, DestinationKind::Queue, call.name("destination")).await?)
+}
+
+/// `GET /api/bindings/{vhost}/e/{source}/e/{destination}/{props}`
+pub(in crate::management) async fn of_exchange(call: Call) -> Answer {
+    chosen(&call, between(&call, DestinationKind::Exchange, call.exchange("destination")).await?)
+}
+
+fn chosen(call: &Call, rows: Vec<Row>) -> Answer {
+    let asked = call.name("props");
+    let is_it = |row: &Row| {
+        let key = row.get("properties_key").and_then(|key| key.as_str());
+        key.is_some_and(|key| is_properties_key(asked, key))
+    };
+    let found = rows.into_iter().find(is_it).ok_or(ApiError::NotFound)?;
+    Ok(one(&call.query, found))
+}
+
+async fn between(call: &Call, kind: DestinationKind, destination: &str) -> Result<Vec<Row>, ApiError> {
+    let source = call.exchange("source");
+    exists(call, DestinationKind::Exchange, source).await?;
+    exists(call, kind, destination).await?;
+    let mut rows = bindings_to(call, kind, destination).await;
+    rows.retain(|row| row.get("source") == Some(&json!(source)));
+    Ok(rows)
+}
+
+/// Bindings to a queue or an exchange, the implicit one first.
+async fn bindings_to(call: &Call, kind: DestinationKind, name: &str) -> Vec<Row> {
+    let mut rows = Vec::new();
+    if kind == DestinationKind::Queue {
+        rows.push(implicit(call.vhost(), name));
+    }
+    rows.extend(seen(&call.management, call.vhost(), Look::BindingsTo(kind, name.into())).await);
+    rows
+}
+
+async fn exists(call: &Call, kind: DestinationKind, name: &str) -> Result<(), ApiError> {
+    let names = vec![Arc::from(name)];
+    let look = match kind {
+        DestinationKind::Queue => Look::Counts { queues: names, exchanges: vec![], channels: Some(vec![]) },
+        DestinationKind::Exchange => {
+            Look::Counts { queues: vec![], exchanges: names, channels: Some(vec![]) }
+        }
+    };
+    match call.management.broker.look(call.vhost(), look).await {
+        Some(Seen::Counts { queues, exchanges, .. })
+            if queues.iter().any(Option::is_some) || exchanges.iter().any(Option::is_some) =>
+        {
+            Ok(())
+        }
+        _ => Err(ApiError::NotFound),
+    }
+}

@@ -1,0 +1,159 @@
+//! Things that stand in several answers in the same form: field tables as JSON, times, names of connections and channels.
+
+use crate::connection::Peer;
+use crate::protocol::table::{Fields, Table};
+use crate::protocol::value::Value as Field;
+use percent_encoding::{AsciiSet, NON_ALPHANUMERIC, percent_decode_str, utf8_percent_encode};
+use serde_json::{Map, Value, json};
+use sha2::{Digest, Sha256};
+
+/// A field table as RabbitMQ shows it: numbers as numbers, bytes as text, timestamps in seconds.
+pub(super) fn table_value(table: &Table) -> Value {
+    fields_value(table.fields())
+}
+
+fn fields_value(fields: Fields<'_>) -> Value {
+    Value::Object(
+        fields.iter().map(|(name, value)| (name.to_owned(), field_value(&value))).collect::<Map<_, _>>(),
+    )
+}
+
+fn field_value(value: &Field<'_>) -> Value {
+    match *value {
+        Field::Bool(value) => json!(value),
+        Field::F32(value) => json!(value),
+        Field::F64(value) => json!(value),
+        Field::Decimal { scale, value } => json!({"scale": scale, "value": value}),
+        Field::LongString(bytes) | Field::Binary(bytes) => json!(String::from_utf8_lossy(bytes)),
+        Field::Array(elements) => Value::Array(elements.iter().map(|value| field_value(&value)).collect()),
+        Field::Table(fields) => fields_value(fields),
+        Field::Timestamp(seconds) => json!(seconds),
+        Field::Void => Value::Null,
+        Field::I8(_)
+        | Field::U8(_)
+        | Field::I16(_)
+        | Field::U16(_)
+        | Field::I32(_)
+        | Field::U32(_)
+        | Field::I64(_) => json!(value.as_i64()),
+    }
+}
+
+/// What operators call a connection: `127.0.0.1:40000 -> 127.0.0.1:5672`.
+pub(super) fn connection_name(peer: &Peer) -> String {
+    peer.to_string()
+}
+
+/// What operators call a channel: its connection's name and its number.
+pub(super) fn channel_name(peer: &Peer, number: u16) -> String {
+    format!("{peer} ({number})")
+}
+
+/// A moment as RabbitMQ writes it, `2026-11-21T16:48:07.731+00:00`.
+pub(super) fn moment(unix_ms: u64) -> String {
+    let (seconds, ms) = (unix_ms / 1000, unix_ms % 1000);
+    let (days, second_of_day) = (seconds / 86_400, seconds % 86_400);
+    let (year, month, day) = civil(days);
+    let (hour, minute, second) = (second_of_day / 3600, second_of_day / 60 % 60, second_of_day % 60);
+    format!("{year:04}-{month:02}-{day:02}T{hour:02}:{minute:02}:{second:02}.{ms:03}+00:00")
+}
+
+/// Year, month and day of a number of days since 1970, in the Gregorian calendar counted from March, so that the leap day
+/// is a year's last.
+fn civil(days: u64) -> (u64, u64, u64) {
+    let days = days + 719_468;
+    let (era, of_era) = (days / 146_097, days % 146_097);
+    let year_of_era = (of_era - of_era / 1460 + of_era / 36_524 - of_era / 146_096) / 365;
+    let of_year = of_era - (365 * year_of_era + year_of_era / 4 - year_of_era / 100);
+    let shifted = (5 * of_year + 2) / 153;
+    let day = of_year - (153 * shifted + 2) / 5 + 1;
+    let month = if shifted < 10 { shifted + 3 } else { shifted - 9 };
+    (year_of_era + era * 400 + u64::from(month <= 2), month, day)
+}
+
+/// What is written another way in a properties key; `~` has a meaning of its own there.
+const KEY: &AsciiSet = &NON_ALPHANUMERIC.remove(b'-').remove(b'_').remove(b'.');
+
+/// What tells a binding from others between the same two: its key, `~` if that is empty, with a hash of the arguments if
+/// there are any. The same arguments in another order give the same.
+pub(super) fn properties_key(binding_key: &str, arguments: &Table) -> String {
+    if arguments.is_empty() {
+        return if binding_key.is_empty() {
+            "~".to_owned()
+        } else {
+            utf8_percent_encode(binding_key, KEY).to_string()
+        };
+    }
+    let mut pairs: Vec<Vec<u8>> = arguments
+        .iter()
+        .map(|(name, value)| Table::from_pairs(&[(name, value)]).as_bytes().to_vec())
+        .collect();
+    pairs.sort_unstable();
+    let digest = Sha256::digest(pairs.concat());
+    let hash: String = digest.iter().take(6).map(|byte| format!("{byte:02x}")).collect();
+    format!("{}~{hash}", utf8_percent_encode(binding_key, KEY))
+}
+
+/// Whether `asked`, a segment of a path that was decoded once, names the binding of this properties key. Some clients
+/// encode the key for the path, others put it there as it is.
+pub(super) fn is_properties_key(asked: &str, key: &str) -> bool {
+    asked == key || asked == percent_decode_str(key).decode_utf8_lossy()
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn tables_keep_their_types() {
+        let inner = Table::from_pairs(&[("k", Field::text("v"))]);
+        let table = Table::from_pairs(&[
+            ("x-max-length", Field::I32(10)),
+            ("x-expires", Field::I64(-1)),
+            ("flag", Field::Bool(true)),
+            ("half", Field::F64(0.5)),
+            ("text", Field::text("ü")),
+            ("bytes", Field::Binary(&[0xff])),
+            ("time", Field::Timestamp(1_700_000_000)),
+            ("nothing", Field::Void),
+            ("inner", Field::Table(inner.fields())),
+        ]);
+        let expected = json!({
+            "x-max-length": 10, "x-expires": -1, "flag": true, "half": 0.5, "text": "ü", "bytes": "\u{fffd}",
+            "time": 1_700_000_000, "nothing": null, "inner": {"k": "v"},
+        });
+        assert_eq!(table_value(&table), expected);
+    }
+
+    #[test]
+    fn moments_are_those_of_the_calendar() {
+        for (unix_ms, expected) in [
+            (0, "1970-01-01T00:00:00.000+00:00"),
+            (951_782_400_123, "2000-02-29T00:00:00.123+00:00"),
+            (1_795_279_687_731, "2026-11-21T16:48:07.731+00:00"),
+            (4_107_542_399_999, "2100-02-28T23:59:59.999+00:00"),
+            (4_107_542_400_000, "2100-03-01T00:00:00.000+00:00"),
+        ] {
+            assert_eq!(moment(unix_ms), expected);
+        }
+    }
+
+    #[test]
+    fn properties_keys_are_rabbitmqs_but_for_the_hash() {
+        let none = Table::default();
+        for (key, expected) in
+            [("", "~"), ("a.#", "a.%23"), ("a~b", "a%7Eb"), ("ü/x", "%C3%BC%2Fx"), ("k-_.", "k-_.")]
+        {
+            assert_eq!(properties_key(key, &none), expected);
+            assert!(is_properties_key(expected, expected));
+            assert!(key.is_empty() || is_properties_key(key, expected));
+        }
+        let one = Table::from_pairs(&[("x", Field::I32(1)), ("y", Field::text("z"))]);
+        let same = Table::from_pairs(&[("y", Field::text("z")), ("x", Field::I32(1))]);
+        let other = Table::from_pairs(&[("x", Field::I32(2)), ("y", Field::text("z"))]);
+        assert_eq!(properties_key("k", &one), properties_key("k", &same));
+        assert_ne!(properties_key("k", &one), properties_key("k", &other));
+        assert!(properties_key("", &one).starts_with('~'));
+        assert!(properties_key("k", &one).starts_with("k~"));
+    }
+}

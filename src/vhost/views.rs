@@ -1,0 +1,258 @@
+//! Parts of a vhost, for operators who do not want all of it: each is small enough to be looked at between two batches of
+//! commands. Whoever lists a hundred thousand queues asks for their names, and then for a few hundred at a time.
+
+use super::command::ConnectionId;
+use super::counts::MessageCounts;
+use super::input::{AdminId, AdminReply, Effect};
+use super::report::{
+    BindingReport, ChannelReport, ConsumerReport, ExchangeReport, PolicyReport, QueueReport, VhostTotals,
+};
+use super::topology::{ExchangeSlot, Target};
+use super::{Context, PolicyLayer, Vhost};
+use crate::definitions::DestinationKind;
+use std::collections::BTreeSet;
+use std::sync::Arc;
+
+/// What to look at.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub enum Look {
+    /// How much there is of everything: [`Seen::Sums`].
+    Sums,
+    /// The names of all queues that clients can name, in no order: [`Seen::Names`].
+    QueueNames,
+    /// The names of all exchanges, in no order: [`Seen::Names`].
+    ExchangeNames,
+    /// These queues: [`Seen::Queues`].
+    Queues(Vec<Arc<str>>),
+    /// These exchanges: [`Seen::Exchanges`].
+    Exchanges(Vec<Arc<str>>),
+    /// The bindings of an exchange to others, those of the default exchange left out: [`Seen::Bindings`].
+    BindingsFrom(Arc<str>),
+    /// The bindings to a queue or an exchange, that of the default exchange left out: [`Seen::Bindings`].
+    BindingsTo(DestinationKind, Arc<str>),
+    /// The consumers of these queues: [`Seen::Consumers`].
+    Consumers(Vec<Arc<str>>),
+    /// The consumers of a channel, by connection and number: [`Seen::Consumers`].
+    ConsumersOf(ConnectionId, u16),
+    /// The open channels: [`Seen::Channels`].
+    Channels,
+    /// The policies of users, or of operators: [`Seen::Policies`].
+    Policies(PolicyLayer),
+    /// What these queues and exchanges counted: [`Seen::Counts`].
+    Counts {
+        /// Names of queues.
+        queues: Vec<Arc<str>>,
+        /// Names of exchanges.
+        exchanges: Vec<Arc<str>>,
+        /// Channels by connection and number; `None` = all that are open.
+        channels: Option<Vec<(ConnectionId, u16)>>,
+    },
+}
+
+/// What was seen; lists are in the order in which they were asked for, with `None` for what is not there.
+#[derive(Clone, Debug, PartialEq)]
+pub enum Seen {
+    /// See [`Look::Sums`].
+    Sums(Box<VhostSums>),
+    /// See [`Look::QueueNames`].
+    Names(Vec<Arc<str>>),
+    /// See [`Look::Queues`].
+    Queues(Vec<Option<QueueReport>>),
+    /// See [`Look::Exchanges`].
+    Exchanges(Vec<Option<ExchangeReport>>),
+    /// See [`Look::BindingsFrom`].
+    Bindings(Vec<BindingReport>),
+    /// See [`Look::Consumers`].
+    Consumers(Vec<ConsumerReport>),
+    /// See [`Look::Channels`].
+    Channels(Vec<ChannelReport>),
+    /// See [`Look::Policies`].
+    Policies(Vec<PolicyReport>),
+    /// See [`Look::Counts`].
+    Counts {
+        /// Of queues, with the messages ready and unacknowledged.
+        queues: Vec<Option<(MessageCounts, u64, u64)>>,
+        /// Of exchanges.
+        exchanges: Vec<Option<MessageCounts>>,
+        /// Of channels, by connection and number, in no order.
+        channels: Vec<((ConnectionId, u16), MessageCounts)>,
+    },
+}
+
+/// How much there is in a vhost.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub struct VhostSums {
+    /// Messages are copied to the trace exchange.
+    pub tracing: bool,
+    /// Queues that clients can name.
+    pub queues: u64,
+    /// Exchanges, the predeclared ones included.
+    pub exchanges: u64,
+    /// Bindings, those of the default exchange left out.
+    pub bindings: u64,
+    /// Consumers.
+    pub consumers: u64,
+    /// Open channels.
+    pub channels: u64,
+    /// Messages waiting.
+    pub messages_ready: u64,
+    /// Messages with consumers.
+    pub messages_unacknowledged: u64,
+    /// What all channels counted.
+    pub counts: MessageCounts,
+    /// What else was counted.
+    pub totals: VhostTotals,
+}
+
+impl VhostSums {
+    /// Adds those of another vhost.
+    pub fn add(&mut self, other: &Self) {
+        self.queues += other.queues;
+        self.exchanges += other.exchanges;
+        self.bindings += other.bindings;
+        self.consumers += other.consumers;
+        self.channels += other.channels;
+        self.messages_ready += other.messages_ready;
+        self.messages_unacknowledged += other.messages_unacknowledged;
+        self.counts += other.counts;
+        let (sum, totals) = (&mut self.totals, &other.totals);
+        sum.channels_opened_count += totals.channels_opened_count;
+        sum.queues_declared_count += totals.queues_declared_count;
+        sum.queues_created_count += totals.queues_created_count;
+        sum.queues_deleted_count += totals.queues_deleted_count;
+    }
+}
+
+impl Vhost {
+    pub(super) fn answer_look(&mut self, id: AdminId, look: &Look, cx: &mut Context<'_>) {
+        let seen = self.look(look);
+        cx.effects.effects.push(Effect::Answer(id, AdminReply::Seen(Box::new(seen))));
+    }
+
+    /// Looks at a part.
+    pub fn look(&self, look: &Look) -> Seen {
+        match look {
+            Look::Sums => Seen::Sums(Box::new(self.sums())),
+            Look::QueueNames => {
+                Seen::Names(self.named_queues().map(|record| Arc::clone(&record.name)).collect())
+            }
+            Look::ExchangeNames => {
+                let all = self.topology.exchanges.iter();
+                Seen::Names(all.map(|(_, record)| Arc::clone(&record.exchange.name)).collect())
+            }
+            Look::Queues(names) => {
+                Seen::Queues(names.iter().map(|name| self.queue_report_of(name)).collect())
+            }
+            Look::Exchanges(names) => {
+                Seen::Exchanges(names.iter().map(|name| self.exchange_report_of(name)).collect())
+            }
+            Look::BindingsFrom(source) => {
+                let source = self.topology.exchange_named(source);
+                Seen::Bindings(source.map(|slot| self.bindings_of(slot, None)).unwrap_or_default())
+            }
+            Look::BindingsTo(kind, name) => Seen::Bindings(self.bindings_to(*kind, name)),
+            Look::Consumers(names) => {
+                let slots = names.iter().filter_map(|name| self.topology.queue_named(name));
+                let records = slots.filter_map(|slot| self.topology.queues.get(slot));
+                Seen::Consumers(records.flat_map(|record| self.consumers_of(record)).collect())
+            }
+            Look::ConsumersOf(connection, number) => {
+                let is_its = |consumer: &ConsumerReport| {
+                    (consumer.connection, consumer.channel) == (*connection, *number)
+                };
+                let slots = self.channels.slots.iter().map(|(_, channel)| channel);
+                let mut queues: Vec<_> = slots
+                    .filter(|channel| (channel.key.connection, channel.key.number) == (*connection, *number))
+                    .flat_map(|channel| channel.consumers.values().map(|consuming| consuming.queue))
+                    .collect();
+                queues.sort_unstable();
+                queues.dedup();
+                let records = queues.into_iter().filter_map(|slot| self.topology.queues.get(slot));
+                Seen::Consumers(records.flat_map(|record| self.consumers_of(record)).filter(is_its).collect())
+            }
+            Look::Channels => Seen::Channels(self.channel_reports()),
+            Look::Policies(layer) => Seen::Policies(self.policy_reports(*layer)),
+            Look::Counts { queues, exchanges, channels } => {
+                self.counts_of(queues, exchanges, channels.as_deref())
+            }
+        }
+    }
+
+    fn sums(&self) -> VhostSums {
+        let mut sums = VhostSums {
+            tracing: self.traces,
+            queues: self.topology.queue_count(),
+            exchanges: self.topology.exchange_count(),
+            bindings: self.topology.binding_count(),
+            counts: self.channels.counts(),
+            totals: self.totals,
+            channels: self.channels.slots.iter().filter(|(_, channel)| channel.is_open).count() as u64,
+            ..VhostSums::default()
+        };
+        for record in self.named_queues() {
+            sums.consumers += record.queue.consumer_count() as u64;
+            sums.messages_ready += record.ready_count();
+            sums.messages_unacknowledged += record.queue.unacked_count();
+        }
+        sums
+    }
+
+    fn bindings_to(&self, kind: DestinationKind, name: &str) -> Vec<BindingReport> {
+        let target = match kind {
+            DestinationKind::Queue => self.topology.queue_named(name).map(Target::Queue),
+            DestinationKind::Exchange => self.topology.exchange_named(name).map(Target::Exchange),
+        };
+        let Some(target) = target else { return Vec::new() };
+        let sources = self.topology.sources_of(target).iter();
+        sources.flat_map(|source| self.bindings_of(*source, Some(target))).collect()
+    }
+
+    /// The bindings of an exchange, or those to one target.
+    pub(super) fn bindings_of(&self, source: ExchangeSlot, to: Option<Target>) -> Vec<BindingReport> {
+        let Some(record) = self.topology.exchanges.get(source) else { return Vec::new() };
+        let wanted = record.routes.bindings().filter(|route| to.is_none_or(|to| to == route.destination));
+        let reports = wanted.filter_map(|route| {
+            let (kind, name) = self.topology.target_name(route.destination)?;
+            Some(BindingReport {
+                source: record.exchange.name.to_string(),
+                destination: name.to_string(),
+                destination_kind: match kind {
+                    DestinationKind::Queue => "queue",
+                    DestinationKind::Exchange => "exchange",
+                },
+                binding_key: route.binding_key.to_string(),
+                arguments: route.arguments.clone(),
+            })
+        });
+        reports.collect()
+    }
+
+    fn counts_of(
+        &self,
+        queues: &[Arc<str>],
+        exchanges: &[Arc<str>],
+        channels: Option<&[(ConnectionId, u16)]>,
+    ) -> Seen {
+        let queue = |name: &Arc<str>| {
+            let record = self.topology.queues.get(self.topology.queue_named(name)?)?;
+            Some((record.counts.into(), record.ready_count(), record.queue.unacked_count()))
+        };
+        let exchange = |name: &Arc<str>| {
+            let record = self.topology.exchanges.get(self.topology.exchange_named(name)?)?;
+            Some(record.counts.into())
+        };
+        let wanted: Option<BTreeSet<_>> = channels.map(|channels| channels.iter().copied().collect());
+        let is_wanted = |key: (ConnectionId, u16)| wanted.as_ref().is_none_or(|wanted| wanted.contains(&key));
+        let no_channels = wanted.as_ref().is_some_and(BTreeSet::is_empty);
+        let open = self.channels.slots.iter().map(|(_, channel)| channel).filter(|channel| channel.is_open);
+        let open = open.take_while(|_| !no_channels);
+        Seen::Counts {
+            queues: queues.iter().map(queue).collect(),
+            exchanges: exchanges.iter().map(exchange).collect(),
+            channels: open
+                .map(|channel| ((channel.key.connection, channel.key.number), channel.counts.into()))
+                .filter(|(key, _)| is_wanted(*key))
+                .collect(),
+        }
+    }
+}
