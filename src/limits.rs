@@ -149,6 +149,8 @@ pub const LEAVING_BYTES_PER_INPUT_MAX: usize = 4 * 1024 * 1024;
 pub const PEEK_MESSAGES_MAX: usize = 100;
 /// Bodies shown to one question, bytes; the first message is shown whatever its size.
 pub const PEEK_BYTES_MAX: u64 = 4 * 1024 * 1024;
+/// Of the body of a message that is looked at over HTTP, bytes; the rest is not shown.
+pub const PEEK_PAYLOAD_BYTES_MAX: usize = 64 * 1024;
 /// Messages moved to another queue by one order, so that others have their turn; the rest is ordered again.
 pub const MOVED_PER_ORDER_MAX: u64 = 500;
 /// How long a dead letter waits that the disk has no space for, ms.

@@ -27,11 +27,6 @@ impl Reply {
         Self::bytes("application/json", serde_json::to_vec(value).unwrap_or_default())
     }
 
-    /// 200 with JSON that is written already.
-    pub(super) fn written_json(text: Vec<u8>) -> Self {
-        Self::bytes("application/json", text)
-    }
-
     /// 200 with bytes of this type.
     pub(super) fn bytes(content_type: &'static str, bytes: Vec<u8>) -> Self {
         let body = Body::from(bytes);

@@ -12,9 +12,7 @@
 //! of the path come decoded from [`call::Call::name`]; the body from [`call::Call::object`]; whether the caller may do it
 //! with that queue or exchange says [`access::Caller::check`]. What the broker does is asked of [`Broker`].
 
-#[expect(dead_code, reason = "for the routes that write")]
 mod access;
-#[expect(dead_code, reason = "for the routes that write")]
 mod answer;
 mod api;
 mod call;

@@ -24,8 +24,8 @@ pub(super) struct Sessions {
 #[derive(Debug)]
 struct Session {
     user: Arc<str>,
-    /// The password's hash at the login; another one ends the session.
-    password_hash: String,
+    /// Which of its passwords the user had at the login; another one ends the session.
+    password_stamp: u64,
     since_ms: u64,
     used_ms: u64,
 }
@@ -35,7 +35,7 @@ impl Sessions {
     pub(super) fn begin(
         &mut self,
         user: Arc<str>,
-        password_hash: String,
+        password_stamp: u64,
         bytes: TokenBytes,
         now_ms: u64,
     ) -> String {
@@ -47,22 +47,21 @@ impl Sessions {
             }
         }
         let token = format!("{PREFIX}{}", URL_SAFE_NO_PAD.encode(bytes));
-        let session = Session { user, password_hash, since_ms: now_ms, used_ms: now_ms };
+        let session = Session { user, password_stamp, since_ms: now_ms, used_ms: now_ms };
         self.by_digest.insert(digest(&token), session);
         token
     }
 
-    /// The user of a token. `password_hash` is that of a user as it stands now.
+    /// The user of a token. `password_stamp` tells which password a user has now.
     pub(super) fn user(
         &mut self,
         token: &str,
         now_ms: u64,
-        password_hash: impl FnOnce(&str) -> Option<String>,
+        password_stamp: impl FnOnce(&str) -> Option<u64>,
     ) -> Option<Arc<str>> {
         let digest = digest(token);
         let session = self.by_digest.get_mut(&digest)?;
-        if !session.is_alive(now_ms) || password_hash(&session.user).as_ref() != Some(&session.password_hash)
-        {
+        if !session.is_alive(now_ms) || password_stamp(&session.user) != Some(session.password_stamp) {
             self.by_digest.remove(&digest);
             return None;
         }
@@ -96,13 +95,9 @@ fn digest(token: &str) -> [u8; 32] {
 mod tests {
     use super::*;
 
-    fn hash(_: &str) -> Option<String> {
-        Some("hash".to_owned())
-    }
-
     fn begun(at_ms: u64) -> (Sessions, String) {
         let mut sessions = Sessions::default();
-        let token = sessions.begin("guest".into(), "hash".to_owned(), [7; 32], at_ms);
+        let token = sessions.begin("guest".into(), 1, [7; 32], at_ms);
         (sessions, token)
     }
 
@@ -110,25 +105,25 @@ mod tests {
     fn a_token_stands_for_its_user_until_it_is_ended() {
         let (mut sessions, token) = begun(0);
         assert!(is_session_token(&token));
-        assert_eq!(sessions.user(&token, 1, hash).as_deref(), Some("guest"));
-        assert_eq!(sessions.user("ledgermq_AAAA", 1, hash), None);
+        assert_eq!(sessions.user(&token, 1, |_| Some(1)).as_deref(), Some("guest"));
+        assert_eq!(sessions.user("ledgermq_AAAA", 1, |_| Some(1)), None);
         assert!(!format!("{sessions:?}").contains(&token), "tokens are kept nowhere");
         sessions.end(&token);
-        assert_eq!(sessions.user(&token, 1, hash), None);
+        assert_eq!(sessions.user(&token, 1, |_| Some(1)), None);
     }
 
     #[test]
     fn it_ends_by_itself() {
         let (mut sessions, token) = begun(0);
-        assert_eq!(sessions.user(&token, SESSION_IDLE_MS, hash), None, "not used for long");
+        assert_eq!(sessions.user(&token, SESSION_IDLE_MS, |_| Some(1)), None, "not used for long");
         let (mut sessions, token) = begun(0);
         for at_ms in (0..SESSION_LIFE_MS).step_by(usize::try_from(SESSION_IDLE_MS / 2).unwrap()) {
-            assert!(sessions.user(&token, at_ms, hash).is_some(), "used at {at_ms}");
+            assert!(sessions.user(&token, at_ms, |_| Some(1)).is_some(), "used at {at_ms}");
         }
-        assert_eq!(sessions.user(&token, SESSION_LIFE_MS, hash), None, "old");
+        assert_eq!(sessions.user(&token, SESSION_LIFE_MS, |_| Some(1)), None, "old");
         let (mut sessions, token) = begun(0);
-        assert_eq!(sessions.user(&token, 1, |_| Some("other".to_owned())), None, "another password");
-        assert_eq!(sessions.user(&token, 1, hash), None, "and that is final");
+        assert_eq!(sessions.user(&token, 1, |_| Some(2)), None, "another password");
+        assert_eq!(sessions.user(&token, 1, |_| Some(1)), None, "and that is final");
         let (mut sessions, token) = begun(0);
         assert_eq!(sessions.user(&token, 1, |_| None), None, "the user is gone");
     }
@@ -139,9 +134,9 @@ mod tests {
         for number in 0..SESSIONS_MAX as u64 {
             let mut bytes = [0; 32];
             bytes[..8].copy_from_slice(&number.to_le_bytes());
-            sessions.begin("guest".into(), "hash".to_owned(), bytes, 1);
+            sessions.begin("guest".into(), 1, bytes, 1);
         }
         assert_eq!(sessions.by_digest.len(), SESSIONS_MAX);
-        assert_eq!(sessions.user(&first, 2, hash), None, "the oldest made room");
+        assert_eq!(sessions.user(&first, 2, |_| Some(1)), None, "the oldest made room");
     }
 }

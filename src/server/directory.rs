@@ -16,7 +16,7 @@ use crate::definitions::{Definition, DefinitionChange, VhostDefinition};
 use crate::vhost::figures::VhostFigures;
 use crate::vhost::input::{AdminCommand, AdminReply};
 use crate::vhost::report::VhostReport;
-use ledgermq_storage::{GroupId, Lsn};
+use ledgermq_storage::{GroupId, Lsn, Reader};
 use std::collections::BTreeMap;
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use tokio::sync::oneshot;
@@ -59,6 +59,11 @@ impl Directory {
     /// Who may do what, as it stands now.
     pub(super) fn accounts(&self) -> Arc<Accounts> {
         Arc::clone(&lock(&self.accounts))
+    }
+
+    /// Where messages are read back.
+    pub(super) fn reader(&self) -> Reader {
+        self.nursery.reader.clone()
     }
 
     /// Where events are brought.

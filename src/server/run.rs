@@ -115,10 +115,10 @@ async fn serve(mut config: Config, http: HttpServer, metrics: MetricsServer) -> 
     };
     let (store, recovered) = opened;
     let statistics = recovered.statistics;
-    let (broker, progress, queue_count) = assemble(config, clock, store, recovered, (tls, tokens)).await?;
-    let mut poisoned = progress.clone();
+    let (broker, trouble, queue_count) = assemble(config, clock, store, recovered, (tls, tokens)).await?;
+    let mut poisoned = trouble.clone();
     let ended = tokio::select! {
-        ended = accept(&broker, doors, (http, metrics), progress, (statistics, queue_count), &mut signals) => ended,
+        ended = accept(&broker, doors, (http, metrics), trouble, (statistics, queue_count), &mut signals) => ended,
         () = poison(&mut poisoned) => Err(ServeError::Io(
             "the disk failed and the log is poisoned: nothing more can be confirmed; the next start recovers".to_owned()
         )),
@@ -171,7 +171,7 @@ async fn open(config: &Config, clock: Clock) -> Result<(Store, Recovered), Serve
     opening.await.map_err(|error| ServeError::Io(format!("opening the store: {error}")))?
 }
 
-/// Puts the broker together from its recovered store.
+/// Puts the broker together from its recovered store; also gives what tells of its alarms and its death.
 async fn assemble(
     config: Config,
     clock: Clock,
@@ -180,7 +180,14 @@ async fn assemble(
     (tls, tokens): (Option<Tls>, Option<Tokens>),
 ) -> Result<(Arc<Broker>, watch::Receiver<Progress>, usize), ServeError> {
     let (sender, progress) = watch::channel(Progress::default());
+    // Who cares only for trouble is not woken by every sync.
+    let (trouble_sender, trouble) = watch::channel(Progress::default());
     store.watch(Box::new(move |progress| {
+        trouble_sender.send_if_modified(|last| {
+            let is_news = (last.alarm, last.poisoned) != (progress.alarm, progress.poisoned);
+            *last = progress;
+            is_news
+        });
         sender.send_replace(progress);
     }));
     let budget = Budget::new(config.body_memory_bytes);
@@ -188,7 +195,7 @@ async fn assemble(
         wal: store.wal(),
         reader: store.reader(),
         clock,
-        progress: progress.clone(),
+        progress,
         deliver: config.deliver,
         consumer_timeout_ms: config.consumer_timeout_ms,
         budget: budget.clone(),
@@ -220,7 +227,7 @@ async fn assemble(
         visits: Semaphore::new(VISITS_MAX),
         recovery: OnceLock::new(),
     });
-    Ok((broker, progress, queue_count))
+    Ok((broker, trouble, queue_count))
 }
 
 fn connection_config(config: &Config) -> ConnectionConfig {
@@ -246,7 +253,7 @@ async fn accept(
     broker: &Arc<Broker>,
     doors: Doors,
     (http, metrics): (HttpServer, MetricsServer),
-    progress: watch::Receiver<Progress>,
+    trouble: watch::Receiver<Progress>,
     (statistics, queue_count): (RecoveryStatistics, usize),
     signals: &mut Signals,
 ) -> Result<(), ServeError> {
@@ -255,7 +262,7 @@ async fn accept(
             ServeError::Configuration(format!("the definitions at the start cannot be brought in: {error}"))
         })?;
     }
-    tokio::spawn(alarms::watch(Arc::clone(broker), progress));
+    tokio::spawn(alarms::watch(Arc::clone(broker), trouble));
     tokio::spawn(control_socket::serve(Arc::clone(broker), doors.control));
     tokio::spawn(tls::watch(Arc::clone(broker)));
     let mut listeners = Vec::new();

@@ -18,9 +18,9 @@ pub(in crate::management) async fn begin(call: Call) -> Answer {
     let peer = call.peer.ok_or_else(refused)?;
     let broker = &call.management.broker;
     let user = broker.log_in(text("username")?, text("password")?, peer).await.ok_or_else(refused)?.user;
-    let password_hash = password_hash(&call.management, &user).ok_or_else(refused)?;
-    let token =
-        call.management.sessions().begin(user, password_hash, broker.secret_bytes(), broker.uptime_ms());
+    let password_stamp = password_stamp(&call.management, &user).ok_or_else(refused)?;
+    let mut sessions = call.management.sessions();
+    let token = sessions.begin(user, password_stamp, broker.secret_bytes(), broker.uptime_ms());
     Ok(Reply::json(&json!({"token": token})))
 }
 
@@ -35,9 +35,9 @@ pub(in crate::management) async fn end(call: Call) -> Answer {
 /// The user of a session.
 pub(in crate::management) fn user(management: &Management, token: &str) -> Option<Arc<str>> {
     let now_ms = management.broker.uptime_ms();
-    management.sessions().user(token, now_ms, |user| password_hash(management, user))
+    management.sessions().user(token, now_ms, |user| password_stamp(management, user))
 }
 
-fn password_hash(management: &Management, user: &str) -> Option<String> {
-    management.broker.accounts().password_stamp(user).map(|stamp| stamp.to_string())
+fn password_stamp(management: &Management, user: &str) -> Option<u64> {
+    management.broker.accounts().password_stamp(user)
 }

@@ -5,6 +5,7 @@ use crate::channel::{Publication, Refusal};
 use crate::limits::{GET_BYTES_MAX, GET_MESSAGES_MAX};
 use crate::management::answer::{Answer, ApiError, Reply};
 use crate::management::call::Call;
+use crate::message::Message;
 use crate::protocol::json::{self, JsonError};
 use crate::protocol::reply::ChannelCode;
 use crate::server::visit::Got;
@@ -115,9 +116,18 @@ fn wanted(call: &Call) -> Result<Wanted, ApiError> {
 
 fn show(got: &Got, wanted: &Wanted) -> Value {
     let Got { message, redelivered, message_count, .. } = got;
-    let body = message.body.get(..wanted.truncate_bytes).unwrap_or(&message.body);
+    let mut shown = shown(message, *redelivered, wanted.truncate_bytes, wanted.is_auto);
+    if let Some(fields) = shown.as_object_mut() {
+        fields.insert("message_count".to_owned(), json!(message_count));
+    }
+    shown
+}
+
+/// A message as JSON; of its body at most so many bytes, as text if it is one and that is fine.
+pub(super) fn shown(message: &Message, redelivered: bool, bytes_max: usize, as_text: bool) -> Value {
+    let body = message.body.get(..bytes_max).unwrap_or(&message.body);
     let (payload, encoding) = match str::from_utf8(body) {
-        Ok(text) if wanted.is_auto => (text.to_owned(), "string"),
+        Ok(text) if as_text => (text.to_owned(), "string"),
         _ => (STANDARD.encode(body), "base64"),
     };
     json!({
@@ -125,7 +135,6 @@ fn show(got: &Got, wanted: &Wanted) -> Value {
         "redelivered": redelivered,
         "exchange": &*message.exchange,
         "routing_key": &*message.routing_key,
-        "message_count": message_count,
         "properties": json::from_properties(&message.shown_properties()),
         "payload": payload,
         "payload_encoding": encoding,

@@ -5,6 +5,7 @@ mod accounts;
 mod bindings;
 mod broker;
 mod definitions;
+mod errands;
 mod exchanges;
 mod limits;
 mod messages;

@@ -1,8 +1,8 @@
 //! The rows of the table of routes that change something.
 
 use super::{
-    accounts, bindings, broker, definitions, exchanges, limits, messages, parameters, policies, queues,
-    vhosts,
+    accounts, bindings, broker, definitions, errands, exchanges, limits, messages, parameters, policies,
+    queues, vhosts,
 };
 use crate::limits::{HTTP_DEFINITIONS_BYTES_MAX, HTTP_PUBLISH_BYTES_MAX};
 use crate::management::access::Rule::{
@@ -25,6 +25,13 @@ fn topology() -> Vec<Route> {
             VhostMember,
             queues::purge,
             "Removes its ready messages",
+        ),
+        get("/api/queues/{vhost}/{queue}/peek", VhostMember, errands::peek, "Its first messages, left alone"),
+        post(
+            "/api/queues/{vhost}/{queue}/move",
+            VhostMember,
+            errands::move_messages,
+            "Moves its messages to another queue",
         ),
         post("/api/queues/{vhost}/{queue}/get", VhostMember, messages::get, "Gets messages from a queue"),
         post(

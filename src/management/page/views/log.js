@@ -2,12 +2,15 @@
 
 import { get } from "../api.js";
 import { h, setText, svg } from "../dom.js";
-import { bytes, count, micros, span, time } from "../format.js";
+import { bytes, count, micros, span } from "../format.js";
 import { plot } from "../plot.js";
 import { facts } from "./shared.js";
 
 /** Samples kept: ten minutes of them. */
 const SAMPLES_MAX = 120;
+
+/** Drawn of those that are ready for use. */
+const SPARE_MAX = 32;
 
 /** What the broker says of its log; nothing if it has none to speak of. */
 export const wal = () => get("wal").catch((error) => {
@@ -40,15 +43,15 @@ export function log() {
       ["Written, not yet synced", bytes(now.staged_bytes)],
       ["On disk up to record", count(now.durable_lsn)],
       ["Syncs", count(now.syncs)],
-      ["Last checkpoint", now.checkpoint && `${time(now.checkpoint.at)}, up to record ${count(now.checkpoint.lsn)}`],
+      ["Checkpoint", now.checkpoint && `up to record ${count(now.checkpoint.lsn)}`],
       ["Last recovery", now.recovery && `${span(now.recovery.ms)}: ${count(now.recovery.replayed_records)} records behind the checkpoint, ${count(now.recovery.messages)} messages`],
     ]));
-    const list = now.segment_list ?? [];
+    // Files that hold nothing yet are counted and not listed.
+    const spare = Math.max(0, Math.min(now.segments - now.segment_list.length, SPARE_MAX));
+    const list = [...now.segment_list, ...Array(spare).fill({ state: "spare" })];
     segments.replaceChildren(...list.map(segment));
     segments.setAttribute("aria-label", `${list.length} segments, ${bytes(now.live_bytes)} of ${bytes(now.bytes)} live`);
-    setText(legend, list.length < now.segments
-      ? `The first ${list.length} of ${count(now.segments)}: green is what is still needed, grey what is settled.`
-      : "One square a file: green is what is still needed, grey what is settled; the outlined one is written now, dashed ones wait to be used again.");
+    setText(legend, "One square a file: green is what is still needed, grey what is settled; the outlined one is written now, dashed ones are ready for what comes.");
   }
 
   function push(series, point) {
@@ -71,7 +74,7 @@ export function log() {
 function segment({ id, bytes: size, live_bytes: live, state }) {
   const high = size > 0 ? Math.min(40, (40 * live) / size) : 0;
   return svg("svg", { class: "segment", viewBox: "0 0 42 42" },
-    svg("title", {}, `segment ${id}: ${state}, ${bytes(live)} of ${bytes(size)} live`),
+    svg("title", {}, state === "spare" ? "ready for use" : `segment ${id}: ${state}, ${bytes(live)} of ${bytes(size)} live`),
     state === "spare"
       ? svg("rect", { class: "spare", x: 1, y: 1, width: 40, height: 40, rx: 4 })
       : [svg("rect", { class: "dead", x: 1, y: 1, width: 40, height: 40, rx: 4 }),

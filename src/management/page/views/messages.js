@@ -29,11 +29,12 @@ export function peeking(vhost, queue) {
 }
 
 function message(one, index) {
+  if (one.problem) return h("p", { class: "message problem" }, `${index + 1}. cannot be read: ${one.problem}`);
   const properties = { ...one.properties };
   const headers = properties.headers;
   delete properties.headers;
   if (typeof properties.timestamp === "number") properties.timestamp = `${properties.timestamp} (${time(properties.timestamp * 1000)})`;
-  const marks = [one.redelivered && "redelivered", one.truncated && "cut"].filter(Boolean);
+  const marks = [one.redelivered && "redelivered"].filter(Boolean);
   return h("details", { class: "message", open: index === 0 },
     h("summary", {}, h("b", {}, `${index + 1}. ${one.routing_key || "(no key)"}`), ` from ${exchange(one.exchange)}, ${bytes(one.payload_bytes)}`,
       marks.map((mark) => h("span", { class: "mark" }, mark))),
