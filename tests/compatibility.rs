@@ -116,8 +116,8 @@ fn every_mechanism_is_named() {
     check("SASL mechanisms", sasl::MECHANISMS_WITH_CERTIFICATE.split(' ').map(ToOwned::to_owned));
 }
 
-/// Names that clients of AMQP never see; the last two are of the description of the HTTP API.
-const OURS: [&str; 3] = ["x-delays-for", "x-body-bytes-max", "x-rule"];
+/// Names that clients of AMQP never see; the others are of the HTTP API.
+const OURS: [&str; 4] = ["x-delays-for", "x-body-bytes-max", "x-reason", "x-rule"];
 
 /// The names that stand as strings in the code outside of its tests: `x-…`, `CC`, `BCC`.
 fn names_in_code() -> BTreeSet<String> {

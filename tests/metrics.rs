@@ -1,6 +1,7 @@
 //! What Prometheus gets from a running broker: RabbitMQ's paths, names and labels, whatever clients call their queues.
 
 #![expect(clippy::unwrap_used, reason = "a test: a failure ends it")]
+#![expect(clippy::float_cmp, reason = "whole numbers that are sums of a few")]
 
 #[path = "support/served.rs"]
 #[expect(dead_code, reason = "others need what this does not")]

@@ -25,7 +25,8 @@ struct Refusal {
 
 /// Texts in the code of refusals that no client is told by themselves: what a broken promise says, lines for the log, and
 /// pieces of sentences.
-const FOR_NOBODY: [&str; 19] = [
+const FOR_NOBODY: [&str; 23] = [
+    "a name of {} bytes is longer than a short string",
     "a field name is a short string",
     "all octets = ",
     "first 16 octets = ",
@@ -36,7 +37,10 @@ const FOR_NOBODY: [&str; 19] = [
     "a settle was pushed if there was none",
     "an offset is a seq",
     "a vector takes all that is written to it",
+    "the new token is somebody else's",
+    "the virtual host is stopping",
     "{} closed with {error}",
+    "{} new secret refused: {why}",
     "{} took too long in state {}",
     "{} missed heartbeats",
     "{} sent no frame: {error}",

@@ -5,8 +5,10 @@ use ledgermq::vhost::counts::MessageCounts;
 use ledgermq::vhost::report::VhostReport;
 use ledgermq::vhost::views::{Look, Seen};
 
+type Named = (&'static str, fn(&MessageCounts) -> u64);
+
 /// The numbers that are not 0, by name.
-fn shown(counts: MessageCounts, names: &[(&str, fn(&MessageCounts) -> u64)]) -> String {
+fn shown(counts: MessageCounts, names: &[Named]) -> String {
     let counted = names.iter().map(|(name, count)| (name, count(&counts))).filter(|(_, count)| *count > 0);
     counted.map(|(name, count)| format!("{name}={count}")).collect::<Vec<_>>().join(" ")
 }

@@ -34,6 +34,7 @@ use ledgermq::vhost::{
 };
 use ledgermq_storage::{QueueId, Seq};
 use std::collections::{BTreeMap, BTreeSet, VecDeque};
+use std::fmt::Write;
 use std::sync::Arc;
 
 /// Runs a conversation from an empty vhost.
@@ -222,9 +223,6 @@ impl Talk {
                 let id = ConnectionId(connection.parse().unwrap());
                 self.apply(Input::Drained(id, bytes.parse().unwrap()));
             }
-            ["admin", "trace", on] => {
-                self.apply(Input::Admin(AdminId(1), AdminCommand::Trace(*on == "on")));
-            }
             ["identify", connection, user] => {
                 let id = connection.parse().unwrap();
                 if self.attached.insert(id) {
@@ -234,36 +232,8 @@ impl Talk {
                 let identity = Identity { name, user: (*user).into(), about: Table::default() };
                 self.apply(Input::Identify(ConnectionId(id), identity));
             }
-            ["admin", "purge", queue] => {
-                self.apply(Input::Admin(AdminId(1), AdminCommand::PurgeQueue((*queue).into())));
-            }
-            ["admin", "peek", queue, count] => {
-                let command = AdminCommand::Peek { queue: (*queue).into(), count: count.parse().unwrap() };
-                self.apply(Input::Admin(AdminId(1), command));
-            }
-            ["admin", "move", from, to, count] => {
-                let (from, to) = ((*from).into(), (*to).into());
-                let command = AdminCommand::Move { from, to, count: count.parse().unwrap() };
-                self.apply(Input::Admin(AdminId(1), command));
-            }
-            ["admin", "objects"] => self.apply(Input::Admin(AdminId(1), AdminCommand::Objects)),
-            ["admin", "holds", kind, name] => {
-                let name = (*name).into();
-                let named = if *kind == "queue" { Named::Queue(name) } else { Named::Exchange(name) };
-                self.apply(Input::Admin(AdminId(1), AdminCommand::Holds(named)));
-            }
-            ["admin", "bindings", source, queue] => {
-                let (source, destination) = ((*source).into(), (*queue).into());
-                let command =
-                    AdminCommand::BindingsBetween { source, kind: DestinationKind::Queue, destination };
-                self.apply(Input::Admin(AdminId(1), command));
-            }
-            ["admin", "delete", queue, flags @ ..] => {
-                let (if_unused, if_empty) = (flags.contains(&"if-unused"), flags.contains(&"if-empty"));
-                let command = AdminCommand::DeleteQueue { name: (*queue).into(), if_unused, if_empty };
-                self.apply(Input::Admin(AdminId(1), command));
-            }
             ["admin", "govern", order @ ..] => self.govern(order, line),
+            ["admin", order @ ..] => self.admin(order, line),
             ["governed", queue, rest @ ..] => assert_eq!(self.governed(queue), rest.join(" "), "{line}"),
             ["stop"] => {
                 self.apply(Input::Shutdown);
@@ -284,6 +254,45 @@ impl Talk {
                 assert_eq!(exists.to_string(), *answer, "{line}");
             }
             _ => panic!("no such line: {line}"),
+        }
+    }
+
+    /// What an operator asks or orders.
+    fn admin(&mut self, words: &[&str], line: &str) {
+        match words {
+            ["trace", on] => {
+                self.apply(Input::Admin(AdminId(1), AdminCommand::Trace(*on == "on")));
+            }
+            ["purge", queue] => {
+                self.apply(Input::Admin(AdminId(1), AdminCommand::PurgeQueue((*queue).into())));
+            }
+            ["peek", queue, count] => {
+                let command = AdminCommand::Peek { queue: (*queue).into(), count: count.parse().unwrap() };
+                self.apply(Input::Admin(AdminId(1), command));
+            }
+            ["move", from, to, count] => {
+                let (from, to) = ((*from).into(), (*to).into());
+                let command = AdminCommand::Move { from, to, count: count.parse().unwrap() };
+                self.apply(Input::Admin(AdminId(1), command));
+            }
+            ["objects"] => self.apply(Input::Admin(AdminId(1), AdminCommand::Objects)),
+            ["holds", kind, name] => {
+                let name = (*name).into();
+                let named = if *kind == "queue" { Named::Queue(name) } else { Named::Exchange(name) };
+                self.apply(Input::Admin(AdminId(1), AdminCommand::Holds(named)));
+            }
+            ["bindings", source, queue] => {
+                let (source, destination) = ((*source).into(), (*queue).into());
+                let command =
+                    AdminCommand::BindingsBetween { source, kind: DestinationKind::Queue, destination };
+                self.apply(Input::Admin(AdminId(1), command));
+            }
+            ["delete", queue, flags @ ..] => {
+                let (if_unused, if_empty) = (flags.contains(&"if-unused"), flags.contains(&"if-empty"));
+                let command = AdminCommand::DeleteQueue { name: (*queue).into(), if_unused, if_empty };
+                self.apply(Input::Admin(AdminId(1), command));
+            }
+            _ => panic!("no such order: {line}"),
         }
     }
 
@@ -660,11 +669,11 @@ fn told(effect: Effect) -> String {
         Effect::Answer(_, AdminReply::Objects(objects)) => {
             let VhostObjects { queues, exchanges, bindings, policies, operator_policies } = *objects;
             let mut told = "objects".to_owned();
-            queues.iter().for_each(|queue| told.push_str(&format!(" queue={}", queue.name)));
-            exchanges.iter().for_each(|exchange| told.push_str(&format!(" exchange={}", exchange.name)));
-            bindings.iter().for_each(|binding| told.push_str(&format!(" {}", arrow(binding))));
-            policies.iter().for_each(|policy| told.push_str(&format!(" policy={}", policy.name)));
-            operator_policies.iter().for_each(|policy| told.push_str(&format!(" operator={}", policy.name)));
+            queues.iter().for_each(|queue| write!(told, " queue={}", queue.name).unwrap());
+            exchanges.iter().for_each(|exchange| write!(told, " exchange={}", exchange.name).unwrap());
+            bindings.iter().for_each(|binding| write!(told, " {}", arrow(binding)).unwrap());
+            policies.iter().for_each(|policy| write!(told, " policy={}", policy.name).unwrap());
+            operator_policies.iter().for_each(|policy| write!(told, " operator={}", policy.name).unwrap());
             told
         }
         Effect::Answer(_, AdminReply::Bindings(bindings)) => {
