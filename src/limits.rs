@@ -114,8 +114,9 @@ pub const UNWRITTEN_BYTES_MAX: usize = 2 * OUTBOX_BYTES_MAX;
 pub const LISTEN_BACKLOG: u32 = 4096;
 /// Open files kept for the store, the listeners and operators; clients get the rest.
 pub const RESERVED_FILES: usize = 128;
-/// Length of a request line on the control socket, bytes; longer: refused.
-pub const CONTROL_LINE_BYTES_MAX: usize = 64 * 1024;
+/// Length of a request line on the control socket, bytes; longer: refused. Definitions come in one; only the broker's own
+/// user and root get so far.
+pub const CONTROL_LINE_BYTES_MAX: usize = 20 * 1024 * 1024;
 /// Resident memory, percent of what the process may take; above: publishers are blocked.
 pub const MEMORY_HIGH_PERCENT: u64 = 50;
 /// Resident memory, percent of what the process may take; below: they may go on.

@@ -329,6 +329,13 @@ pub enum ControlRequest {
     },
     /// Begins a new audit log.
     RotateLogs,
+    /// All definitions, as a text: a JSON object in RabbitMQ's form.
+    ExportDefinitions,
+    /// Brings in definitions; answered once all of them are durable.
+    ImportDefinitions {
+        /// A JSON object in RabbitMQ's form; it may hold passwords.
+        definitions: Secret,
+    },
     /// Where diagnostics and the audit log go: a text.
     LogLocation,
     /// State of the broker: one row, see [`super::rows::StatusReport`].

@@ -83,6 +83,11 @@ pub(super) async fn carry_out(broker: &Broker, request: ControlRequest) -> Contr
             Err(message) => ControlResponse::refused(RefusalReason::Invalid, message),
         },
         ControlRequest::RotateLogs => rotate_logs(broker).await,
+        ControlRequest::ExportDefinitions => {
+            let definitions = broker.export_definitions().await;
+            ControlResponse::Text { text: format!("{definitions:#}") }
+        }
+        ControlRequest::ImportDefinitions { definitions } => import(broker, definitions.expose()).await,
         ControlRequest::LogLocation => ControlResponse::Text {
             text: match &broker.config.audit_log {
                 AuditLog::File(path) => format!("<stderr>\naudit log: {}", path.display()),
@@ -300,6 +305,17 @@ fn move_watermark(
             ControlResponse::Done
         }
         Err(message) => ControlResponse::refused(RefusalReason::Usage, message),
+    }
+}
+
+async fn import(broker: &Broker, definitions: &str) -> ControlResponse {
+    let definitions = match serde_json::from_str(definitions) {
+        Ok(definitions) => definitions,
+        Err(error) => return ControlResponse::refused(RefusalReason::Invalid, error.to_string()),
+    };
+    match broker.import_definitions(&definitions, None, None).await {
+        Ok(()) => ControlResponse::Done,
+        Err(error) => ControlResponse::refused(RefusalReason::Invalid, error.to_string()),
     }
 }
 

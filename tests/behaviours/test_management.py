@@ -448,3 +448,24 @@ def test_names_with_any_letters_are_one_segment(managed):
         assert api.status("PUT", path, {"durable": True}) == 201, name
         assert name in [queue["name"] for queue in api.ok("GET", "/definitions")["queues"]]
         assert api.status("DELETE", path) == 204, name
+
+
+def test_definitions_move_through_files_of_the_command_line(own, tmp_path):
+    one, other = own(), own()
+    one.ctl("add_user", "clerk", "secret")
+    one.ctl("set_permissions", "clerk", ".*", ".*", ".*")
+    one.ctl("set_policy", "short", "^s", '{"max-length":5}')
+    with one.connect() as connection:
+        connection.channel().queue_declare("orders", durable=True, arguments={"x-max-length": 7})
+    file = tmp_path / "definitions.json"
+    one.ctl("export_definitions", str(file))
+    other.ctl("import_definitions", str(file))
+    exported = json.loads(other.ctl("export_definitions"))
+    assert exported == json.loads(file.read_text())
+    assert [queue["name"] for queue in exported["queues"]] == ["orders"]
+    with other.connect("/", "clerk", "secret") as connection:
+        assert connection.channel().queue_declare("orders", passive=True).method.message_count == 0
+    file.write_text("{")
+    assert "is not JSON" in other.ctl("import_definitions", str(file), check=False)
+    file.write_text('{"users": [{"name": 5}]}')
+    assert "Error" in other.ctl("import_definitions", str(file), check=False)

@@ -2,7 +2,7 @@
 //! Names, order of arguments and texts are those of rabbitmqctl 3.10.
 
 use super::arguments::Options;
-use super::{closing, governing, health, operations};
+use super::{closing, definitions, governing, health, operations};
 use crate::auth::Secret;
 use crate::cli::control::ControlRequest;
 use crate::cli::rows;
@@ -221,6 +221,7 @@ impl Command {
             .chain(&governing::COMMANDS)
             .chain(&health::COMMANDS)
             .chain(&operations::COMMANDS)
+            .chain(&definitions::COMMANDS)
     }
 
     /// The command of this name.
@@ -312,6 +313,7 @@ impl Command {
                 .or_else(|| governing::banner(name, arguments, options))
                 .or_else(|| health::banner(name, arguments, options))
                 .or_else(|| operations::banner(name, arguments))
+                .or_else(|| definitions::banner(name, arguments))
                 .unwrap_or_default(),
         }
     }

@@ -4,6 +4,7 @@
 mod arguments;
 mod closing;
 mod commands;
+mod definitions;
 mod format;
 mod governing;
 mod health;
@@ -81,12 +82,18 @@ fn execute(command: &Command, mut words: Vec<String>, options: &Options) -> Exit
     if command.name == "hash_password" {
         return hash_password(words);
     }
-    let Some(request) = command.request(&words, options) else {
+    let request = match definitions::request(command.name, &words) {
+        Some(Ok(request)) => Some(request),
+        Some(Err((message, exit))) => return fail(&message, exit),
+        None => command.request(&words, options),
+    };
+    let Some(request) = request else {
         say_line(env!("CARGO_PKG_VERSION"));
         return Exit::Success;
     };
     match answer(&request, options) {
-        Ok(response) => show(command, &words, options, response, quiet),
+        Ok(response) => definitions::keep(command, &words, response)
+            .unwrap_or_else(|response| show(command, &words, options, response, quiet)),
         Err(error) => {
             let path = socket::path(&options.data_dir);
             let message = format!(
