@@ -4,8 +4,8 @@
 //! Source: RabbitMQ `rabbit_mgmt_format:pack_binding_props`.
 
 use crate::protocol::table::Table;
+use percent_encoding::{AsciiSet, NON_ALPHANUMERIC, percent_decode_str, utf8_percent_encode};
 use sha2::{Digest, Sha256};
-use std::fmt::Write;
 
 /// The properties key of a binding.
 pub(super) fn properties_key(binding_key: &str, arguments: &Table) -> String {
@@ -26,8 +26,7 @@ pub(super) fn is_key_of(wanted: &str, binding_key: &str, arguments: &Table) -> b
         return false;
     }
     let Some(key) = wanted.strip_suffix(&digest(arguments)) else { return false };
-    !binding_key.is_empty()
-        && (key == binding_key || percent_decoded(key).as_deref() == Some(binding_key.as_bytes()))
+    !binding_key.is_empty() && (key == binding_key || percent_decode_str(key).eq(binding_key.bytes()))
 }
 
 /// `~` and what stands for the arguments, whatever their order; nothing for none.
@@ -47,34 +46,11 @@ const DIGEST_BYTES: usize = 6;
 
 /// As a form encodes a text: a space is `+`, and all but letters, digits and `-._` is `%XX`.
 pub(super) fn form_encoded(text: &str) -> String {
-    let mut encoded = String::with_capacity(text.len());
-    for byte in text.bytes() {
-        match byte {
-            b'a'..=b'z' | b'A'..=b'Z' | b'0'..=b'9' | b'-' | b'.' | b'_' => encoded.push(byte.into()),
-            b' ' => encoded.push('+'),
-            // Writing to a String cannot fail.
-            byte => drop(write!(encoded, "%{byte:02X}")),
-        }
-    }
-    encoded
+    utf8_percent_encode(text, NOT_IN_FORMS).to_string().replace("%20", "+")
 }
 
-/// Undoes `%XX`; `None` if something else follows a `%`.
-fn percent_decoded(text: &str) -> Option<Vec<u8>> {
-    let mut decoded = Vec::with_capacity(text.len());
-    let mut rest = text.as_bytes();
-    while let Some((&byte, behind)) = rest.split_first() {
-        rest = behind;
-        if byte == b'%' {
-            let (digits, behind) = rest.split_first_chunk::<2>()?;
-            decoded.push(u8::from_str_radix(str::from_utf8(digits).ok()?, 16).ok()?);
-            rest = behind;
-        } else {
-            decoded.push(byte);
-        }
-    }
-    Some(decoded)
-}
+/// What is written another way; a space is then written yet another.
+const NOT_IN_FORMS: &AsciiSet = &NON_ALPHANUMERIC.remove(b'-').remove(b'.').remove(b'_');
 
 #[cfg(test)]
 mod tests {

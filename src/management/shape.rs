@@ -3,9 +3,7 @@
 use crate::connection::Peer;
 use crate::protocol::table::{Fields, Table};
 use crate::protocol::value::Value as Field;
-use percent_encoding::{AsciiSet, NON_ALPHANUMERIC, percent_decode_str, utf8_percent_encode};
 use serde_json::{Map, Value, json};
-use sha2::{Digest, Sha256};
 
 /// A field table as RabbitMQ shows it: numbers as numbers, bytes as text, timestamps in seconds.
 pub(super) fn table_value(table: &Table) -> Value {
@@ -71,35 +69,6 @@ fn civil(days: u64) -> (u64, u64, u64) {
     (year_of_era + era * 400 + u64::from(month <= 2), month, day)
 }
 
-/// What is written another way in a properties key; `~` has a meaning of its own there.
-const KEY: &AsciiSet = &NON_ALPHANUMERIC.remove(b'-').remove(b'_').remove(b'.');
-
-/// What tells a binding from others between the same two: its key, `~` if that is empty, with a hash of the arguments if
-/// there are any. The same arguments in another order give the same.
-pub(super) fn properties_key(binding_key: &str, arguments: &Table) -> String {
-    if arguments.is_empty() {
-        return if binding_key.is_empty() {
-            "~".to_owned()
-        } else {
-            utf8_percent_encode(binding_key, KEY).to_string()
-        };
-    }
-    let mut pairs: Vec<Vec<u8>> = arguments
-        .iter()
-        .map(|(name, value)| Table::from_pairs(&[(name, value)]).as_bytes().to_vec())
-        .collect();
-    pairs.sort_unstable();
-    let digest = Sha256::digest(pairs.concat());
-    let hash: String = digest.iter().take(6).map(|byte| format!("{byte:02x}")).collect();
-    format!("{}~{hash}", utf8_percent_encode(binding_key, KEY))
-}
-
-/// Whether `asked`, a segment of a path that was decoded once, names the binding of this properties key. Some clients
-/// encode the key for the path, others put it there as it is.
-pub(super) fn is_properties_key(asked: &str, key: &str) -> bool {
-    asked == key || asked == percent_decode_str(key).decode_utf8_lossy()
-}
-
 #[cfg(test)]
 mod tests {
     use super::*;
@@ -136,24 +105,5 @@ mod tests {
         ] {
             assert_eq!(moment(unix_ms), expected);
         }
-    }
-
-    #[test]
-    fn properties_keys_are_rabbitmqs_but_for_the_hash() {
-        let none = Table::default();
-        for (key, expected) in
-            [("", "~"), ("a.#", "a.%23"), ("a~b", "a%7Eb"), ("ü/x", "%C3%BC%2Fx"), ("k-_.", "k-_.")]
-        {
-            assert_eq!(properties_key(key, &none), expected);
-            assert!(is_properties_key(expected, expected));
-            assert!(key.is_empty() || is_properties_key(key, expected));
-        }
-        let one = Table::from_pairs(&[("x", Field::I32(1)), ("y", Field::text("z"))]);
-        let same = Table::from_pairs(&[("y", Field::text("z")), ("x", Field::I32(1))]);
-        let other = Table::from_pairs(&[("x", Field::I32(2)), ("y", Field::text("z"))]);
-        assert_eq!(properties_key("k", &one), properties_key("k", &same));
-        assert_ne!(properties_key("k", &one), properties_key("k", &other));
-        assert!(properties_key("", &one).starts_with('~'));
-        assert!(properties_key("k", &one).starts_with("k~"));
     }
 }

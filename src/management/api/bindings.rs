@@ -8,7 +8,8 @@ use crate::management::Management;
 use crate::management::answer::{Answer, ApiError};
 use crate::management::call::Call;
 use crate::management::listing::{Chunks, Row, bare_rows, one, row, streamed};
-use crate::management::shape::{is_properties_key, properties_key, table_value};
+use crate::management::properties_key::{is_key_of, properties_key};
+use crate::management::shape::table_value;
 use crate::protocol::table::Table;
 use crate::vhost::report::BindingReport;
 use crate::vhost::views::{Look, Seen};
@@ -49,32 +50,35 @@ impl Chunks for Bindings {
         let start = self.queues.len().saturating_sub(HTTP_ROWS_PER_CHUNK);
         let chunk = self.queues.split_off(start);
         if !chunk.is_empty() {
-            return Some(chunk.iter().rev().map(|(vhost, queue)| implicit(vhost, queue)).collect());
+            return Some(
+                chunk.iter().rev().map(|(vhost, queue)| binding_row(vhost, &implicit(queue))).collect(),
+            );
         }
         let (vhost, exchange) = self.exchanges.pop()?;
-        Some(seen(&self.management, &vhost, Look::BindingsFrom(exchange)).await)
+        Some(rows(&vhost, &seen(&self.management, &vhost, Look::BindingsFrom(exchange)).await))
     }
 }
 
-async fn seen(management: &Management, vhost: &str, look: Look) -> Vec<Row> {
+async fn seen(management: &Management, vhost: &str, look: Look) -> Vec<BindingReport> {
     match management.broker.look(vhost, look).await {
-        Some(Seen::Bindings(bindings)) => {
-            bindings.iter().map(|binding| binding_row(vhost, binding)).collect()
-        }
+        Some(Seen::Bindings(bindings)) => bindings,
         _ => Vec::new(),
     }
 }
 
 /// The binding of the default exchange that every queue has.
-fn implicit(vhost: &str, queue: &str) -> Row {
-    let binding = BindingReport {
+fn implicit(queue: &str) -> BindingReport {
+    BindingReport {
         source: String::new(),
         destination: queue.to_owned(),
         destination_kind: "queue",
         binding_key: queue.to_owned(),
         arguments: Table::default(),
-    };
-    binding_row(vhost, &binding)
+    }
+}
+
+fn rows(vhost: &str, bindings: &[BindingReport]) -> Vec<Row> {
+    bindings.iter().map(|binding| binding_row(vhost, binding)).collect()
 }
 
 fn binding_row(vhost: &str, binding: &BindingReport) -> Row {
@@ -100,75 +104,76 @@ pub(in crate::management) async fn from_exchange(call: Call) -> Answer {
         let management = Arc::clone(&call.management);
         return streamed(&call.query, Bindings { management, queues, exchanges: Vec::new() }).await;
     }
-    let rows = seen(&call.management, call.vhost(), Look::BindingsFrom(exchange.into())).await;
-    bare_rows(&call.query, rows).await
+    let bindings = seen(&call.management, call.vhost(), Look::BindingsFrom(exchange.into())).await;
+    bare_rows(&call.query, rows(call.vhost(), &bindings)).await
 }
 
 /// `GET /api/exchanges/{vhost}/{exchange}/bindings/destination`
 pub(in crate::management) async fn to_exchange(call: Call) -> Answer {
     let exchange = call.exchange("exchange");
     exists(&call, DestinationKind::Exchange, exchange).await?;
-    let rows = bindings_to(&call, DestinationKind::Exchange, exchange).await;
-    bare_rows(&call.query, rows).await
+    let bindings = bindings_to(&call, DestinationKind::Exchange, exchange).await;
+    bare_rows(&call.query, rows(call.vhost(), &bindings)).await
 }
 
 /// `GET /api/queues/{vhost}/{queue}/bindings`
 pub(in crate::management) async fn to_queue(call: Call) -> Answer {
     let queue = call.name("queue");
     exists(&call, DestinationKind::Queue, queue).await?;
-    let rows = bindings_to(&call, DestinationKind::Queue, queue).await;
-    bare_rows(&call.query, rows).await
+    let bindings = bindings_to(&call, DestinationKind::Queue, queue).await;
+    bare_rows(&call.query, rows(call.vhost(), &bindings)).await
 }
 
 /// `GET /api/bindings/{vhost}/e/{source}/q/{destination}`
 pub(in crate::management) async fn between_exchange_and_queue(call: Call) -> Answer {
-    let rows = between(&call, DestinationKind::Queue, call.name("destination")).await?;
-    bare_rows(&call.query, rows).await
+    let bindings = between(&call, DestinationKind::Queue, call.name("destination")).await?;
+    bare_rows(&call.query, rows(call.vhost(), &bindings)).await
 }
 
 /// `GET /api/bindings/{vhost}/e/{source}/e/{destination}`
 pub(in crate::management) async fn between_exchanges(call: Call) -> Answer {
-    let rows = between(&call, DestinationKind::Exchange, call.exchange("destination")).await?;
-    bare_rows(&call.query, rows).await
+    let bindings = between(&call, DestinationKind::Exchange, call.exchange("destination")).await?;
+    bare_rows(&call.query, rows(call.vhost(), &bindings)).await
 }
 
 /// `GET /api/bindings/{vhost}/e/{source}/q/{destination}/{props}`
 pub(in crate::management) async fn of_queue(call: Call) -> Answer {
-    chosen(&call, between(&call, DestinationKind::Queue, call.name("destination")).await?)
+    chosen(&call, &between(&call, DestinationKind::Queue, call.name("destination")).await?)
 }
 
 /// `GET /api/bindings/{vhost}/e/{source}/e/{destination}/{props}`
 pub(in crate::management) async fn of_exchange(call: Call) -> Answer {
-    chosen(&call, between(&call, DestinationKind::Exchange, call.exchange("destination")).await?)
+    chosen(&call, &between(&call, DestinationKind::Exchange, call.exchange("destination")).await?)
 }
 
-fn chosen(call: &Call, rows: Vec<Row>) -> Answer {
-    let asked = call.name("props");
-    let is_it = |row: &Row| {
-        let key = row.get("properties_key").and_then(|key| key.as_str());
-        key.is_some_and(|key| is_properties_key(asked, key))
-    };
-    let found = rows.into_iter().find(is_it).ok_or(ApiError::NotFound)?;
-    Ok(one(&call.query, found))
+fn chosen(call: &Call, bindings: &[BindingReport]) -> Answer {
+    let is_it =
+        |binding: &&BindingReport| is_key_of(call.name("props"), &binding.binding_key, &binding.arguments);
+    let found = bindings.iter().find(is_it).ok_or(ApiError::NotFound)?;
+    Ok(one(&call.query, binding_row(call.vhost(), found)))
 }
 
-async fn between(call: &Call, kind: DestinationKind, destination: &str) -> Result<Vec<Row>, ApiError> {
+async fn between(
+    call: &Call,
+    kind: DestinationKind,
+    destination: &str,
+) -> Result<Vec<BindingReport>, ApiError> {
     let source = call.exchange("source");
     exists(call, DestinationKind::Exchange, source).await?;
     exists(call, kind, destination).await?;
-    let mut rows = bindings_to(call, kind, destination).await;
-    rows.retain(|row| row.get("source") == Some(&json!(source)));
-    Ok(rows)
+    let mut bindings = bindings_to(call, kind, destination).await;
+    bindings.retain(|binding| binding.source == source);
+    Ok(bindings)
 }
 
 /// Bindings to a queue or an exchange, the implicit one first.
-async fn bindings_to(call: &Call, kind: DestinationKind, name: &str) -> Vec<Row> {
-    let mut rows = Vec::new();
+async fn bindings_to(call: &Call, kind: DestinationKind, name: &str) -> Vec<BindingReport> {
+    let mut bindings = Vec::new();
     if kind == DestinationKind::Queue {
-        rows.push(implicit(call.vhost(), name));
+        bindings.push(implicit(name));
     }
-    rows.extend(seen(&call.management, call.vhost(), Look::BindingsTo(kind, name.into())).await);
-    rows
+    bindings.extend(seen(&call.management, call.vhost(), Look::BindingsTo(kind, name.into())).await);
+    bindings
 }
 
 async fn exists(call: &Call, kind: DestinationKind, name: &str) -> Result<(), ApiError> {

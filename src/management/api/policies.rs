@@ -4,6 +4,7 @@ use super::accounts::limits_value;
 use crate::management::answer::{Answer, ApiError};
 use crate::management::call::Call;
 use crate::management::listing::{Row, bare_rows, one, row};
+use crate::server::CLUSTER_NAME;
 use crate::vhost::PolicyLayer;
 use crate::vhost::report::PolicyReport;
 use crate::vhost::views::{Look, Seen};
@@ -119,18 +120,22 @@ fn parameter_rows(call: &Call) -> Vec<Row> {
 
 /// `GET /api/global-parameters`
 pub(in crate::management) async fn global_parameters(call: Call) -> Answer {
-    bare_rows(&call.query, vec![cluster_name(&call)]).await
+    bare_rows(&call.query, global_rows(&call)).await
 }
 
 /// `GET /api/global-parameters/{parameter}`
 pub(in crate::management) async fn global_parameter(call: Call) -> Answer {
-    if call.name("parameter") == "cluster_name" {
-        Ok(one(&call.query, cluster_name(&call)))
-    } else {
-        Err(ApiError::NotFound)
-    }
+    let name = json!(call.name("parameter"));
+    let found = global_rows(&call).into_iter().find(|row| row.get("name") == Some(&name));
+    Ok(one(&call.query, found.ok_or(ApiError::NotFound)?))
 }
 
-fn cluster_name(call: &Call) -> Row {
-    row([("name", json!("cluster_name")), ("value", json!(call.management.broker.cluster_name()))])
+/// What operators set; the name of the cluster is there though nobody set it.
+fn global_rows(call: &Call) -> Vec<Row> {
+    let broker = &call.management.broker;
+    let mut all = broker.global_parameters();
+    if !all.iter().any(|(name, _)| name == CLUSTER_NAME) {
+        all.push((CLUSTER_NAME.to_owned(), json!(broker.cluster_name())));
+    }
+    all.into_iter().map(|(name, value)| row([("name", json!(name)), ("value", value)])).collect()
 }

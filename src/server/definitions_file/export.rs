@@ -9,6 +9,9 @@ use crate::vhost::input::{AdminCommand, AdminReply};
 use crate::vhost::{BindingObject, ExchangeObject, QueueObject, VhostObjects};
 use serde_json::{Map, Value as Json, json};
 
+/// The RabbitMQ whose files these are, and whose API it is: tools decide by it what they may ask.
+pub(crate) const COMPATIBLE_VERSION: &str = "4.1.0";
+
 impl Broker {
     /// A definitions file of the whole broker.
     pub async fn export_definitions(&self) -> Json {
@@ -35,7 +38,7 @@ impl Broker {
             })
         });
         let parameters = self.global_parameters().into_iter();
-        let mut file = self.head("cluster");
+        let mut file = Self::head("cluster");
         file.insert("original_cluster_name".to_owned(), self.cluster_name().into());
         for (name, list) in [
             ("users", users(&accounts)),
@@ -63,7 +66,7 @@ impl Broker {
         let objects = self.objects(name).await?;
         let mut lists = Lists::default();
         lists.add(None, name, &about, &objects);
-        let mut file = self.head("single_virtual_host");
+        let mut file = Self::head("single_virtual_host");
         file.insert("original_vhost_name".to_owned(), name.into());
         if let Json::Object(said) = vhost(name, &about) {
             file.extend(said.into_iter().filter(|(key, _)| key != "name"));
@@ -88,10 +91,10 @@ impl Broker {
         }
     }
 
-    fn head(&self, format: &str) -> Map<String, Json> {
+    fn head(format: &str) -> Map<String, Json> {
         let said = [
-            ("rabbit_version", self.config.product_version.as_str()),
-            ("rabbitmq_version", self.config.product_version.as_str()),
+            ("rabbit_version", COMPATIBLE_VERSION),
+            ("rabbitmq_version", COMPATIBLE_VERSION),
             ("product_name", "LedgerMQ"),
             ("product_version", env!("CARGO_PKG_VERSION")),
             ("rabbitmq_definition_format", format),

@@ -12,6 +12,7 @@ mod export;
 mod import;
 
 pub(crate) use document::{boolean, policy, tags, vhost, vhost_limits};
+pub(crate) use export::COMPATIBLE_VERSION;
 
 use std::fmt;
 
