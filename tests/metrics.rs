@@ -73,6 +73,11 @@ async fn prometheus_reads_what_rabbitmqs_dashboards_show() {
     assert_eq!(sums["rabbitmq_queue_messages_bytes"], 10.0);
     assert_eq!(sums["rabbitmq_global_messages_received_total{protocol=\"amqp091\"}"], 2.0);
     assert_eq!(sums["rabbitmq_global_messages_confirmed_total{protocol=\"amqp091\"}"], 2.0);
+    assert_eq!(sums["rabbitmq_global_messages_routed_total{protocol=\"amqp091\"}"], 2.0);
+    assert_eq!(
+        sums["rabbitmq_global_messages_delivered_consume_manual_ack_total{protocol=\"amqp091\"}"],
+        1.0
+    );
     assert_eq!(sums["rabbitmq_connections_opened_total"], 1.0);
     assert_eq!(sums["rabbitmq_alarms_memory_used_watermark"], 0.0);
     assert!(sums["rabbitmq_io_sync_ops_total"] > 0.0, "a confirm is a sync");

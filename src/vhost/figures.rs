@@ -2,6 +2,7 @@
 //! name, so that a vhost with 100,000 queues is asked as often as one likes.
 
 use super::Vhost;
+use super::counts::MessageCounts;
 use super::input::{AdminId, AdminReply, Effect};
 use super::report::VhostTotals;
 use super::{Context, topology::QueueRecord};
@@ -35,6 +36,8 @@ pub struct VhostFigures {
     pub messages_uncommitted: u64,
     /// Counts since the vhost started.
     pub totals: VhostTotals,
+    /// What passed through all channels since then.
+    pub counts: MessageCounts,
 }
 
 impl VhostFigures {
@@ -53,6 +56,7 @@ impl VhostFigures {
         self.messages_unconfirmed += other.messages_unconfirmed;
         self.messages_uncommitted += other.messages_uncommitted;
         self.totals.add(&other.totals);
+        self.counts += other.counts;
     }
 
     fn add_queue(&mut self, record: &QueueRecord) {
@@ -101,7 +105,8 @@ impl Vhost {
 
     /// Sums over everything there is to see.
     pub fn figures(&self) -> VhostFigures {
-        let mut figures = VhostFigures { totals: self.totals, ..VhostFigures::default() };
+        let mut figures =
+            VhostFigures { totals: self.totals, counts: self.channels.counts(), ..VhostFigures::default() };
         self.named_queues().for_each(|record| figures.add_queue(record));
         figures.exchanges = self.topology.exchanges.iter().count() as u64;
         for (_, channel) in self.channels.slots.iter().filter(|(_, channel)| channel.is_open) {

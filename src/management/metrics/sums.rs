@@ -59,7 +59,7 @@ pub(super) fn counts(page: &mut Page, metrics: &BrokerMetrics) {
 
 /// What messages did.
 pub(super) fn messages(page: &mut Page, figures: &VhostFigures) {
-    let totals = &figures.totals;
+    let (totals, counts) = (&figures.totals, &figures.counts);
     let dropped = totals.unroutable_count.saturating_sub(totals.returned_count);
     let counters = [
         ("received", "Publishes received", totals.published_count),
@@ -68,6 +68,17 @@ pub(super) fn messages(page: &mut Page, figures: &VhostFigures) {
         ("unroutable_returned", "Publishes sent back", totals.returned_count),
         ("delivered", "Messages delivered", totals.delivered_count),
         ("acknowledged", "Messages acknowledged", totals.acked_count),
+        (
+            "routed",
+            "Publishes that a queue took",
+            totals.published_count.saturating_sub(totals.unroutable_count),
+        ),
+        ("delivered_consume_manual_ack", "Messages delivered to consumers that acknowledge", counts.deliver),
+        ("delivered_consume_auto_ack", "Messages delivered to consumers that do not", counts.deliver_no_ack),
+        ("delivered_get_manual_ack", "Messages got that are to be acknowledged", counts.get),
+        ("delivered_get_auto_ack", "Messages got that are not", counts.get_no_ack),
+        ("get_empty", "Calls of basic.get that found nothing", counts.get_empty),
+        ("redelivered", "Deliveries of what was delivered before", counts.redeliver),
     ];
     for (name, help, value) in counters {
         let mut family = page.theirs(&format!("global_messages_{name}_total"), Kind::Counter, help);
