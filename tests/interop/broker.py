@@ -25,6 +25,9 @@ STOP_SECONDS_MAX = 30
 class Broker:
     """Where it is, and how an administrator speaks to it."""
 
+    # Where its management API answers, if that is known.
+    http = None
+
     def __init__(self, host, port, ctl=None):
         self.host, self.port, self.ctl = host, port, ctl
         self.product = product(host, port)
@@ -71,7 +74,9 @@ class OwnBroker(Broker):
             environment = rabbitmq_environment(data, host, port)
             rabbitmqctl = binary.with_name("rabbitmqctl")
         else:
-            serve = ["serve", "--data-dir", str(data), "--listen", f"{host}:{port}", "--http-listen", "off"]
+            http = f"{host}:{free_port()}"
+            self.http = f"http://{http}"
+            serve = ["serve", "--data-dir", str(data), "--listen", f"{host}:{port}", "--http-listen", http]
             command = [str(binary), *serve, *flags]
             environment = {"LEDGERMQ_DATA_DIR": str(data)}
             rabbitmqctl = directory / "rabbitmqctl"
