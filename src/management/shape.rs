@@ -1,40 +1,13 @@
 //! Things that stand in several answers in the same form: field tables as JSON, times, names of connections and channels.
 
 use crate::connection::Peer;
-use crate::protocol::table::{Fields, Table};
-use crate::protocol::value::Value as Field;
-use serde_json::{Map, Value, json};
+use crate::protocol::json;
+use crate::protocol::table::Table;
+use serde_json::Value;
 
 /// A field table as RabbitMQ shows it: numbers as numbers, bytes as text, timestamps in seconds.
 pub(super) fn table_value(table: &Table) -> Value {
-    fields_value(table.fields())
-}
-
-fn fields_value(fields: Fields<'_>) -> Value {
-    Value::Object(
-        fields.iter().map(|(name, value)| (name.to_owned(), field_value(&value))).collect::<Map<_, _>>(),
-    )
-}
-
-fn field_value(value: &Field<'_>) -> Value {
-    match *value {
-        Field::Bool(value) => json!(value),
-        Field::F32(value) => json!(value),
-        Field::F64(value) => json!(value),
-        Field::Decimal { scale, value } => json!({"scale": scale, "value": value}),
-        Field::LongString(bytes) | Field::Binary(bytes) => json!(String::from_utf8_lossy(bytes)),
-        Field::Array(elements) => Value::Array(elements.iter().map(|value| field_value(&value)).collect()),
-        Field::Table(fields) => fields_value(fields),
-        Field::Timestamp(seconds) => json!(seconds),
-        Field::Void => Value::Null,
-        Field::I8(_)
-        | Field::U8(_)
-        | Field::I16(_)
-        | Field::U16(_)
-        | Field::I32(_)
-        | Field::U32(_)
-        | Field::I64(_) => json!(value.as_i64()),
-    }
+    json::from_fields(table.fields())
 }
 
 /// What operators call a connection: `127.0.0.1:40000 -> 127.0.0.1:5672`.
@@ -72,6 +45,8 @@ fn civil(days: u64) -> (u64, u64, u64) {
 #[cfg(test)]
 mod tests {
     use super::*;
+    use crate::protocol::value::Value as Field;
+    use serde_json::json;
 
     #[test]
     fn tables_keep_their_types() {
