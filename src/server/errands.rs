@@ -5,6 +5,7 @@ use super::broker::Broker;
 use super::reads;
 use crate::message::Message;
 use crate::vhost::input::{AdminCommand, AdminReply};
+use crate::vhost::views::{Look, Seen};
 use std::sync::Arc;
 
 /// A message that was looked at.
@@ -75,9 +76,13 @@ impl Broker {
     }
 
     async fn ready_count(&self, vhost: &str, queue: &str) -> Result<u64, ErrandError> {
-        let report = self.directory.report(vhost).await.ok_or(ErrandError::NoVhost)?;
-        let found = report.queues.iter().find(|known| known.name == queue);
-        Ok(found.map_or(0, |queue| queue.messages_ready))
+        let look = Look::Counts { queues: vec![queue.into()], exchanges: vec![], channels: Some(vec![]) };
+        match self.look(vhost, look).await {
+            Some(Seen::Counts { queues, .. }) => {
+                Ok(queues.into_iter().flatten().map(|(_, ready, _)| ready).sum())
+            }
+            _ => Err(ErrandError::NoVhost),
+        }
     }
 }
 

@@ -115,6 +115,12 @@ impl Broker {
         }
     }
 
+    /// Whether a vhost answers; it is asked for nothing, so that probes cost nothing.
+    pub async fn answers(&self, vhost: &str) -> bool {
+        let nothing = Look::Counts { queues: vec![], exchanges: vec![], channels: Some(vec![]) };
+        self.look(vhost, nothing).await.is_some()
+    }
+
     /// Connections that opened a vhost, by id; asks none of them.
     pub fn acquaintances(&self) -> Vec<Acquaintance> {
         self.connections.acquaintances()

@@ -25,7 +25,7 @@ pub(in crate::management) async fn virtual_hosts(call: Call) -> Answer {
     let broker = &call.management.broker;
     let mut down = Vec::new();
     for name in broker.vhost_names() {
-        if broker.look(&name, crate::vhost::views::Look::Sums).await.is_none() && broker.has_vhost(&name) {
+        if !broker.answers(&name).await && broker.has_vhost(&name) {
             down.push(name.to_string());
         }
     }
@@ -104,10 +104,10 @@ pub(in crate::management) async fn cluster_size(_: Call) -> Answer {
 
 /// `GET /api/aliveness-test/{vhost}`: whether the vhost answers. Unlike RabbitMQ's, it declares no queue.
 pub(in crate::management) async fn aliveness(call: Call) -> Answer {
-    match call.management.broker.look(call.vhost(), crate::vhost::views::Look::Sums).await {
-        Some(_) => Ok(Reply::json(&json!({"status": "ok"}))),
-        None => Err(ApiError::Unhealthy(json!({"reason": "the vhost does not answer"}))),
-    }
+    failed_unless(
+        call.management.broker.answers(call.vhost()).await,
+        || json!({"reason": "the vhost does not answer"}),
+    )
 }
 
 /// `GET /api/healthchecks/node[/{node}]`
