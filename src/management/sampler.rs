@@ -6,7 +6,8 @@ use super::Management;
 use super::history::{NodeSample, Object, Sample};
 use crate::limits::{HISTORY_ALWAYS_MAX, HISTORY_SAMPLE_MS, HTTP_ROWS_PER_CHUNK};
 use crate::vhost::command::ConnectionId;
-use crate::vhost::views::{Look, Seen, VhostSums};
+use crate::vhost::figures::VhostFigures;
+use crate::vhost::views::{Look, Seen};
 use std::collections::{BTreeMap, BTreeSet};
 use std::sync::Arc;
 use std::time::Duration;
@@ -63,7 +64,7 @@ async fn take(management: &Management) {
             ));
         }
     }
-    let mut all = VhostSums::default();
+    let mut all = VhostFigures::default();
     for (name, sums) in &vhosts {
         all.add(sums);
         let (received_bytes, sent_bytes) = carried.get(name).copied().unwrap_or_default();
@@ -79,12 +80,12 @@ async fn take(management: &Management) {
     history.keep_vhosts(|name| vhosts.contains_key(name));
 }
 
-fn sample_of(sums: &VhostSums) -> Sample {
-    let VhostSums { counts, messages_ready, messages_unacknowledged, .. } = *sums;
+fn sample_of(sums: &VhostFigures) -> Sample {
+    let VhostFigures { counts, messages_ready, messages_unacknowledged, .. } = *sums;
     Sample { counts, ready: messages_ready, unacked: messages_unacknowledged, ..Sample::default() }
 }
 
-fn merge(whole: Sample, all: &VhostSums) -> Sample {
+fn merge(whole: Sample, all: &VhostFigures) -> Sample {
     let Sample { received_bytes, sent_bytes, .. } = whole;
     Sample { received_bytes, sent_bytes, ..sample_of(all) }
 }
@@ -92,7 +93,7 @@ fn merge(whole: Sample, all: &VhostSums) -> Sample {
 /// By vhost: everything while it is little, else what is watched.
 async fn wanted(
     management: &Management,
-    vhosts: &BTreeMap<Arc<str>, VhostSums>,
+    vhosts: &BTreeMap<Arc<str>, VhostFigures>,
 ) -> BTreeMap<Arc<str>, Wanted> {
     let mut wanted: BTreeMap<Arc<str>, Wanted> = BTreeMap::new();
     let objects: u64 = vhosts.values().map(|sums| sums.queues + sums.exchanges).sum();
@@ -176,7 +177,7 @@ async fn objects_of(
 }
 
 impl Management {
-    fn node_sample(&self, all: &VhostSums) -> NodeSample {
+    fn node_sample(&self, all: &VhostFigures) -> NodeSample {
         let node = self.broker.node_figures();
         let totals = &all.totals;
         NodeSample {

@@ -16,6 +16,7 @@ use crate::definitions::{Definition, DefinitionChange, VhostDefinition};
 use crate::vhost::figures::VhostFigures;
 use crate::vhost::input::{AdminCommand, AdminReply};
 use crate::vhost::report::VhostReport;
+use crate::vhost::views::{Look, Seen};
 use ledgermq_storage::{GroupId, Lsn, Reader};
 use std::collections::BTreeMap;
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
@@ -103,12 +104,14 @@ impl Directory {
 
     /// Sums over all vhosts: they count at the same time, and copy nothing.
     pub(super) async fn figures(&self) -> VhostFigures {
-        let answers: Vec<_> =
-            self.vhosts().iter().map(|(_, inbox)| inbox.tell(AdminCommand::Figures)).collect();
+        let look = || AdminCommand::Look(Look::Sums);
+        let answers: Vec<_> = self.vhosts().iter().map(|(_, inbox)| inbox.tell(look())).collect();
         let mut sum = VhostFigures::default();
         for answer in answers {
             // A vhost that ended meanwhile is not there to be counted.
-            if let Ok(AdminReply::Figures(figures)) = answer.await {
+            if let Ok(AdminReply::Seen(seen)) = answer.await
+                && let Seen::Sums(figures) = *seen
+            {
                 sum.add(&figures);
             }
         }

@@ -3,17 +3,20 @@
 
 use super::Vhost;
 use super::counts::MessageCounts;
-use super::input::{AdminId, AdminReply, Effect};
 use super::report::VhostTotals;
-use super::{Context, topology::QueueRecord};
+use super::topology::QueueRecord;
 
 /// How much there is in a vhost, or in several.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
 pub struct VhostFigures {
+    /// Messages are copied to the trace exchange. Of one vhost; sums leave it alone.
+    pub tracing: bool,
     /// Queues that clients can name.
     pub queues: u64,
     /// Exchanges, the predeclared ones too.
     pub exchanges: u64,
+    /// Bindings, those of the default exchange left out.
+    pub bindings: u64,
     /// Open channels.
     pub channels: u64,
     /// Consumers.
@@ -45,6 +48,7 @@ impl VhostFigures {
     pub fn add(&mut self, other: &Self) {
         self.queues += other.queues;
         self.exchanges += other.exchanges;
+        self.bindings += other.bindings;
         self.channels += other.channels;
         self.consumers += other.consumers;
         self.messages_ready += other.messages_ready;
@@ -95,20 +99,25 @@ impl VhostTotals {
         self.overflowed_count += other.overflowed_count;
         self.undeliverable_count += other.undeliverable_count;
         self.damaged_count += other.damaged_count;
+        self.channels_opened_count += other.channels_opened_count;
+        self.queues_declared_count += other.queues_declared_count;
+        self.queues_created_count += other.queues_created_count;
+        self.queues_deleted_count += other.queues_deleted_count;
     }
 }
 
 impl Vhost {
-    pub(super) fn answer_figures(&self, id: AdminId, cx: &mut Context<'_>) {
-        cx.effects.effects.push(Effect::Answer(id, AdminReply::Figures(Box::new(self.figures()))));
-    }
-
     /// Sums over everything there is to see.
     pub fn figures(&self) -> VhostFigures {
-        let mut figures =
-            VhostFigures { totals: self.totals, counts: self.channels.counts(), ..VhostFigures::default() };
+        let mut figures = VhostFigures {
+            tracing: self.traces,
+            exchanges: self.topology.exchange_count(),
+            bindings: self.topology.binding_count(),
+            totals: self.totals,
+            counts: self.channels.counts(),
+            ..VhostFigures::default()
+        };
         self.named_queues().for_each(|record| figures.add_queue(record));
-        figures.exchanges = self.topology.exchanges.iter().count() as u64;
         for (_, channel) in self.channels.slots.iter().filter(|(_, channel)| channel.is_open) {
             figures.channels += 1;
             figures.messages_unconfirmed += channel.unconfirmed_count() as u64;

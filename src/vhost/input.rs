@@ -101,8 +101,6 @@ pub struct AdminId(pub u64);
 pub enum AdminCommand {
     /// Everything there is to see: answered by [`AdminReply::Report`].
     Report,
-    /// Sums over it: answered by [`AdminReply::Figures`].
-    Figures,
     /// What a definitions file says of it: answered by [`AdminReply::Objects`].
     Objects,
     /// The bindings between two things: answered by [`AdminReply::Bindings`].
@@ -162,8 +160,6 @@ pub enum AdminCommand {
 pub enum AdminReply {
     /// A view of the vhost.
     Report(Box<super::report::VhostReport>),
-    /// Sums over the vhost.
-    Figures(Box<super::figures::VhostFigures>),
     /// What a definitions file says of the vhost.
     Objects(Box<VhostObjects>),
     /// Bindings.

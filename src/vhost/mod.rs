@@ -271,7 +271,6 @@ impl Vhost {
             Input::Event(event) => self.publish_event(&event, cx),
             Input::Detach(connection) => self.detach(connection, cx),
             Input::Admin(id, AdminCommand::Report) => self.answer_report(id, cx),
-            Input::Admin(id, AdminCommand::Figures) => self.answer_figures(id, cx),
             Input::Admin(id, AdminCommand::Objects) => {
                 let objects = AdminReply::Objects(Box::new(self.objects()));
                 cx.effects.effects.push(Effect::Answer(id, objects));

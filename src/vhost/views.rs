@@ -3,9 +3,10 @@
 
 use super::command::ConnectionId;
 use super::counts::MessageCounts;
+use super::figures::VhostFigures;
 use super::input::{AdminId, AdminReply, Effect};
 use super::report::{
-    BindingReport, ChannelReport, ConsumerReport, ExchangeReport, PolicyReport, QueueReport, VhostTotals,
+    BindingReport, ChannelReport, ConsumerReport, ExchangeReport, PolicyReport, QueueReport,
 };
 use super::topology::{ExchangeSlot, Target};
 use super::{Context, PolicyLayer, Vhost};
@@ -53,7 +54,7 @@ pub enum Look {
 #[derive(Clone, Debug, PartialEq)]
 pub enum Seen {
     /// See [`Look::Sums`].
-    Sums(Box<VhostSums>),
+    Sums(Box<VhostFigures>),
     /// See [`Look::QueueNames`].
     Names(Vec<Arc<str>>),
     /// See [`Look::Queues`].
@@ -79,50 +80,6 @@ pub enum Seen {
     },
 }
 
-/// How much there is in a vhost.
-#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
-pub struct VhostSums {
-    /// Messages are copied to the trace exchange.
-    pub tracing: bool,
-    /// Queues that clients can name.
-    pub queues: u64,
-    /// Exchanges, the predeclared ones included.
-    pub exchanges: u64,
-    /// Bindings, those of the default exchange left out.
-    pub bindings: u64,
-    /// Consumers.
-    pub consumers: u64,
-    /// Open channels.
-    pub channels: u64,
-    /// Messages waiting.
-    pub messages_ready: u64,
-    /// Messages with consumers.
-    pub messages_unacknowledged: u64,
-    /// What all channels counted.
-    pub counts: MessageCounts,
-    /// What else was counted.
-    pub totals: VhostTotals,
-}
-
-impl VhostSums {
-    /// Adds those of another vhost.
-    pub fn add(&mut self, other: &Self) {
-        self.queues += other.queues;
-        self.exchanges += other.exchanges;
-        self.bindings += other.bindings;
-        self.consumers += other.consumers;
-        self.channels += other.channels;
-        self.messages_ready += other.messages_ready;
-        self.messages_unacknowledged += other.messages_unacknowledged;
-        self.counts += other.counts;
-        let (sum, totals) = (&mut self.totals, &other.totals);
-        sum.channels_opened_count += totals.channels_opened_count;
-        sum.queues_declared_count += totals.queues_declared_count;
-        sum.queues_created_count += totals.queues_created_count;
-        sum.queues_deleted_count += totals.queues_deleted_count;
-    }
-}
-
 impl Vhost {
     pub(super) fn answer_look(&mut self, id: AdminId, look: &Look, cx: &mut Context<'_>) {
         let seen = self.look(look);
@@ -132,7 +89,7 @@ impl Vhost {
     /// Looks at a part.
     pub fn look(&self, look: &Look) -> Seen {
         match look {
-            Look::Sums => Seen::Sums(Box::new(self.sums())),
+            Look::Sums => Seen::Sums(Box::new(self.figures())),
             Look::QueueNames => {
                 Seen::Names(self.named_queues().map(|record| Arc::clone(&record.name)).collect())
             }
@@ -176,25 +133,6 @@ impl Vhost {
                 self.counts_of(queues, exchanges, channels.as_deref())
             }
         }
-    }
-
-    fn sums(&self) -> VhostSums {
-        let mut sums = VhostSums {
-            tracing: self.traces,
-            queues: self.topology.queue_count(),
-            exchanges: self.topology.exchange_count(),
-            bindings: self.topology.binding_count(),
-            counts: self.channels.counts(),
-            totals: self.totals,
-            channels: self.channels.slots.iter().filter(|(_, channel)| channel.is_open).count() as u64,
-            ..VhostSums::default()
-        };
-        for record in self.named_queues() {
-            sums.consumers += record.queue.consumer_count() as u64;
-            sums.messages_ready += record.ready_count();
-            sums.messages_unacknowledged += record.queue.unacked_count();
-        }
-        sums
     }
 
     fn bindings_to(&self, kind: DestinationKind, name: &str) -> Vec<BindingReport> {

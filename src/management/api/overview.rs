@@ -10,14 +10,15 @@ use crate::management::rates::Spans;
 use crate::management::versions::{COMPATIBLE, ERLANG};
 use crate::server::Broker;
 use crate::vhost::counts::MessageCounts;
-use crate::vhost::views::{Look, Seen, VhostSums};
+use crate::vhost::figures::VhostFigures;
+use crate::vhost::views::{Look, Seen};
 use serde_json::{Value, json};
 
 /// `GET /api/overview`
 pub(in crate::management) async fn overview(call: Call) -> Answer {
     let broker = &call.management.broker;
     let spans = Spans::asked(&call.query, broker.unix_ms())?;
-    let mut sums = VhostSums::default();
+    let mut sums = VhostFigures::default();
     for vhost in call.visible_vhosts() {
         if let Some(Seen::Sums(one)) = broker.look(&vhost, Look::Sums).await {
             sums.add(&one);
