@@ -18,6 +18,8 @@ import sys
 import time
 from pathlib import Path
 
+import certificates
+
 START_SECONDS_MAX = 60
 STOP_SECONDS_MAX = 30
 
@@ -60,23 +62,39 @@ class Broker:
 
 
 class OwnBroker(Broker):
-    """Started by us on a free port of the loopback interface, with an empty store. `binary` may be RabbitMQ's start script."""
+    """Started by us on a free port of the loopback interface, with an empty store. `binary` may be RabbitMQ's start script; it
+    is given `plugins`, and with them the management API. `tls` opens a port for TLS, too, where clients may log in by
+    certificates of their own."""
 
-    def __init__(self, binary, directory, flags=()):
+    # Of TLS, if there is any: its port and the directory of certificates.py.
+    tls_port = certificates = None
+
+    def __init__(self, binary, directory, flags=(), plugins=(), tls=False):
         shutil.rmtree(directory, ignore_errors=True)
         directory.mkdir(parents=True)
         self.directory = directory
         host, port = "127.0.0.1", free_port()
         data = directory / "data"
         self._is_rabbitmq = binary.name == "rabbitmq-server"
+        http_port = free_port()
+        if plugins or not self._is_rabbitmq:
+            self.http = f"http://{host}:{http_port}"
+        if tls:
+            self.tls_port, self.certificates = free_port(), certificates.make(directory / "certificates")
         if self._is_rabbitmq:
             command = [str(binary)]
-            environment = rabbitmq_environment(data, host, port)
+            environment = rabbitmq_environment(directory, data, host, port)
+            settings = rabbitmq_settings(host, http_port, plugins)
+            if tls:
+                plugins = (*plugins, "rabbitmq_auth_mechanism_ssl")
+                settings += rabbitmq_tls(host, self.tls_port, self.certificates)
+            (directory / "plugins").write_text(f"[{','.join(plugins)}].\n")
+            (directory / "rabbitmq.conf").write_text(settings)
             rabbitmqctl = binary.with_name("rabbitmqctl")
         else:
-            http = f"{host}:{free_port()}"
-            self.http = f"http://{http}"
-            serve = ["serve", "--data-dir", str(data), "--listen", f"{host}:{port}", "--http-listen", http]
+            serve = ["serve", "--data-dir", str(data), "--listen", f"{host}:{port}", "--http-listen", f"{host}:{http_port}"]
+            if tls:
+                serve += tls_flags(host, self.tls_port, self.certificates)
             command = [str(binary), *serve, *flags]
             environment = {"LEDGERMQ_DATA_DIR": str(data)}
             rabbitmqctl = directory / "rabbitmqctl"
@@ -93,7 +111,10 @@ class OwnBroker(Broker):
         return self._is_rabbitmq
 
     def environment(self, directory):
-        return super().environment(directory) | {"INTEROP_RESTART": self.verb("restart"), "INTEROP_STOP": self.verb("stop")}
+        known = super().environment(directory) | {"INTEROP_RESTART": self.verb("restart"), "INTEROP_STOP": self.verb("stop")}
+        if self.tls_port:
+            known |= {"INTEROP_TLS_PORT": str(self.tls_port), "INTEROP_CERTIFICATES": str(self.certificates)}
+        return known
 
     def verb(self, name):
         return shlex.join([sys.executable, "-B", str(Path(__file__).resolve()), name, str(self.directory)])
@@ -113,7 +134,7 @@ class OwnBroker(Broker):
         shutil.rmtree(self.directory / "data", ignore_errors=True)
 
 
-def rabbitmq_environment(data, host, port):
+def rabbitmq_environment(directory, data, host, port):
     """A node of its own beside others on this machine."""
     return {
         "HOME": str(data),
@@ -123,9 +144,51 @@ def rabbitmq_environment(data, host, port):
         "RABBITMQ_DIST_PORT": str(free_port()),
         "RABBITMQ_MNESIA_BASE": str(data),
         "RABBITMQ_LOG_BASE": str(data),
-        "RABBITMQ_ENABLED_PLUGINS_FILE": str(data / "plugins"),
-        "RABBITMQ_CONFIG_FILE": str(data / "none"),
+        "RABBITMQ_ENABLED_PLUGINS_FILE": str(directory / "plugins"),
+        "RABBITMQ_CONFIG_FILE": str(directory / "rabbitmq"),
     }
+
+
+def rabbitmq_settings(host, http_port, plugins):
+    """Where plugins listen: not at the ports of another node. Each setting is known only with its plugin."""
+    settings = ""
+    if plugins:
+        settings += f"management.tcp.ip = {host}\nmanagement.tcp.port = {http_port}\n"
+    if any(plugin.startswith("rabbitmq_stream") for plugin in plugins):
+        settings += f"stream.listeners.tcp.1 = {host}:{free_port()}\n"
+    return settings
+
+
+def rabbitmq_tls(host, port, certificates):
+    """A client need not have a certificate, but one that it shows must be good, and its common name is a user."""
+    settings = {
+        "listeners.ssl.1": f"{host}:{port}",
+        "ssl_options.cacertfile": certificates / "authority.pem",
+        "ssl_options.certfile": certificates / "broker.pem",
+        "ssl_options.keyfile": certificates / "broker.key",
+        "ssl_options.versions.1": "tlsv1.3",
+        "ssl_options.versions.2": "tlsv1.2",
+        "ssl_options.verify": "verify_peer",
+        "ssl_options.fail_if_no_peer_cert": "false",
+        "auth_mechanisms.1": "PLAIN",
+        "auth_mechanisms.2": "AMQPLAIN",
+        "auth_mechanisms.3": "EXTERNAL",
+        "ssl_cert_login_from": "common_name",
+    }
+    return "".join(f"{key} = {value}\n" for key, value in settings.items())
+
+
+def tls_flags(host, port, certificates):
+    """The same of ours."""
+    settings = {
+        "--tls-listen": f"{host}:{port}",
+        "--tls-ca": certificates / "authority.pem",
+        "--tls-cert": certificates / "broker.pem",
+        "--tls-key": certificates / "broker.key",
+        "--tls-verify": "verify_peer",
+        "--ssl-cert-login-from": "common_name",
+    }
+    return [str(part) for setting in settings.items() for part in setting]
 
 
 # RabbitMQ has no flags; these become commands once it runs.

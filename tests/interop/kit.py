@@ -5,6 +5,8 @@ A suite is a module of tests/interop/suites. Its docstring says in the first lin
   PASSED_MIN    how many tests pass at least, so that a suite which finds no tests does not look well;
   SHORT         True if `--short` runs it (optional);
   FLAGS         flags of the broker it wants (optional);
+  PLUGINS       plugins that a RabbitMQ is given, for the management API (optional);
+  TLS           True if the broker is to listen for TLS as well (optional);
   EXCEPTIONS    tests that do not pass, each with its `Expected` (optional);
   run(kit)      runs it and returns {test: outcome}.
 """
