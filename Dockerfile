@@ -10,13 +10,14 @@ RUN groupadd --system --gid 999 ledgermq \
     && install -d -o ledgermq -g ledgermq -m 0700 /var/lib/ledgermq
 COPY --from=build /src/target/release/ledgermq /usr/bin/ledgermq
 # Health checks and scripts written for RabbitMQ's image find its programs.
-RUN cd /usr/bin && for name in rabbitmqctl rabbitmq-diagnostics rabbitmq-queues rabbitmq-plugins rabbitmq-server; do \
-        ln -s ledgermq "$name"; done
+RUN for name in rabbitmqctl rabbitmq-diagnostics rabbitmq-queues rabbitmq-plugins rabbitmq-server; do \
+        ln -s ledgermq "/usr/bin/$name"; done
 ENV LEDGERMQ_DATA_DIR=/var/lib/ledgermq \
     LEDGERMQ_LISTEN=[::]:5672 \
     LEDGERMQ_HTTP_LISTEN=[::]:15672 \
     LEDGERMQ_PROMETHEUS_LISTEN=[::]:15692
-USER ledgermq
+# A number: Kubernetes does not know whether a name is root's.
+USER 999:999
 VOLUME /var/lib/ledgermq
 EXPOSE 5672 15672 15692
 HEALTHCHECK --interval=10s --timeout=5s --start-period=5m CMD ["rabbitmq-diagnostics", "-q", "check_running"]
