@@ -1,4 +1,6 @@
 //! See tests/fuzz_targets/connection/mod.rs.
 #![no_main]
 
-libfuzzer_sys::fuzz_target!(|input: &[u8]| ledgermq_fuzz::fuzz_targets::connection::run(input));
+use ledgermq_fuzz::{fuzz_targets::connection, watched};
+
+libfuzzer_sys::fuzz_target!(|input: &[u8]| watched(connection::run, input));

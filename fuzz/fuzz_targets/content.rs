@@ -1,4 +1,6 @@
 //! See tests/fuzz_targets/content.rs.
 #![no_main]
 
-libfuzzer_sys::fuzz_target!(|input: &[u8]| ledgermq_fuzz::fuzz_targets::content::run(input));
+use ledgermq_fuzz::{fuzz_targets::content, watched};
+
+libfuzzer_sys::fuzz_target!(|input: &[u8]| watched(content::run, input));

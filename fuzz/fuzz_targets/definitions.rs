@@ -1,4 +1,6 @@
 //! See tests/fuzz_targets/definitions.rs.
 #![no_main]
 
-libfuzzer_sys::fuzz_target!(|input: &[u8]| ledgermq_fuzz::fuzz_targets::definitions::run(input));
+use ledgermq_fuzz::{fuzz_targets::definitions, watched};
+
+libfuzzer_sys::fuzz_target!(|input: &[u8]| watched(definitions::run, input));

@@ -1,4 +1,6 @@
 //! See tests/fuzz_targets/frame.rs.
 #![no_main]
 
-libfuzzer_sys::fuzz_target!(|input: &[u8]| ledgermq_fuzz::fuzz_targets::frame::run(input));
+use ledgermq_fuzz::{fuzz_targets::frame, watched};
+
+libfuzzer_sys::fuzz_target!(|input: &[u8]| watched(frame::run, input));

@@ -1,4 +1,6 @@
 //! See tests/fuzz_targets/method.rs.
 #![no_main]
 
-libfuzzer_sys::fuzz_target!(|input: &[u8]| ledgermq_fuzz::fuzz_targets::method::run(input));
+use ledgermq_fuzz::{fuzz_targets::method, watched};
+
+libfuzzer_sys::fuzz_target!(|input: &[u8]| watched(method::run, input));

@@ -1,4 +1,6 @@
 //! See tests/fuzz_targets/properties.rs.
 #![no_main]
 
-libfuzzer_sys::fuzz_target!(|input: &[u8]| ledgermq_fuzz::fuzz_targets::properties::run(input));
+use ledgermq_fuzz::{fuzz_targets::properties, watched};
+
+libfuzzer_sys::fuzz_target!(|input: &[u8]| watched(properties::run, input));

@@ -1,4 +1,6 @@
 //! See tests/fuzz_targets/table.rs.
 #![no_main]
 
-libfuzzer_sys::fuzz_target!(|input: &[u8]| ledgermq_fuzz::fuzz_targets::table::run(input));
+use ledgermq_fuzz::{fuzz_targets::table, watched};
+
+libfuzzer_sys::fuzz_target!(|input: &[u8]| watched(table::run, input));

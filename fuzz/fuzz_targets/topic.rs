@@ -1,4 +1,6 @@
 //! See tests/fuzz_targets/topic.rs.
 #![no_main]
 
-libfuzzer_sys::fuzz_target!(|input: &[u8]| ledgermq_fuzz::fuzz_targets::topic::run(input));
+use ledgermq_fuzz::{fuzz_targets::topic, watched};
+
+libfuzzer_sys::fuzz_target!(|input: &[u8]| watched(topic::run, input));

@@ -1,4 +1,6 @@
 //! See tests/fuzz_targets/wal.rs.
 #![no_main]
 
-libfuzzer_sys::fuzz_target!(|input: &[u8]| ledgermq_fuzz::fuzz_targets::wal::run(input));
+use ledgermq_fuzz::{fuzz_targets::wal, watched};
+
+libfuzzer_sys::fuzz_target!(|input: &[u8]| watched(wal::run, input));
