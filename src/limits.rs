@@ -56,6 +56,9 @@ pub const OUTBOUND_COPY_BYTES_MAX: usize = 4096;
 pub const HEAD_MESSAGES_MAX: usize = 256;
 /// The same in bytes; a single message may be larger.
 pub const HEAD_BYTES_MAX: usize = 1024 * 1024;
+/// Messages of a queue in memory up to which those that consumers hold keep their bodies; above, bodies are dropped on
+/// delivery and what comes back is read from the log again. Half a head, so that fresh messages have room beside them.
+pub const HELD_MESSAGES_MAX: usize = HEAD_MESSAGES_MAX / 2;
 /// Entries at the head of a queue that stay in memory when segments behind them are sealed: messages.
 pub const HEAD_ENTRIES_MIN: u64 = 4096;
 /// The same for each level of a queue with priorities, whatever their number: messages.

@@ -69,7 +69,7 @@ pub struct Queue {
     due: Option<Box<Due>>,
     leaving: Leaving,
     returns: Returns,
-    /// Held messages stay in memory while the budget allows: they may have to go elsewhere.
+    /// Held messages stay in memory while the budget allows, however many: they may have to go elsewhere.
     keeps_held: bool,
     consumers: Consumers,
     residency: Residency,
@@ -224,7 +224,7 @@ impl Queue {
         self.unacked.bytes() + self.leaving.bytes()
     }
 
-    /// Whether held messages stay in memory while the budget allows.
+    /// Whether held messages stay in memory while the budget allows, however many they are.
     pub fn keep_held(&mut self, keeps_held: bool) {
         self.keeps_held = keeps_held;
     }
@@ -360,8 +360,8 @@ impl Queue {
         let priority = self.ready.top();
         let mut entry = self.ready.pop()?;
         let (seq, redelivered, logged) = (entry.seq, entry.is_redelivered(), entry.is_logged());
-        // A held message that the log has is read back if it is ever put back; the others must stay.
-        let stays = owner.is_some() && (!logged || self.keeps_held && self.residency.admits(false));
+        // A held message that the log has can be read back if it is ever put back; the others must stay.
+        let stays = owner.is_some() && (!logged || self.residency.admits_held(self.keeps_held));
         let return_count = self.returns.of(seq);
         let message = if stays { entry.message.clone() } else { self.residency.release(&mut entry) };
         assert!(message.is_some(), "a message is taken only when it is resident");

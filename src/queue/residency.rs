@@ -4,7 +4,7 @@
 
 use super::entry::Entry;
 use crate::budget::Budget;
-use crate::limits::{HEAD_BYTES_MAX, HEAD_MESSAGES_MAX};
+use crate::limits::{HEAD_BYTES_MAX, HEAD_MESSAGES_MAX, HELD_MESSAGES_MAX};
 use crate::message::Message;
 use std::sync::Arc;
 
@@ -56,6 +56,13 @@ impl Residency {
         !self.budget.exceeded()
             || is_consumed && self.count < HEAD_MESSAGES_MAX && self.bytes < HEAD_BYTES_MAX
     }
+
+    /// Whether a logged message may stay in memory while somebody holds it, so that it can be handed out again at once if it
+    /// comes back. `is_wanted`: held messages are likely to be needed. Others stay only while little of the queue does.
+    pub(super) fn admits_held(&self, is_wanted: bool) -> bool {
+        let is_little = self.count <= HELD_MESSAGES_MAX && self.bytes <= HEAD_BYTES_MAX;
+        !self.budget.exceeded() && (is_wanted || is_little)
+    }
 }
 
 impl Drop for Residency {
@@ -69,6 +76,25 @@ mod tests {
     use super::super::test_support::message;
     use super::*;
     use ledgermq_storage::{Lsn, Seq};
+
+    #[test]
+    fn held_messages_stay_as_long_as_they_are_few() {
+        let budget = Budget::new(1024 * 1024);
+        let mut residency = Residency::new(budget.clone());
+        for _ in 0..HELD_MESSAGES_MAX {
+            assert!(residency.admits_held(false));
+            residency.hold(&message("body", true));
+        }
+        assert!(residency.admits_held(false));
+        residency.hold(&message("body", true));
+        assert!(!residency.admits_held(false) && residency.admits_held(true));
+        budget.take(budget.limit_bytes());
+        assert!(!residency.admits_held(true), "the budget counts for all");
+        budget.give(budget.limit_bytes());
+        let mut large = Residency::new(Budget::new(usize::MAX));
+        large.hold(&message(&"x".repeat(HEAD_BYTES_MAX), true));
+        assert!(!large.admits_held(false) && large.admits_held(true));
+    }
 
     #[test]
     fn what_is_held_is_given_back() {

@@ -2,7 +2,7 @@
 
 use super::test_support::message;
 use super::*;
-use crate::limits::{HEAD_ENTRIES_MIN, HEAD_MESSAGES_MAX, LEVEL_ENTRIES_MIN};
+use crate::limits::{HEAD_ENTRIES_MIN, HEAD_MESSAGES_MAX, HELD_MESSAGES_MAX, LEVEL_ENTRIES_MIN};
 use crate::protocol::properties::PropertyList;
 use bytes::Bytes;
 use ledgermq_storage::{Run, SegmentId, StoredEntry};
@@ -37,6 +37,36 @@ fn the_first_message_is_read_however_many_are_in_memory_behind_it() {
     let (_, wanted) = queue.wanted(MARKS);
     let wanted: Vec<_> = wanted.into_iter().flatten().map(|(seq, ..)| seq.0).collect();
     assert_eq!(wanted, (0..10).collect::<Vec<_>>());
+}
+
+/// A consumer that gives back what it was just handed, or a client that recovers, has it again at once.
+#[test]
+fn what_comes_back_need_not_be_read_unless_much_is_held() {
+    let mut queue = Queue::new(QueueId(1), Budget::new(1 << 30));
+    let channel = ChannelSlot(1);
+    let owner = Owner { channel, consumer: None, since_s: 0 };
+    let hand_out = |queue: &mut Queue| queue.take(Some(owner)).expect("one waits").seq;
+    let count = HELD_MESSAGES_MAX as u64 + 10;
+    for seq in 0..count {
+        queue.enqueue(&message("body", true), Lsn::new(SegmentId(1), 64 + 64 * seq as u32), 50, 0);
+    }
+    let handed_out: Vec<_> = (0..count).map(|_| hand_out(&mut queue)).collect();
+    assert_eq!(queue.resident_count(), HELD_MESSAGES_MAX as u64, "the last ones, when few others were left");
+    for &seq in handed_out.iter().rev().take(HELD_MESSAGES_MAX) {
+        let held = queue.settle(seq, channel).expect("held");
+        queue.put_back(held);
+        assert_eq!(queue.availability(MARKS), Availability::Ready);
+    }
+    let held = queue.settle(Seq(0), channel).expect("held");
+    queue.put_back(held);
+    assert_eq!(queue.availability(MARKS), Availability::Reading);
+    for &seq in &handed_out[1..] {
+        if let Some(held) = queue.settle(seq, channel) {
+            queue.forget(held);
+        }
+    }
+    queue.purge();
+    assert_eq!(queue.resident_count(), 0);
 }
 
 /// Two million messages of ten priorities, mixed, bodies on disk: of each level the head is in memory, and the segment being

@@ -26,7 +26,7 @@ pub struct Owner {
 /// A message that somebody holds.
 #[derive(Clone, Debug)]
 pub struct Held {
-    /// The message; logged ones without their body.
+    /// The message; logged ones mostly without their body.
     pub entry: Entry,
     /// Its holder.
     pub owner: Owner,

@@ -393,8 +393,8 @@ fn at_once_if_asked_for() {
          1.1 < publish . q a persistent #1
          2.1 > deliver x a
          2.1 < requeue 1
+         2.1 > deliver x a redelivered
          log sync
-         1.1 > confirm 1
-         2.1 > deliver x a redelivered",
+         1.1 > confirm 1",
     );
 }

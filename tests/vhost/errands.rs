@@ -31,7 +31,7 @@ fn looking_takes_nothing_and_marks_nothing() {
          driver > peeked two three
          1.1 < requeue 1
          admin peek q 5
-         driver > peeked #0* two three"
+         driver > peeked one* two three"
     ));
 }
 

@@ -349,12 +349,13 @@ impl House {
 
     /// The end of a life by a power cut, the death of the process or a clean stop, and the recovery from it.
     fn die(mut self) -> Self {
-        let is_clean = !self.disk.is_off() && self.random.chance(25);
+        let mut is_clean = !self.disk.is_off() && self.random.chance(25);
         let seed = self.random.next();
         let disk = if is_clean {
             self.apply(Input::Shutdown);
             let stopped = self.store.shutdown();
             assert!(stopped.is_ok() || self.disk.is_off(), "only a power cut keeps it from stopping");
+            is_clean = stopped.is_ok();
             self.disk.crash(seed)
         } else if self.random.chance(30) {
             self.disk.kill()
@@ -387,7 +388,7 @@ impl House {
             let is_there = there.contains(number) && places.is_in_a_queue(*number);
             assert!(
                 !is_clean || known.is_settled != is_there || !known.is_safe,
-                "{number} after a clean stop"
+                "{number} after a clean stop: {known:?}, there {is_there}"
             );
             *known = Known { is_safe: is_there, is_settled: !is_there, is_gone: !is_there };
         }
