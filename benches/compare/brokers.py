@@ -116,6 +116,18 @@ class Started:
         files = (path.stat() for path in self.directory.rglob("*") if path.is_file())
         return sum(stat.st_blocks for stat in files) * 512 / 2**20
 
+    def rss_mib(self):
+        """Resident memory of all its processes."""
+        total_kib = 0
+        for status in Path("/proc").glob("[0-9]*/status"):
+            try:
+                if os.getpgid(int(status.parent.name)) == self.process.pid:
+                    lines = status.read_text().splitlines()
+                    total_kib += sum(int(line.split()[1]) for line in lines if line.startswith("VmRSS"))
+            except OSError:
+                continue  # it has just ended
+        return total_kib / 1024
+
     def stop(self):
         self.kill()
         shutil.rmtree(self.directory, ignore_errors=True)

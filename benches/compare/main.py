@@ -15,7 +15,7 @@ from pathlib import Path
 from brokers import Given, LedgerMq, RabbitMq
 from plot import svg
 from report import markdown, medians, number, spread
-from rows import ROWS
+from rows import LARGE_ROWS, ROWS
 
 
 def options():
@@ -32,7 +32,9 @@ def options():
         help="compare with RabbitMQ and with the brokers that run there (guest/guest, vhost /)",
     )
     parser.add_argument("--rounds", type=int, default=None, help="rounds; each runs every row once against every broker [3]")
-    parser.add_argument("--only", default="", metavar="NAMES", help=f"rows, by name: {','.join(row.name for row in ROWS)}")
+    parser.add_argument("--large", action="store_true", help="large numbers instead: queues, connections, backlogs; one round")
+    names = ",".join(row.name for row in ROWS + LARGE_ROWS)
+    parser.add_argument("--only", default="", metavar="NAMES", help=f"rows, by name: {names}")
     parser.add_argument("--quick", action="store_true", help="tiny counts, one round: shows that it works, not how fast it is")
     parser.add_argument("--list", action="store_true", help="list the rows and do nothing")
     return parser.parse_args()
@@ -41,8 +43,9 @@ def options():
 def main():
     chosen = options()
     only = chosen.only.replace(",", " ").split()
-    rows = [row for row in ROWS if not only or row.name in only]
-    unknown = set(only) - {row.name for row in ROWS}
+    choice = ROWS + LARGE_ROWS if only or chosen.quick else LARGE_ROWS if chosen.large else ROWS
+    rows = [row for row in choice if not only or row.name in only]
+    unknown = set(only) - {row.name for row in choice}
     if unknown or not rows:
         sys.exit(f"scripts/bench: no such row: {', '.join(sorted(unknown))}")
     if chosen.list:
@@ -58,7 +61,7 @@ def main():
         else:
             print("RabbitMQ is not installed: apt install rabbitmq-server, to compare with it", file=sys.stderr)
         brokers += map(Given, chosen.compare)
-    rounds = chosen.rounds or (1 if chosen.quick else 3)
+    rounds = chosen.rounds or (1 if chosen.quick or chosen.large else 3)
     began, clean = time.monotonic(), True
     reports = {row.name: {broker.name: [] for broker in brokers} for row in rows}
     for turn in range(rounds):
@@ -82,8 +85,13 @@ def measure(binary, broker, row, quick):
     """One run of one row against one broker. Returns the report and whether all messages came as they should."""
     broker.start()
     try:
-        if row.workload != "backlog" or not broker.can_be_killed:
+        if row.workload not in ("backlog", "declare") or not broker.can_be_killed:
             return bench(binary, broker, row.arguments(quick))
+        if row.workload == "declare":
+            declared, is_clean = bench(binary, broker, row.arguments(quick))
+            declared["ready_s"] = broker.kill_and_start()
+            declared["ready_rss_mib"] = broker.rss_mib()
+            return declared, is_clean
         filled, _ = bench(binary, broker, [*row.arguments(quick), "--only-fill"])
         filled["disk_mib"] = broker.disk_mib()
         filled["ready_s"] = broker.kill_and_start()
@@ -121,7 +129,7 @@ def publish(chosen, rows, brokers, reports, rounds, seconds, out):
     )
     table = markdown(names, "LedgerMQ", rows, results, heading)
     print(table)
-    base = "quick" if chosen.quick else "compare" if chosen.compare is not None else "alone"
+    base = "quick" if chosen.quick else "large" if chosen.large else "compare" if chosen.compare is not None else "alone"
     (out / f"{base}.md").write_text(table)
     plot = svg(names, rows, results, "Messages or connections a second, medians (longer is better)")
     if plot:

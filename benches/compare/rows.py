@@ -126,6 +126,60 @@ ROWS = (
 )
 
 
+READY = Figure("ready_s", "ready after kill -9", "s", False)
+DISK = Figure("disk_mib", "disk", "MiB", False)
+FILLED = (PUBLISHED, DELIVERED, RSS, DISK, READY)
+
+# Large numbers: what ends them is no broker's speed but its memory, its start, its tables. Not part of the comparison that is
+# made in a quarter of an hour.
+LARGE_ROWS = (
+    Row("w1", "one publisher that waits for each confirm", "waiting", "--publishers 1", "--seconds 4", (PUBLISHED, CPU)),
+    Row("w1000", "1,000 publishers that wait for each confirm", "waiting", "--publishers 1000", "--seconds 4", (PUBLISHED, CPU)),
+    Row("t1", "topic exchange, one binding", "topic", "--bindings 1", "--seconds 4", (PUBLISHED, CPU)),
+    Row("t10k", "topic exchange, 10,000 bindings", "topic", "--bindings 10000", "--seconds 4", (PUBLISHED, CPU)),
+    Row("h100", "fanout of 100 B to 100 queues", "fanout", "--size 100 --queues 100 --consumers 1", "--seconds 4", THROUGH),
+    Row("h1000", "fanout of 100 B to 1,000 queues", "fanout", "--size 100 --queues 1000 --consumers 1", "--seconds 4", THROUGH),
+    Row(
+        "q100k",
+        "100,000 durable queues",
+        "declare",
+        "--window 1000 --keep",
+        "--count 100000",
+        (
+            Figure("declared_per_s", "queues declared"),
+            Figure("rss_kib_per_queue", "RSS a queue", "KiB", False),
+            Figure("ready_rss_mib", "RSS after the start", "MiB", False),
+            READY,
+        ),
+        "--count 200",
+    ),
+    Row(
+        "f10k",
+        "10,000 idle connections with a channel",
+        "connections",
+        "--at-a-time 64",
+        "--count 10000 --hold 5",
+        (
+            Figure("connections_per_s", "connections opened"),
+            Figure("rss_kib_per_connection", "RSS a connection", "KiB", False),
+            Figure("idle_cpu_s_per_s", "idle CPU", "s/s", False),
+        ),
+        "--count 20 --hold 0",
+    ),
+    Row(
+        "s10k",
+        "10,000 clients that come and go, 1,000 at a time",
+        "storm",
+        "--at-a-time 1000",
+        "--count 10000",
+        (Figure("connections_per_s", "connections opened"), *percentiles("open_and_close_us", "open and close"), RSS),
+        "--count 20",
+    ),
+    Row("c10m", "backlog of 10 million x 1 KiB", "backlog", "", "--messages 10000000", FILLED, "--messages 5000"),
+    Row("c100m", "backlog of 100 million x 100 B", "backlog", "--size 100", "--messages 100000000", FILLED, "--messages 5000"),
+)
+
+
 def look_up(report, key):
     """The figure of that key, or None. Keys of objects hold dots themselves (p99.9)."""
     if key in report:

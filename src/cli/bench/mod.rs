@@ -96,10 +96,7 @@ fn measure(workload: &Workload) -> Result<Report, BenchError> {
         (Workload::Storm(run), _) => {
             open::storm(&target, run.own.at_a_time, run.own.until(), &mut watch, clock)?
         }
-        (Workload::Declare(run), _) => {
-            let (count, lanes) = (run.own.count, run.own.at_a_time);
-            declare::run(&target, count, lanes, &common.prefix, &common.queue_argument, &mut watch, clock)?
-        }
+        (Workload::Declare(run), _) => declare::run(&target, common, &run.own, &mut watch, clock)?,
         (_, Some(plan)) => traffic(&target, plan, &mut watch, clock)?,
         // Every other workload has a plan.
         (_, None) => Report::default(),

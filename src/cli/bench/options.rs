@@ -203,6 +203,12 @@ pub(super) struct Declare {
     /// Connections that share the work
     #[arg(long, default_value_t = 1, value_parser = lanes)]
     pub(super) at_a_time: usize,
+    /// Declarations that each sends before it waits for their answers
+    #[arg(long, value_name = "COUNT", default_value_t = 1, value_parser = clap::value_parser!(u64).range(1..=WINDOW))]
+    pub(super) window: u64,
+    /// Leave them there
+    #[arg(long)]
+    pub(super) keep: bool,
 }
 
 const SECONDS: f64 = 10.0;
@@ -398,6 +404,7 @@ mod tests {
             "bench throughput --auto-ack --prefetch 5",
             "bench latency --rate 0",
             "bench storm --at-a-time 0",
+            "bench declare --window 0",
             "bench backlog --only-fill --only-drain",
             "bench connections --hold -1",
         ] {

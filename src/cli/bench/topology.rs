@@ -57,18 +57,23 @@ pub(super) fn remove(connection: &mut Connection, plan: &Plan) -> Result<(), Ben
 }
 
 /// Declares a durable queue.
-pub(super) fn declare_queue(
+fn declare_queue(
     connection: &mut Connection,
     name: &str,
     arguments: &[(String, String)],
 ) -> Result<(), BenchError> {
-    let fields = |out: &mut Vec<u8>| {
+    ask_to_declare_queue(connection, name, arguments);
+    connection.answer_of(Method::QUEUE_DECLARE).map(drop)
+}
+
+/// The same without waiting for the answer.
+pub(super) fn ask_to_declare_queue(connection: &mut Connection, name: &str, arguments: &[(String, String)]) {
+    connection.send(Method::QUEUE_DECLARE, |out| {
         out.extend([0, 0]);
         put_short_string(out, name);
         out.push(DURABLE);
         put_table(out, |out| arguments.iter().for_each(|(key, value)| put_pair(out, key, value)));
-    };
-    connection.call(Method::QUEUE_DECLARE, fields).map(drop)
+    });
 }
 
 /// Deletes a queue with what is in it; one that is not there is no error (RabbitMQ and its likes).
