@@ -188,6 +188,13 @@ impl History {
         show(&watched.series)
     }
 
+    /// Shows what there is of an object to one who does not look at it for itself.
+    pub(super) fn peek<R>(&self, object: &Object, show: impl FnOnce(&Series) -> R) -> R {
+        let state = self.lock();
+        let watched = state.watched.get(object).map(|watched| &watched.series);
+        show(watched.or_else(|| state.sums.get(object)).unwrap_or(&Series::default()))
+    }
+
     /// Adds the samples of one moment. Objects that are watched and not among them are gone; those nobody asked for any
     /// more are forgotten.
     pub(super) fn add(&self, at_ms: u64, now_ms: u64, samples: impl IntoIterator<Item = (Object, Sample)>) {
@@ -281,6 +288,11 @@ mod tests {
         assert_eq!(history.watched().len(), 1);
         history.add(HISTORY_WATCHED_MS + 10_000, HISTORY_WATCHED_MS + 10_000, []);
         assert!(history.watched().is_empty(), "nobody asked any more");
+        let length = history.peek(&queue("q"), |series| series.last().ready);
+        assert!(
+            length == 0 && history.watched().is_empty(),
+            "who sorts by a rate does not look at each queue"
+        );
     }
 
     #[test]

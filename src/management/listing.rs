@@ -23,8 +23,8 @@ pub(super) trait Source: Send + Sync + 'static {
     /// What `name` in the query is about.
     fn name<'a>(&'a self, key: &'a Self::Key) -> &'a str;
 
-    /// The row of each of these; `None` for what went away meanwhile.
-    fn rows(&self, keys: &[Self::Key]) -> impl Future<Output = Vec<Option<Row>>> + Send;
+    /// The row of each of these; `None` for what went away meanwhile. Fields that are not wanted may be left out.
+    fn rows(&self, keys: &[Self::Key], wanted: &Wanted) -> impl Future<Output = Vec<Option<Row>>> + Send;
 }
 
 /// Rows that are made already.
@@ -35,7 +35,7 @@ impl Source for Vec<Row> {
         self.get(*key).and_then(|row| row.get("name")).and_then(Value::as_str).unwrap_or_default()
     }
 
-    async fn rows(&self, keys: &[usize]) -> Vec<Option<Row>> {
+    async fn rows(&self, keys: &[usize], _: &Wanted) -> Vec<Option<Row>> {
         keys.iter().map(|key| self.get(*key).cloned()).collect()
     }
 }
@@ -51,9 +51,9 @@ pub(super) async fn paged<S: Source>(query: &Query, source: S, keys: Vec<S::Key>
     let keys = order.sort(&source, keys).await;
     let filtered_count = keys.len();
     let chosen = page.of(&keys)?;
-    let columns = Columns::asked(query);
-    let items: Vec<Value> =
-        source.rows(chosen).await.into_iter().flatten().map(|row| columns.of(row)).collect();
+    let wanted = Wanted::asked(query);
+    let rows = source.rows(chosen, &wanted).await.into_iter().flatten();
+    let items: Vec<Value> = rows.map(|row| wanted.of(row)).collect();
     Ok(Reply::json(&json!({
         "filtered_count": filtered_count,
         "item_count": items.len(),
@@ -69,17 +69,17 @@ pub(super) async fn paged<S: Source>(query: &Query, source: S, keys: Vec<S::Key>
 pub(super) async fn bare<S: Source>(query: &Query, source: S, keys: Vec<S::Key>) -> Answer {
     let order = Order::asked(query);
     let keys = order.sort(&source, keys).await;
-    let columns = Columns::asked(query);
+    let wanted = Wanted::asked(query);
     let (reply, mut sink) = Reply::in_parts();
     // Ends when everything is sent, or when the client is gone.
     tokio::spawn(async move {
         let mut text = vec![b'['];
         for chunk in keys.chunks(HTTP_ROWS_PER_CHUNK) {
-            for row in source.rows(chunk).await.into_iter().flatten() {
+            for row in source.rows(chunk, &wanted).await.into_iter().flatten() {
                 if text.len() > 1 || sink.has_sent() {
                     text.push(b',');
                 }
-                let _ = serde_json::to_writer(&mut text, &columns.of(row));
+                let _ = serde_json::to_writer(&mut text, &wanted.of(row));
             }
             // Not the opening bracket by itself: what was sent tells whether a comma is due.
             if text.len() > 1 && !sink.send(std::mem::take(&mut text)).await {
@@ -111,7 +111,7 @@ pub(super) async fn streamed(query: &Query, mut chunks: impl Chunks) -> Answer {
         }
         return bare_rows(query, rows).await;
     }
-    let columns = Columns::asked(query);
+    let wanted = Wanted::asked(query);
     let (reply, mut sink) = Reply::in_parts();
     tokio::spawn(async move {
         let mut text = vec![b'['];
@@ -120,7 +120,7 @@ pub(super) async fn streamed(query: &Query, mut chunks: impl Chunks) -> Answer {
                 if text.len() > 1 || sink.has_sent() {
                     text.push(b',');
                 }
-                let _ = serde_json::to_writer(&mut text, &columns.of(row));
+                let _ = serde_json::to_writer(&mut text, &wanted.of(row));
             }
             // Not the opening bracket by itself: what was sent tells whether a comma is due.
             if text.len() > 1 && !sink.send(std::mem::take(&mut text)).await {
@@ -147,7 +147,7 @@ pub(super) async fn bare_rows(query: &Query, rows: Vec<Row>) -> Answer {
 
 /// One object, of which `columns` may choose fields.
 pub(super) fn one(query: &Query, row: Row) -> Reply {
-    Reply::json(&Columns::asked(query).of(row))
+    Reply::json(&Wanted::asked(query).of(row))
 }
 
 /// A row of these fields.
@@ -225,8 +225,9 @@ impl Order {
             }
             Some(path) => {
                 let mut sorted = Vec::with_capacity(keys.len());
+                let wanted = Wanted::to_sort_by(path);
                 for chunk in keys.chunks(HTTP_ROWS_PER_CHUNK) {
-                    let rows = source.rows(chunk).await.into_iter();
+                    let rows = source.rows(chunk, &wanted).await.into_iter();
                     let there = rows.zip(chunk).filter_map(|(row, key)| Some((row?, key.clone())));
                     sorted.extend(there.map(|(row, key)| (value_at(row, path), key)));
                 }
@@ -273,19 +274,77 @@ fn compare(one: &Value, other: &Value) -> Ordering {
     }
 }
 
-/// The fields that are wanted of each row.
-struct Columns(Option<Vec<Vec<String>>>);
+/// The fields that are wanted of each row: those of `columns`, or the one to sort by.
+pub(super) struct Wanted {
+    /// `None` if all are.
+    paths: Option<Vec<Vec<String>>>,
+    /// Somebody will see the rows, and not only their order.
+    is_shown: bool,
+}
 
-impl Columns {
+impl Wanted {
+    /// Every field.
+    pub(super) const ALL: Self = Self { paths: None, is_shown: true };
+
     fn asked(query: &Query) -> Self {
         let paths = query.get("columns").map(|columns| columns.split(',').filter(|one| !one.is_empty()));
-        Self(paths.map(|paths| paths.map(|path| path.split('.').map(str::to_owned).collect()).collect()))
+        let paths =
+            paths.map(|paths| paths.map(|path| path.split('.').map(str::to_owned).collect()).collect());
+        Self { paths, is_shown: true }
+    }
+
+    fn to_sort_by(path: &[String]) -> Self {
+        Self { paths: Some(vec![path.to_vec()]), is_shown: false }
+    }
+
+    /// Somebody will see the rows: what is sampled only for those who look at it is to be sampled from now on.
+    pub(super) fn is_shown(&self) -> bool {
+        self.is_shown
+    }
+
+    /// Whether the field that this path leads to is wanted, or something in it.
+    pub(super) fn has(&self, path: &[&str]) -> bool {
+        let leads_there = |wanted: &Vec<String>| wanted.iter().zip(path).all(|(one, other)| one == other);
+        self.paths.as_ref().is_none_or(|paths| paths.iter().any(leads_there))
     }
 
     fn of(&self, row: Row) -> Value {
-        let Some(paths) = &self.0 else { return Value::Object(row) };
+        let Some(paths) = &self.paths else { return Value::Object(row) };
         let paths: Vec<&[String]> = paths.iter().map(Vec::as_slice).collect();
         chosen(Value::Object(row), &paths)
+    }
+}
+
+/// A row in the making, which takes only what is wanted.
+pub(super) struct Fields<'a> {
+    wanted: &'a Wanted,
+    row: Row,
+}
+
+impl<'a> Fields<'a> {
+    pub(super) fn new(wanted: &'a Wanted) -> Self {
+        Self { wanted, row: Row::new() }
+    }
+
+    /// Adds a field, made only if it is wanted.
+    pub(super) fn add(&mut self, name: &str, value: impl FnOnce() -> Value) {
+        if self.wanted.has(&[name]) {
+            self.row.insert(name.to_owned(), value());
+        }
+    }
+
+    /// What is wanted.
+    pub(super) fn wanted(&self) -> &'a Wanted {
+        self.wanted
+    }
+
+    /// The row, to be added to by hand.
+    pub(super) fn row(&mut self) -> &mut Row {
+        &mut self.row
+    }
+
+    pub(super) fn finish(self) -> Row {
+        self.row
     }
 }
 
@@ -406,6 +465,19 @@ mod tests {
         let mut values = vec![json!("a"), json!(true), json!(2), json!(1.5), Value::Null, json!(false)];
         values.sort_by(compare);
         assert_eq!(values, [Value::Null, json!(1.5), json!(2), json!(false), json!(true), json!("a")]);
+    }
+
+    #[test]
+    fn only_what_is_wanted_is_made() {
+        let some = Wanted::asked(&query(&[("columns", "name,stats.out")]));
+        let mut fields = Fields::new(&some);
+        fields.add("name", || json!("q"));
+        fields.add("messages", || unreachable!("nobody asked for it"));
+        assert_eq!(fields.finish(), row([("name", json!("q"))]));
+        assert!(some.has(&["stats"]) && some.has(&["stats", "out"]) && some.has(&["stats", "out", "rate"]));
+        assert!(some.has(&["name", "x"]) && !some.has(&["stats", "in"]) && !some.has(&["out"]));
+        assert!(Wanted::ALL.has(&["stats", "in"]) && some.is_shown());
+        assert!(!Wanted::to_sort_by(&["stats".to_owned()]).is_shown());
     }
 
     #[tokio::test]

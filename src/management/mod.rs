@@ -37,7 +37,8 @@ mod versions;
 use crate::server::{Acquaintance, Broker, Https};
 use crate::vhost::command::ConnectionId;
 use axum::Router;
-use history::History;
+use history::{History, Object, Series};
+use listing::Wanted;
 use sessions::Sessions;
 use std::collections::HashMap;
 use std::future::Future;
@@ -65,6 +66,15 @@ impl Management {
     /// Connections that opened a vhost.
     fn connections(&self) -> HashMap<ConnectionId, Acquaintance> {
         self.broker.acquaintances().into_iter().map(|one| (one.id, one)).collect()
+    }
+
+    /// Shows what is kept of an object. One that somebody sees is watched from now on; one that is only sorted is not.
+    fn series<R>(&self, object: Object, wanted: &Wanted, show: impl FnOnce(&Series) -> R) -> R {
+        if wanted.is_shown() {
+            self.history.read(object, self.broker.now_ms(), show)
+        } else {
+            self.history.peek(&object, show)
+        }
     }
 
     fn sessions(&self) -> MutexGuard<'_, Sessions> {

@@ -4,7 +4,7 @@
 use super::answer::ApiError;
 use super::call::Query;
 use super::history::{Sample, Series, Span};
-use super::listing::Row;
+use super::listing::{Row, Wanted};
 use crate::limits::HISTORY_POINTS_MAX;
 use crate::vhost::counts::{CountName, MessageCounts};
 use serde_json::{Value, json};
@@ -90,8 +90,22 @@ impl Spans {
         names: &[CountName],
         series: &Series,
     ) -> Value {
+        self.wanted_message_stats(counts, names, series, &Wanted::ALL)
+    }
+
+    /// The same, with those numbers alone that are wanted.
+    pub(super) fn wanted_message_stats(
+        &self,
+        counts: &MessageCounts,
+        names: &[CountName],
+        series: &Series,
+        wanted: &Wanted,
+    ) -> Value {
         let mut stats = Row::new();
-        for (name, count) in names {
+        let is_wanted = |name: &str| {
+            wanted.has(&["message_stats", name]) || wanted.has(&["message_stats", &format!("{name}_details")])
+        };
+        for (name, count) in names.iter().filter(|(name, _)| is_wanted(name)) {
             let number = |sample: &Sample| count(&sample.counts);
             self.add(&mut stats, (name, count(counts)), series, self.messages, number);
         }

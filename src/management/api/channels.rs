@@ -5,7 +5,7 @@ use crate::management::Management;
 use crate::management::answer::{Answer, ApiError};
 use crate::management::call::Call;
 use crate::management::history::Object;
-use crate::management::listing::{Row, Source, one, paged, row};
+use crate::management::listing::{Row, Source, Wanted, one, paged, row};
 use crate::management::rates::Spans;
 use crate::management::shape::{channel_name, connection_name};
 use crate::server::Acquaintance;
@@ -47,7 +47,7 @@ pub(in crate::management) async fn channel(call: Call) -> Answer {
     let source =
         Channels::new(&call, |connection| name.starts_with(&connection_name(&connection.peer))).await?;
     let at = source.open.iter().position(|channel| channel.name == name).ok_or(ApiError::NotFound)?;
-    let found = source.rows(&[at]).await.into_iter().next().flatten();
+    let found = source.rows(&[at], &Wanted::ALL).await.into_iter().next().flatten();
     let mut found = found.ok_or(ApiError::NotFound)?;
     if let Some(channel) = source.open.get(at) {
         found.insert("consumer_details".into(), consumers_of(&call, &source, channel).await);
@@ -157,7 +157,7 @@ impl Source for Channels {
         self.open.get(*key).map(|channel| channel.name.as_str()).unwrap_or_default()
     }
 
-    async fn rows(&self, keys: &[usize]) -> Vec<Option<Row>> {
+    async fn rows(&self, keys: &[usize], _: &Wanted) -> Vec<Option<Row>> {
         keys.iter().map(|key| self.open.get(*key).and_then(|channel| self.row_of(channel))).collect()
     }
 }

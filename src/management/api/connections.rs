@@ -5,7 +5,7 @@ use crate::management::Management;
 use crate::management::answer::{Answer, ApiError, Reply};
 use crate::management::call::Call;
 use crate::management::history::Object;
-use crate::management::listing::{Row, Source, one, paged, row};
+use crate::management::listing::{Row, Source, Wanted, one, paged, row};
 use crate::management::rates::Spans;
 use crate::management::shape::{connection_name, table_value};
 use crate::server::Acquaintance;
@@ -46,7 +46,7 @@ pub(in crate::management) async fn connection(call: Call) -> Answer {
     let name = call.name("name");
     let found = call.connection_named(name).ok_or(ApiError::NotFound)?;
     let source = Connections { management: Arc::clone(&call.management), spans };
-    let rows = source.rows(&[(name.into(), found)]).await;
+    let rows = source.rows(&[(name.into(), found)], &Wanted::ALL).await;
     Ok(one(&call.query, rows.into_iter().next().flatten().ok_or(ApiError::NotFound)?))
 }
 
@@ -147,7 +147,7 @@ impl Source for Connections {
         name
     }
 
-    async fn rows(&self, keys: &[Self::Key]) -> Vec<Option<Row>> {
+    async fn rows(&self, keys: &[Self::Key], _: &Wanted) -> Vec<Option<Row>> {
         let ids: Vec<_> = keys.iter().map(|(_, one)| one.id).collect();
         let reports = self.management.broker.connection_reports_of(&ids).await;
         let mut rows: HashMap<_, _> =

@@ -5,7 +5,7 @@ use crate::management::Management;
 use crate::management::answer::{Answer, ApiError};
 use crate::management::call::Call;
 use crate::management::history::Object;
-use crate::management::listing::{Row, Source, one, paged, row};
+use crate::management::listing::{Row, Source, Wanted, one, paged, row};
 use crate::management::rates::Spans;
 use crate::management::shape::table_value;
 use crate::vhost::counts::MessageCounts;
@@ -36,7 +36,7 @@ async fn list(call: Call, vhosts: &[Arc<str>]) -> Answer {
 pub(in crate::management) async fn exchange(call: Call) -> Answer {
     let source = Exchanges::new(&call)?;
     let key = (Arc::from(call.vhost()), Arc::from(call.exchange("exchange")));
-    let found = source.rows(&[key]).await.into_iter().next().flatten();
+    let found = source.rows(&[key], &Wanted::ALL).await.into_iter().next().flatten();
     let mut found = found.ok_or(ApiError::NotFound)?;
     // RabbitMQ tells these apart only with `rates_mode = detailed`.
     found.insert("incoming".into(), json!([]));
@@ -59,7 +59,7 @@ impl Exchanges {
         })
     }
 
-    fn row_of(&self, vhost: &Arc<str>, exchange: &ExchangeReport) -> Row {
+    fn row_of(&self, vhost: &Arc<str>, exchange: &ExchangeReport, wanted: &Wanted) -> Row {
         let mut fields = row([
             ("name", json!(exchange.name)),
             ("vhost", json!(&**vhost)),
@@ -75,10 +75,10 @@ impl Exchanges {
         if exchange.kind == "x-delayed-message" {
             fields.insert("messages_delayed".into(), json!(exchange.messages_delayed));
         }
-        if !self.without_stats {
+        if !self.without_stats && wanted.has(&["message_stats"]) {
             let object = Object::Exchange(Arc::clone(vhost), exchange.name.as_str().into());
-            let stats = self.management.history.read(object, self.management.broker.now_ms(), |series| {
-                self.spans.message_stats(&exchange.counts, MessageCounts::EXCHANGE, series)
+            let stats = self.management.series(object, wanted, |series| {
+                self.spans.wanted_message_stats(&exchange.counts, MessageCounts::EXCHANGE, series, wanted)
             });
             fields.insert("message_stats".into(), stats);
         }
@@ -93,13 +93,15 @@ impl Source for Exchanges {
         name
     }
 
-    async fn rows(&self, keys: &[Place]) -> Vec<Option<Row>> {
+    async fn rows(&self, keys: &[Place], wanted: &Wanted) -> Vec<Option<Row>> {
         let mut all = Vec::with_capacity(keys.len());
         for (vhost, names) in by_vhost(keys) {
             let count = names.len();
             match self.management.broker.look(vhost, Look::Exchanges(names)).await {
                 Some(Seen::Exchanges(exchanges)) => all.extend(
-                    exchanges.iter().map(|one| one.as_ref().map(|exchange| self.row_of(vhost, exchange))),
+                    exchanges
+                        .iter()
+                        .map(|one| one.as_ref().map(|exchange| self.row_of(vhost, exchange, wanted))),
                 ),
                 _ => all.resize(all.len() + count, None),
             }

@@ -4,8 +4,8 @@ use super::consumers::consumer_row;
 use crate::management::Management;
 use crate::management::answer::{Answer, ApiError};
 use crate::management::call::Call;
-use crate::management::history::{Object, Series};
-use crate::management::listing::{Row, Source, bare, one, paged, row};
+use crate::management::history::Object;
+use crate::management::listing::{Fields, Row, Source, Wanted, bare, one, paged};
 use crate::management::rates::Spans;
 use crate::management::shape::{channel_name, connection_name, moment, table_value};
 use crate::queue::Entry;
@@ -17,6 +17,16 @@ use crate::vhost::views::{Look, Seen};
 use serde_json::{Map, Value, json};
 use std::collections::HashMap;
 use std::sync::Arc;
+
+/// What there is of messages, and their rates.
+const LENGTHS: [&str; 6] = [
+    "messages",
+    "messages_details",
+    "messages_ready",
+    "messages_ready_details",
+    "messages_unacknowledged",
+    "messages_unacknowledged_details",
+];
 
 /// Vhost and name.
 pub(in crate::management) type Place = (Arc<str>, Arc<str>);
@@ -50,7 +60,7 @@ async fn list(call: Call, vhosts: Vec<Arc<str>>) -> Answer {
 pub(in crate::management) async fn queue(call: Call) -> Answer {
     let source = Queues::new(&call, true)?;
     let key = (Arc::from(call.vhost()), Arc::from(call.name("queue")));
-    let found = source.rows(&[key]).await.into_iter().next().flatten();
+    let found = source.rows(&[key], &Wanted::ALL).await.into_iter().next().flatten();
     Ok(one(&call.query, found.ok_or(ApiError::NotFound)?))
 }
 
@@ -101,107 +111,115 @@ impl Queues {
         })
     }
 
-    fn row_of(&self, vhost: &Arc<str>, queue: &QueueReport) -> Row {
+    fn row_of(&self, vhost: &Arc<str>, queue: &QueueReport, wanted: &Wanted) -> Row {
         let node = self.management.broker.node_name();
-        let mut fields = row([
-            ("name", json!(queue.name)),
-            ("vhost", json!(&**vhost)),
-            ("type", json!(queue.kind)),
-            ("durable", json!(queue.durable)),
-            ("auto_delete", json!(queue.auto_delete)),
-            ("exclusive", json!(queue.exclusive)),
-            ("arguments", table_value(&queue.arguments)),
-            ("node", json!(node)),
-            ("state", json!(queue.state)),
-        ]);
+        let mut fields = Fields::new(wanted);
+        fields.add("name", || json!(queue.name));
+        fields.add("vhost", || json!(&**vhost));
+        fields.add("type", || json!(queue.kind));
+        fields.add("durable", || json!(queue.durable));
+        fields.add("auto_delete", || json!(queue.auto_delete));
+        fields.add("exclusive", || json!(queue.exclusive));
+        fields.add("arguments", || table_value(&queue.arguments));
+        fields.add("node", || json!(node));
+        fields.add("state", || json!(queue.state));
         if self.without_stats {
             if self.with_totals {
-                fields.insert("messages".into(), json!(queue.messages_ready + queue.messages_unacknowledged));
-                fields.insert("messages_ready".into(), json!(queue.messages_ready));
-                fields.insert("messages_unacknowledged".into(), json!(queue.messages_unacknowledged));
+                fields.add("messages", || json!(queue.messages_ready + queue.messages_unacknowledged));
+                fields.add("messages_ready", || json!(queue.messages_ready));
+                fields.add("messages_unacknowledged", || json!(queue.messages_unacknowledged));
             }
-            return fields;
+            return fields.finish();
         }
         self.add_policies(&mut fields, queue);
         Self::add_figures(&mut fields, queue);
-        let object = Object::Queue(Arc::clone(vhost), queue.name.as_str().into());
-        self.management.history.read(object, self.management.broker.now_ms(), |series| {
-            self.add_rates(&mut fields, queue, series);
-        });
+        self.add_rates(&mut fields, vhost, queue);
         if queue.kind != "classic" {
             // There is one node, and everything is there.
-            fields.insert("leader".into(), json!(node));
-            fields.insert("members".into(), json!([node]));
-            fields.insert("online".into(), json!([node]));
+            fields.add("leader", || json!(node));
+            fields.add("members", || json!([node]));
+            fields.add("online", || json!([node]));
         }
-        fields
+        fields.finish()
     }
 
-    fn add_policies(&self, fields: &mut Row, queue: &QueueReport) {
+    fn add_policies(&self, fields: &mut Fields<'_>, queue: &QueueReport) {
         let name = |policy: &String| if policy.is_empty() { Value::Null } else { json!(policy) };
-        fields.insert("policy".into(), name(&queue.policy));
-        fields.insert("operator_policy".into(), name(&queue.operator_policy));
-        let effective: Map<String, Value> = queue.effective_policy.iter().cloned().collect();
-        fields.insert("effective_policy_definition".into(), Value::Object(effective));
+        fields.add("policy", || name(&queue.policy));
+        fields.add("operator_policy", || name(&queue.operator_policy));
+        fields.add("effective_policy_definition", || {
+            let effective: Map<String, Value> = queue.effective_policy.iter().cloned().collect();
+            Value::Object(effective)
+        });
         if let Some(limit) = queue.delivery_limit {
-            fields.insert("delivery_limit".into(), json!(limit));
+            fields.add("delivery_limit", || json!(limit));
         }
         let sole = queue.sole_consumer.as_ref().map(|(_, _, tag)| json!(&**tag)).unwrap_or_default();
         let (single, exclusive) =
             if queue.single_active_consumer { (sole, Value::Null) } else { (Value::Null, sole) };
-        fields.insert("single_active_consumer_tag".into(), single);
-        fields.insert("exclusive_consumer_tag".into(), exclusive);
+        fields.add("single_active_consumer_tag", || single);
+        fields.add("exclusive_consumer_tag", || exclusive);
         if let Some(owner) = queue.owner.and_then(|owner| self.connections.get(&owner)) {
-            let details = json!({
-                "name": connection_name(&owner.peer),
-                "peer_host": owner.peer.remote.ip().to_string(),
-                "peer_port": owner.peer.remote.port(),
+            fields.add("owner_pid_details", || {
+                json!({
+                    "name": connection_name(&owner.peer),
+                    "peer_host": owner.peer.remote.ip().to_string(),
+                    "peer_port": owner.peer.remote.port(),
+                })
             });
-            fields.insert("owner_pid_details".into(), details);
         }
     }
 
-    fn add_figures(fields: &mut Row, queue: &QueueReport) {
+    fn add_figures(fields: &mut Fields<'_>, queue: &QueueReport) {
         let total = queue.messages_ready + queue.messages_unacknowledged;
         // Whether somebody could take a message this moment, not over time as in RabbitMQ.
         let capacity = if queue.has_ready_consumer { 1.0 } else { 0.0 };
-        for (name, value) in [
-            ("consumers", json!(queue.consumers)),
-            ("consumer_capacity", json!(capacity)),
-            ("consumer_utilisation", json!(capacity)),
-            ("message_bytes", json!(queue.bytes_ready + queue.bytes_unacknowledged)),
-            ("message_bytes_ready", json!(queue.bytes_ready)),
-            ("message_bytes_unacknowledged", json!(queue.bytes_unacknowledged)),
-            ("messages_ram", json!(queue.messages_resident)),
-            ("messages_paged_out", json!(total.saturating_sub(queue.messages_resident))),
-            ("messages_damaged", json!(queue.messages_damaged)),
-            // Of its entries; bodies belong to all queues they are in, and count in the memory of the node.
-            ("memory", json!(queue.messages_resident * size_of::<Entry>() as u64)),
-            ("head_message_timestamp", json!(queue.head_timestamp_s)),
-        ] {
-            fields.insert(name.into(), value);
-        }
+        let bytes = queue.bytes_ready + queue.bytes_unacknowledged;
+        fields.add("consumers", || json!(queue.consumers));
+        fields.add("consumer_capacity", || json!(capacity));
+        fields.add("consumer_utilisation", || json!(capacity));
+        fields.add("message_bytes", || json!(bytes));
+        fields.add("message_bytes_ready", || json!(queue.bytes_ready));
+        fields.add("message_bytes_unacknowledged", || json!(queue.bytes_unacknowledged));
+        fields.add("messages_ram", || json!(queue.messages_resident));
+        fields.add("messages_paged_out", || json!(total.saturating_sub(queue.messages_resident)));
+        fields.add("messages_damaged", || json!(queue.messages_damaged));
+        // Of its entries; bodies belong to all queues they are in, and count in the memory of the node.
+        fields.add("memory", || json!(queue.messages_resident * size_of::<Entry>() as u64));
+        fields.add("head_message_timestamp", || json!(queue.head_timestamp_s));
         if queue.active_unix_ms > 0 {
-            fields.insert("idle_since".into(), json!(moment(queue.active_unix_ms)));
+            fields.add("idle_since", || json!(moment(queue.active_unix_ms)));
         }
     }
 
-    fn add_rates(&self, fields: &mut Row, queue: &QueueReport, series: &Series) {
+    fn add_rates(&self, fields: &mut Fields<'_>, vhost: &Arc<str>, queue: &QueueReport) {
         let QueueReport { messages_ready, messages_unacknowledged, counts, .. } = queue;
-        self.spans.add_lengths(fields, *messages_ready, *messages_unacknowledged, series);
-        let stats = self.spans.message_stats(counts, MessageCounts::QUEUE, series);
-        fields.insert("message_stats".into(), stats);
+        let wanted = fields.wanted();
+        // Made together, as seldom as only one of them is asked for.
+        let lengths = LENGTHS.iter().any(|name| wanted.has(&[name]));
+        let stats = wanted.has(&["message_stats"]);
+        if !lengths && !stats {
+            return;
+        }
+        let object = Object::Queue(Arc::clone(vhost), queue.name.as_str().into());
+        self.management.series(object, wanted, |series| {
+            if lengths {
+                self.spans.add_lengths(fields.row(), *messages_ready, *messages_unacknowledged, series);
+            }
+            fields.add("message_stats", || {
+                self.spans.wanted_message_stats(counts, MessageCounts::QUEUE, series, wanted)
+            });
+        });
     }
 
     async fn add_consumers(&self, vhost: &Arc<str>, names: Vec<Arc<str>>, rows: &mut [Option<Row>]) {
-        let Some(Seen::Consumers(consumers)) =
-            self.management.broker.look(vhost, Look::Consumers(names)).await
-        else {
+        let look = Look::Consumers(names.clone());
+        let Some(Seen::Consumers(consumers)) = self.management.broker.look(vhost, look).await else {
             return;
         };
-        for fields in rows.iter_mut().flatten() {
-            let of_this =
-                consumers.iter().filter(|consumer| fields.get("name") == Some(&json!(consumer.queue)));
+        for (name, fields) in names.iter().zip(rows) {
+            let Some(fields) = fields else { continue };
+            let of_this = consumers.iter().filter(|consumer| *consumer.queue == **name);
             let details: Vec<Value> = of_this
                 .map(|consumer| {
                     Value::Object(consumer_row(&self.management, vhost, consumer, &self.connections))
@@ -222,7 +240,7 @@ impl Source for Queues {
         name
     }
 
-    async fn rows(&self, keys: &[Place]) -> Vec<Option<Row>> {
+    async fn rows(&self, keys: &[Place], wanted: &Wanted) -> Vec<Option<Row>> {
         let mut all = Vec::with_capacity(keys.len());
         for (vhost, names) in by_vhost(keys) {
             let count = names.len();
@@ -231,9 +249,9 @@ impl Source for Queues {
                 all.resize(all.len() + count, None);
                 continue;
             };
-            let mut rows: Vec<Option<Row>> =
-                queues.iter().map(|queue| queue.as_ref().map(|queue| self.row_of(vhost, queue))).collect();
-            if self.is_detailed && !self.without_stats {
+            let row = |queue: &Option<QueueReport>| Some(self.row_of(vhost, queue.as_ref()?, wanted));
+            let mut rows: Vec<Option<Row>> = queues.iter().map(row).collect();
+            if self.is_detailed && !self.without_stats && wanted.is_shown() {
                 self.add_consumers(vhost, names, &mut rows).await;
             }
             all.append(&mut rows);
