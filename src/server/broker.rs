@@ -15,7 +15,6 @@ use crate::clock::Clock;
 use crate::config::Config;
 use crate::connection::ConnectionConfig;
 use crate::vhost::figures::VhostFigures;
-use crate::vhost::report::VhostReport;
 use ledgermq_storage::{RecoveryStatistics, Store, StoreStatus, Survey};
 use std::net::{IpAddr, SocketAddr};
 use std::sync::{Arc, Mutex, MutexGuard, OnceLock, PoisonError, Weak};
@@ -158,18 +157,6 @@ impl Broker {
     /// What is configured, and where it really listens.
     pub fn config(&self) -> &Config {
         &self.config
-    }
-
-    /// What there is to see of all vhosts, by name, or of those that are named.
-    pub async fn vhost_reports(&self, named: &[String]) -> Vec<VhostReport> {
-        if named.is_empty() {
-            return self.directory.reports().await;
-        }
-        let mut reports = Vec::new();
-        for name in named {
-            reports.extend(self.directory.report(name).await);
-        }
-        reports
     }
 
     pub(super) fn store_status(&self) -> Option<StoreStatus> {

@@ -2,9 +2,12 @@
 
 use super::text::{Kind, Page};
 use crate::connection::ConnectionReport;
+use crate::limits::HTTP_ROWS_PER_CHUNK;
 use crate::server::Broker;
-use crate::vhost::report::{ChannelReport, QueueReport, VhostReport};
-use std::collections::{BTreeMap, HashMap};
+use crate::vhost::report::{ChannelReport, ExchangeReport, QueueReport};
+use crate::vhost::views::{Look, Seen as Part};
+use std::collections::HashMap;
+use std::sync::Arc;
 
 /// Families that are asked for together.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -51,20 +54,77 @@ impl Group {
     }
 }
 
-/// All there is to see at one moment.
+/// All there is to see.
 pub(super) struct Seen {
-    vhosts: Vec<VhostReport>,
+    vhosts: Vec<SeenVhost>,
     connections: Vec<ConnectionReport>,
 }
 
-/// Looks at these vhosts, or at all if none is named.
-pub(super) async fn look(broker: &Broker, vhosts: &[String]) -> Seen {
-    let (reports, mut connections) = (broker.vhost_reports(vhosts).await, broker.connection_reports().await);
+/// What is shown of a vhost.
+struct SeenVhost {
+    name: Arc<str>,
+    queues: Vec<QueueReport>,
+    /// Each with the number of bindings that lead from it.
+    exchanges: Vec<(ExchangeReport, usize)>,
+    channels: Vec<ChannelReport>,
+}
+
+/// Looks at these vhosts, or at all if none is named. A vhost is asked for a few queues at a time and serves its clients
+/// in between, so the numbers of one page are not those of one moment.
+pub(super) async fn look(broker: &Broker, named: &[String]) -> Seen {
+    let mut vhosts = Vec::new();
+    for name in broker.vhost_names() {
+        if named.is_empty() || named.iter().any(|asked| **asked == *name) {
+            vhosts.push(look_at(broker, name).await);
+        }
+    }
+    let mut connections = broker.connection_reports().await;
     connections.retain(|connection| {
         let vhost = connection.vhost.as_deref();
-        vhosts.is_empty() || vhosts.iter().any(|asked| Some(asked.as_str()) == vhost)
+        named.is_empty() || named.iter().any(|asked| Some(asked.as_str()) == vhost)
     });
-    Seen { vhosts: reports, connections }
+    Seen { vhosts, connections }
+}
+
+async fn look_at(broker: &Broker, vhost: Arc<str>) -> SeenVhost {
+    let mut queues = Vec::new();
+    for names in names(broker, &vhost, Look::QueueNames).await.chunks(HTTP_ROWS_PER_CHUNK) {
+        if let Some(Part::Queues(part)) = broker.look(&vhost, Look::Queues(names.to_vec())).await {
+            queues.extend(part.into_iter().flatten());
+        }
+    }
+    let mut exchanges = Vec::new();
+    for names in names(broker, &vhost, Look::ExchangeNames).await.chunks(HTTP_ROWS_PER_CHUNK) {
+        let Some(Part::Exchanges(part)) = broker.look(&vhost, Look::Exchanges(names.to_vec())).await else {
+            continue;
+        };
+        for exchange in part.into_iter().flatten() {
+            // Each queue is bound to the default exchange.
+            let bindings = if exchange.name.is_empty() {
+                queues.len()
+            } else {
+                let look = Look::BindingsFrom(exchange.name.as_str().into());
+                let Some(Part::Bindings(bindings)) = broker.look(&vhost, look).await else { continue };
+                bindings.len()
+            };
+            exchanges.push((exchange, bindings));
+        }
+    }
+    let channels = match broker.look(&vhost, Look::Channels).await {
+        Some(Part::Channels(channels)) => channels,
+        _ => Vec::new(),
+    };
+    SeenVhost { name: vhost, queues, exchanges, channels }
+}
+
+async fn names(broker: &Broker, vhost: &str, look: Look) -> Vec<Arc<str>> {
+    match broker.look(vhost, look).await {
+        Some(Part::Names(mut names)) => {
+            names.sort_unstable();
+            names
+        }
+        _ => Vec::new(),
+    }
 }
 
 /// Name, help, and the number of a queue.
@@ -125,7 +185,7 @@ pub(super) fn show(page: &mut Page, group: Group, seen: &Seen) {
         }
         Group::ExchangeNames => {
             let mut family = page.cluster("exchange_name", "Exchanges there are");
-            for (vhost, exchange) in each(seen, |vhost| &vhost.exchanges) {
+            for (vhost, (exchange, _)) in each(seen, |vhost| &vhost.exchanges) {
                 let labels = [("vhost", vhost), ("exchange", &exchange.name), ("type", &exchange.kind)];
                 family.sample(&labels, 1);
             }
@@ -137,9 +197,9 @@ pub(super) fn show(page: &mut Page, group: Group, seen: &Seen) {
 /// What each vhost has of something, with the vhost's name.
 fn each<'a, T: 'a>(
     seen: &'a Seen,
-    of: impl Fn(&VhostReport) -> &Vec<T>,
+    of: impl Fn(&SeenVhost) -> &Vec<T>,
 ) -> impl Iterator<Item = (&'a str, &'a T)> {
-    seen.vhosts.iter().flat_map(move |vhost| of(vhost).iter().map(|one| (vhost.name.as_str(), one)))
+    seen.vhosts.iter().flat_map(move |vhost| of(vhost).iter().map(|one| (&*vhost.name, one)))
 }
 
 fn queues(page: &mut Page, families: &[OfQueue], seen: &Seen) {
@@ -171,14 +231,8 @@ fn channels(page: &mut Page, seen: &Seen) {
 
 fn bindings(page: &mut Page, seen: &Seen) {
     let mut family = page.cluster("exchange_bindings", "Bindings that lead from an exchange");
-    for vhost in &seen.vhosts {
-        let mut counts: BTreeMap<&str, u64> = BTreeMap::new();
-        vhost.exchanges.iter().for_each(|exchange| *counts.entry(&exchange.name).or_default() += 0);
-        vhost.bindings.iter().for_each(|binding| *counts.entry(&binding.source).or_default() += 1);
-        for exchange in &vhost.exchanges {
-            let count = counts.get(exchange.name.as_str()).copied().unwrap_or_default();
-            let labels = [("vhost", &*vhost.name), ("exchange", &*exchange.name), ("type", &*exchange.kind)];
-            family.sample(&labels, count);
-        }
+    for (vhost, (exchange, count)) in each(seen, |vhost| &vhost.exchanges) {
+        let labels = [("vhost", vhost), ("exchange", &*exchange.name), ("type", &*exchange.kind)];
+        family.sample(&labels, count);
     }
 }
