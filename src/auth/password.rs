@@ -82,14 +82,16 @@ impl PasswordHash {
     }
 
     /// A hash from a definitions file or the management API: `password_hash` and `hashing_algorithm`. Without an
-    /// algorithm it is SHA-256, as in RabbitMQ. An empty hash is no password.
+    /// algorithm it is what its length says: RabbitMQ takes it for SHA-256 then, and nobody could log in by a longer
+    /// one. An empty hash is no password.
     ///
     /// # Errors
     /// [`AccountsError::InvalidPasswordHash`]: an algorithm that is not one of [`Hashing`] (MD5 is not), or a text that is
     /// not its hash, or one that would cost too much to check.
     pub fn import(text: &str, algorithm: Option<&str>) -> Result<Self, AccountsError> {
         let refused = |why: String| Err(AccountsError::InvalidPasswordHash(why));
-        let name = algorithm.unwrap_or(Hashing::Sha256.name());
+        let by_length = || Self(text.to_owned()).hashing().filter(|hashing| *hashing == Hashing::Sha512);
+        let name = algorithm.unwrap_or_else(|| by_length().unwrap_or(Hashing::Sha256).name());
         let Some(hashing) = Hashing::from_name(name) else {
             return refused(format!("hashing algorithm '{}' is not supported", name.escape_debug()));
         };
@@ -277,6 +279,7 @@ mod tests {
             (TEST12, None, Hashing::Sha256),
             (TEST12, Some("rabbit_password_hashing_sha256"), Hashing::Sha256),
             (sha512.as_stored(), Some("rabbit_password_hashing_sha512"), Hashing::Sha512),
+            (sha512.as_stored(), None, Hashing::Sha512),
             (&*argon2id, Some("argon2id"), Hashing::Argon2id),
         ] {
             let imported = PasswordHash::import(text, algorithm).unwrap();

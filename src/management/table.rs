@@ -98,8 +98,13 @@ fn general() -> Vec<Route> {
         get("/api/wal", Monitor, wal::wal, "The write-ahead log: segments, syncs, the last recovery"),
         get("/api/extensions", Management, about::extensions, "Extensions of the page: none"),
         get("/api/feature-flags", Admin, about::feature_flags, "Feature flags, all enabled"),
-        get("/api/deprecated-features", Admin, about::deprecated_features, "Features on their way out: none"),
-        get("/api/deprecated-features/used", Admin, about::deprecated_features, "Those in use: none"),
+        get("/api/deprecated-features", Admin, about::deprecated_features, "Features on their way out"),
+        get(
+            "/api/deprecated-features/used",
+            Admin,
+            about::deprecated_features_used,
+            "Features on their way out that clients use",
+        ),
         get("/api/whoami", Management, about::who_am_i, "The caller's name and tags"),
         get("/api/auth", Anyone, about::auth, "How to log in"),
         get("/api/openapi.json", Anyone, openapi::describe, "This description"),
@@ -112,8 +117,20 @@ fn general() -> Vec<Route> {
 
 /// Clients: connections, channels, consumers.
 fn connected() -> Vec<Route> {
-    use Rule::{Management, Vhost};
+    use Rule::{Management, Monitor, Vhost};
     vec![
+        get(
+            "/api/stream/connections",
+            Monitor,
+            about::none,
+            "Connections of the stream protocol, which is not spoken: none",
+        ),
+        get("/api/stream/connections/{vhost}", Vhost, about::none, "The same of a vhost: none"),
+        get("/api/stream/consumers", Monitor, about::none, "Consumers over the stream protocol: none"),
+        get("/api/stream/consumers/{vhost}", Vhost, about::none, "The same in a vhost: none"),
+        get("/api/stream/publishers", Monitor, about::none, "Publishers over the stream protocol: none"),
+        get("/api/stream/publishers/{vhost}", Vhost, about::none, "The same in a vhost: none"),
+        get("/api/stream/publishers/{vhost}/{queue}", Vhost, about::none, "The same to a stream: none"),
         get("/api/connections", Management, connections::all, "Connections the caller sees"),
         get("/api/connections/{name}", Management, connections::connection, "A connection"),
         Route::new(

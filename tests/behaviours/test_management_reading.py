@@ -185,7 +185,7 @@ def test_fields_are_those_of_rabbitmq(managed, client):
         status, _, body = api.ask(f"/api/{path}")
         assert status == (503 if "port-listener/99" in path else 200), (path, body)
         absent = set(golden) - fields(json.loads(body))
-        known = [*ERLANG, *UNKNOWN, *RENAMED] + (["memory."] if path.endswith("/memory") else [])
+        known = [*ERLANG, *UNKNOWN, *RENAMED]
         if "channels" in path:
             known.append("idle_since")
         absent = {name for name in absent if not any(part in name for part in known)}
@@ -247,6 +247,36 @@ def test_every_route_asks_for_its_tags(managed, client):
                     wrong.append((path, f"{tag}-{kind}", status, body))
     assert wrong == []
     assert managed.api.ask("/api/whoami", "guest", "wrong")[0] == 401
+
+
+def test_who_will_move_on_to_a_later_rabbitmq_hears_what_it_will_refuse(managed):
+    used = lambda: {feature["name"] for feature in managed.api.get("deprecated-features/used")}  # noqa: E731
+    known = {feature["name"]: feature for feature in managed.api.get("deprecated-features")}
+    assert {one["deprecation_phase"] for one in known.values()} == {"permitted_by_default"}
+    assert "global_qos" not in used()
+    connection = managed.connect(VHOST)
+    channel = connection.channel()
+    channel.basic_qos(prefetch_count=3, global_qos=True)
+    channel.queue_declare("transient")
+    assert used() == {"global_qos", "transient_nonexcl_queues"} == set(known)
+    channel.queue_delete("transient")
+    connection.close()
+    wait_until(lambda: "global_qos" not in used())
+
+
+def test_memory_is_told_apart_in_numbers(managed):
+    node = managed.api.get("overview")["node"]
+    memory = managed.api.get(f"nodes/{node}/memory")["memory"]
+    total, strategy = memory.pop("total"), memory.pop("strategy")
+    assert strategy == "rss" and sum(memory.values()) == total["rss"] > 0
+
+
+def test_lists_with_some_columns_know_their_consumers(managed, client):
+    asked = managed.api.get(f"queues/{VHOST}?columns=consumer_details.consumer_tag,messages&page=1&name=cq")["items"]
+    assert [set(row) for row in asked] == [{"messages"}]
+    asked = managed.api.get("queues/detailed?columns=consumer_details.consumer_tag")
+    tags = [one["consumer_tag"] for row in asked for one in row["consumer_details"]]
+    assert tags == ["tag1"]
 
 
 def test_routes_that_change_refuse_who_may_only_look(managed):
