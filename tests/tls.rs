@@ -305,13 +305,35 @@ fn s2_handshakes_that_do_not_end_are_ended() {
 #[test]
 fn http_is_served_over_tls_too() {
     let secure = Secure::start(&[]);
-    let mut stream = shake_http(&secure);
-    stream
-        .write_all(b"GET /api/health/checks/alarms HTTP/1.1\r\nHost: localhost\r\nConnection: close\r\n\r\n")
-        .unwrap();
+    assert!(ask(&secure, "/api/health/checks/alarms").starts_with("HTTP/1.1 200 "));
+}
+
+#[test]
+fn monitors_hear_when_the_certificate_ends() {
+    // It ends with the year 2098.
+    let secure = Secure::start(&[]);
+    let check = |within: &str| ask(&secure, &format!("/api/health/checks/certificate-expiration/{within}"));
+    assert!(check("10/years").contains(r#"{"status":"ok"}"#));
+    for within in ["100/years", "1200/months", "5218/weeks", "36525/days"] {
+        let answer = check(within);
+        assert!(answer.starts_with("HTTP/1.1 503 ") && answer.contains("Certificates expiring"), "{answer}");
+        assert!(
+            answer.contains(&format!(r#""port":{}"#, secure.port)) && answer.contains("amqp/ssl"),
+            "{answer}"
+        );
+    }
+    assert!(check("1/fortnights").starts_with("HTTP/1.1 400 "));
+}
+
+/// The answer to a `GET` of `guest` over TLS.
+fn ask(secure: &Secure, path: &str) -> String {
+    let mut stream = shake_http(secure);
+    let login = "Authorization: Basic Z3Vlc3Q6Z3Vlc3Q=";
+    let request = format!("GET {path} HTTP/1.1\r\nHost: localhost\r\nConnection: close\r\n{login}\r\n\r\n");
+    stream.write_all(request.as_bytes()).unwrap();
     let mut answer = String::new();
     stream.read_to_string(&mut answer).unwrap();
-    assert!(answer.starts_with("HTTP/1.1 "), "{answer}");
+    answer
 }
 
 fn shake_http(secure: &Secure) -> Stream {

@@ -18,6 +18,12 @@ pub(super) fn read(der: &[u8], login: CertificateLogin) -> Option<PeerCertificat
     })
 }
 
+/// When it ends, s since 1970; `None` if it cannot be read.
+pub(super) fn ends_s(der: &[u8]) -> Option<i64> {
+    let (_, certificate) = X509Certificate::from_der(der).ok()?;
+    Some(certificate.validity().not_after.timestamp())
+}
+
 fn user(certificate: &X509Certificate<'_>, login: CertificateLogin) -> Option<String> {
     match login {
         CertificateLogin::DistinguishedName => Some(distinguished_name(certificate.subject())),

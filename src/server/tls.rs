@@ -43,6 +43,8 @@ pub(super) struct Tls {
 struct Current {
     amqp: Arc<ServerConfig>,
     http: Arc<ServerConfig>,
+    /// When the first certificate of the chain ends that does, s since 1970.
+    ends_s: i64,
 }
 
 /// Which file it is, and when it was written: replaced or rewritten, it has another.
@@ -149,6 +151,11 @@ impl Broker {
         info!(certificate = %tls.files.certificate.display(), "certificates were read again");
         Ok(())
     }
+
+    /// When the certificate that listeners with TLS show ends, or one behind it, s since 1970; `None` without TLS.
+    pub fn certificate_ends_s(&self) -> Option<i64> {
+        self.tls.as_ref().map(|tls| tls.current().ends_s)
+    }
 }
 
 /// Reads the files again whenever they change or SIGHUP comes, until the broker stops.
@@ -200,7 +207,9 @@ fn build(files: &TlsConfig) -> Result<Current, String> {
     // Browsers ask their user for a certificate when one is wanted: HTTP logs in with a name.
     let mut open = build_for(files, &provider, TlsVerify::Nobody)?;
     open.alpn_protocols = vec![b"http/1.1".to_vec()];
-    Ok(Current { amqp: Arc::new(verified), http: Arc::new(open) })
+    let chain = certificates(&files.certificate)?;
+    let ends_s = chain.iter().filter_map(|one| certificate::ends_s(one)).min().unwrap_or(i64::MAX);
+    Ok(Current { amqp: Arc::new(verified), http: Arc::new(open), ends_s })
 }
 
 fn build_for(

@@ -63,18 +63,35 @@ pub(in crate::management) async fn protocol_listener(call: Call) -> Answer {
     Err(ApiError::Unhealthy(fields))
 }
 
-/// Whether a certificate expires soon. Listeners without TLS have none.
+/// Whether the certificate of the listeners with TLS ends within so much time, or has ended. Without TLS there is none.
 pub(in crate::management) async fn certificate_expiration(call: Call) -> Answer {
     let within: Result<u32, _> = call.name("within").parse();
-    if within.is_err() {
-        return Err(ApiError::bad("Invalid expiration value."));
-    }
-    if !["days", "weeks", "months", "years"].contains(&call.name("unit")) {
+    let Ok(within) = within else { return Err(ApiError::bad("Invalid expiration value.")) };
+    let Some((_, unit_s)) = UNITS.iter().find(|(unit, _)| *unit == call.name("unit")) else {
         let reason = "Time unit not recognised. Use: days, weeks, months, years.";
         return Err(ApiError::bad(reason));
+    };
+    let broker = &call.management.broker;
+    let until_s =
+        i64::try_from(broker.unix_ms() / 1000).unwrap_or(i64::MAX).saturating_add(i64::from(within) * unit_s);
+    if broker.certificate_ends_s().is_none_or(|ends_s| ends_s > until_s) {
+        return Ok(Reply::json(&json!({"status": "ok"})));
     }
-    Ok(Reply::json(&json!({"status": "ok"})))
+    let node = broker.node_name();
+    let listeners = broker.listeners().into_iter().filter(|(protocol, _)| WITH_TLS.contains(protocol));
+    let expired: Vec<Value> = listeners
+        .map(|(protocol, at)| {
+            json!({"node": node, "protocol": protocol, "interface": at.ip().to_string(), "port": at.port()})
+        })
+        .collect();
+    Err(ApiError::Unhealthy(json!({"reason": "Certificates expiring", "expired": expired})))
 }
+
+/// Units of time, s.
+const UNITS: [(&str, i64); 4] =
+    [("days", 86_400), ("weeks", 7 * 86_400), ("months", 365 * 86_400 / 12), ("years", 365 * 86_400)];
+/// Protocols that are spoken over TLS.
+const WITH_TLS: [&str; 2] = ["amqp/ssl", "https"];
 
 /// Whether there is room for another connection.
 pub(in crate::management) async fn below_node_connection_limit(call: Call) -> Answer {
