@@ -74,11 +74,21 @@ async fn prometheus_reads_what_rabbitmqs_dashboards_show() {
     assert_eq!(sums["rabbitmq_global_messages_received_total{protocol=\"amqp091\"}"], 2.0);
     assert_eq!(sums["rabbitmq_global_messages_confirmed_total{protocol=\"amqp091\"}"], 2.0);
     assert_eq!(sums["rabbitmq_global_messages_routed_total{protocol=\"amqp091\"}"], 2.0);
-    assert_eq!(
-        sums["rabbitmq_global_messages_delivered_consume_manual_ack_total{protocol=\"amqp091\"}"],
-        1.0
-    );
+    assert_eq!(sums["rabbitmq_global_messages_received_confirm_total{protocol=\"amqp091\"}"], 2.0);
+    assert_eq!(sums["rabbitmq_global_publishers{protocol=\"amqp091\"}"], 1.0);
+    assert_eq!(sums["rabbitmq_message_size_bytes_bucket{protocol=\"amqp091\",le=\"100\"}"], 2.0);
+    assert_eq!(sums["rabbitmq_message_size_bytes_sum{protocol=\"amqp091\"}"], 10.0);
+    let delivered = |kind| {
+        let family = "rabbitmq_global_messages_delivered_consume_manual_ack_total";
+        sums[&format!("{family}{{protocol=\"amqp091\",queue_type=\"rabbit_{kind}_queue\"}}")]
+    };
+    assert_eq!((delivered("classic"), delivered("quorum"), delivered("stream")), (1.0, 0.0, 0.0));
     assert_eq!(sums["rabbitmq_connections_opened_total"], 1.0);
+    assert_eq!(sums["rabbitmq_channels_opened_total"], 1.0);
+    assert_eq!(sums["rabbitmq_queues_created_total"], 2.0);
+    assert_eq!(sums["rabbitmq_auth_attempts_succeeded_total{protocol=\"amqp091\"}"], 1.0);
+    let confirms = sums["ledgermq_confirm_seconds_count"];
+    assert!((1.0..=2.0).contains(&confirms), "each publish was awaited: {confirms}");
     assert_eq!(sums["rabbitmq_alarms_memory_used_watermark"], 0.0);
     assert!(sums["rabbitmq_io_sync_ops_total"] > 0.0, "a confirm is a sync");
     assert!(sums["rabbitmq_process_open_fds"] > 3.0);

@@ -2,6 +2,7 @@
 
 use super::alarms::Alarms;
 use super::client_lines::ClientLines;
+use super::confirm_times::ConfirmSamples;
 use super::connections::Connections;
 use super::directory::Directory;
 use super::login_counts::LoginCounts;
@@ -72,6 +73,10 @@ pub struct BrokerMetrics {
     pub connections_opened: u64,
     /// Logins refused since the start.
     pub logins_refused: u64,
+    /// Logins that were tried, by protocol: how many succeeded and how many failed.
+    pub logins: Vec<(&'static str, u64, u64)>,
+    /// How long confirms took.
+    pub confirms: ConfirmSamples,
     /// Memory that half-received messages take, bytes.
     pub half_received_bytes: u64,
     /// Sums over all vhosts.
@@ -142,6 +147,8 @@ impl Broker {
             connections: self.connections.count() as u64,
             connections_opened: self.connections.opened_count(),
             logins_refused: self.lock_refusals().count(),
+            logins: self.login_counts(),
+            confirms: self.directory.confirm_samples(),
             half_received_bytes: self.connection_config.half_received.used_bytes() as u64,
             figures,
             body_memory_bytes: self.budget.used_bytes() as u64,

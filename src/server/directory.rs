@@ -4,6 +4,7 @@
 //! Accounts are handed out as snapshots: a change makes a new one and tells every connection. A change is appended to the
 //! log under the lock that makes it visible, so that the log has the changes in the order in which they took effect.
 
+use super::confirm_times::ConfirmSamples;
 use super::connections::Connections;
 use super::events::EventBus;
 use super::mail::{ConnectionMail, VhostInbox, VhostMail};
@@ -116,6 +117,11 @@ impl Directory {
             }
         }
         sum
+    }
+
+    /// How long confirms took.
+    pub(super) fn confirm_samples(&self) -> ConfirmSamples {
+        self.nursery.confirm_times.samples()
     }
 
     /// What there is to see of all vhosts, by name.

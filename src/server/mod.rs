@@ -14,6 +14,7 @@ mod broker;
 mod certificate;
 mod client_lines;
 mod closing;
+mod confirm_times;
 mod connection_task;
 mod connections;
 mod control_socket;
@@ -53,6 +54,7 @@ mod wal_log;
 mod watermarks;
 
 pub use broker::{Broker, BrokerMetrics};
+pub use confirm_times::ConfirmSamples;
 pub use connections::Acquaintance;
 pub use definitions_file::ImportError;
 pub use errands::{ErrandError, Peeked};

@@ -1,6 +1,7 @@
 //! What it takes to start a vhost's task, and to wait for the disk: the store's handles and the settings all vhosts share.
 //! Knows no names but those it is given.
 
+use super::confirm_times::ConfirmTimes;
 use super::events::EventBus;
 use super::mail::VhostInbox;
 use super::random_bytes;
@@ -29,6 +30,7 @@ pub(super) struct Nursery {
     /// The type of queues that name none, in vhosts that say nothing of it.
     pub(super) default_queue_kind: QueueKind,
     pub(super) events: EventBus,
+    pub(super) confirm_times: Arc<ConfirmTimes>,
 }
 
 impl Nursery {
@@ -90,6 +92,7 @@ impl Nursery {
             progress: self.progress.clone(),
             name: Arc::clone(name),
             events: self.events.clone(),
+            confirm_times: Arc::clone(&self.confirm_times),
         });
         if **name == *EVENT_VHOST {
             self.events.lead_to(inbox.clone());

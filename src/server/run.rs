@@ -201,6 +201,7 @@ async fn assemble(
         budget: budget.clone(),
         default_queue_kind: config.default_queue_kind,
         events: EventBus::new(Audit::open(&config.audit_log, clock)?),
+        confirm_times: Arc::default(),
     };
     let accounts = Accounts::new(config.loopback_users.clone(), config.password_hashing);
     let restored = restore(&nursery, recovered, accounts, &config).await?;

@@ -4,6 +4,7 @@
 //! It stops taking from its inbox while the log has no room: then permits run out, connections stop reading, TCP pushes
 //! back. It never waits for a connection.
 
+use super::confirm_times::{ConfirmProbe, ConfirmTimes};
 use super::events::EventBus;
 use super::mail::{ConnectionInbox, ConnectionMail, VhostInbox, VhostMail};
 use super::wal_log::WalLog;
@@ -40,6 +41,7 @@ pub(super) struct VhostParts {
     pub(super) progress: watch::Receiver<Progress>,
     pub(super) name: Arc<str>,
     pub(super) events: EventBus,
+    pub(super) confirm_times: Arc<ConfirmTimes>,
 }
 
 /// See the file's head.
@@ -53,6 +55,7 @@ pub(super) struct VhostTask {
     effects: Effects,
     questions: StdHashMap<AdminId, oneshot::Sender<AdminReply>>,
     next_question: u64,
+    probe: ConfirmProbe,
     shutdown: Option<oneshot::Sender<()>>,
 }
 
@@ -85,6 +88,7 @@ pub(super) fn start(parts: VhostParts) -> VhostInbox {
         effects: Effects::default(),
         questions: StdHashMap::new(),
         next_question: 0,
+        probe: ConfirmProbe::default(),
         shutdown: None,
     };
     tokio::spawn(task.run());
@@ -98,14 +102,13 @@ impl VhostTask {
         self.parts.progress.mark_changed();
         while self.shutdown.is_none() {
             let has_room = self.parts.wal.has_room();
-            let now = match self.wait(&mut mail, has_room).await {
-                Wake::Mail | Wake::Progress => self.now(),
-                Wake::Deadline => {
-                    let now = self.now();
-                    self.apply(Input::Tick, now);
-                    now
-                }
-            };
+            let woken = self.wait(&mut mail, has_room).await;
+            let began_ns = self.parts.clock.now_ns();
+            let now = self.at(began_ns);
+            match woken {
+                Wake::Mail | Wake::Progress => {}
+                Wake::Deadline => self.apply(Input::Tick, now),
+            }
             // Durable first: it makes room for what the mail asks.
             let progress = log_progress(*self.parts.progress.borrow_and_update());
             if progress != applied {
@@ -116,6 +119,10 @@ impl VhostTask {
                 self.take(mail, now);
             }
             self.distribute();
+            if self.probe.is_over(applied.durable) {
+                self.probe.end(self.parts.clock.now_ns(), &self.parts.confirm_times);
+            }
+            self.probe.begin(self.parts.log.take_first_publish(), began_ns);
         }
         // Who still waits to be let go would wait for ever.
         for attached in self.connections.values() {
@@ -183,8 +190,8 @@ impl VhostTask {
         }
     }
 
-    fn now(&self) -> Now {
-        Now { monotonic_ms: self.parts.clock.now_ms(), unix_ms: self.parts.clock.unix_ms() }
+    fn at(&self, now_ns: u64) -> Now {
+        Now { monotonic_ms: now_ns / 1_000_000, unix_ms: self.parts.clock.unix_ms() }
     }
 
     fn apply(&mut self, input: Input, now: Now) {

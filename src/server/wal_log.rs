@@ -11,18 +11,29 @@ use ledgermq_storage::{
 pub struct WalLog {
     wal: Wal,
     group: GroupId,
+    /// The first publish since somebody asked for it.
+    first_publish: Lsn,
 }
 
 impl WalLog {
     /// The records of `group` in `wal`.
     pub fn new(wal: Wal, group: GroupId) -> Self {
-        Self { wal, group }
+        Self { wal, group, first_publish: Lsn::NONE }
+    }
+
+    /// Where the first publish since the last call is; [`Lsn::NONE`] if there was none.
+    pub(super) fn take_first_publish(&mut self) -> Lsn {
+        std::mem::replace(&mut self.first_publish, Lsn::NONE)
     }
 }
 
 impl Log for WalLog {
     fn publish(&mut self, publish: LoggedPublish<'_>) -> Result<Stored, LogRefused> {
-        self.wal.publish(self.group, &record_of(&publish)).map(stored).map_err(refused)
+        let stored = self.wal.publish(self.group, &record_of(&publish)).map(stored).map_err(refused)?;
+        if self.first_publish == Lsn::NONE {
+            self.first_publish = stored.lsn;
+        }
+        Ok(stored)
     }
 
     fn settle(&mut self, settle: LoggedSettle) -> Lsn {

@@ -10,6 +10,8 @@ use std::ops::AddAssign;
 pub struct MessageCounts {
     /// Publishes: received on a channel, put into a queue.
     pub publish: u64,
+    /// Those of them that came while their channel had confirms on.
+    pub publish_confirm: u64,
     /// Publishes that came to an exchange from clients.
     pub publish_in: u64,
     /// Copies of them that went to queues.
@@ -84,6 +86,7 @@ impl MessageCounts {
 impl AddAssign for MessageCounts {
     fn add_assign(&mut self, other: Self) {
         self.publish += other.publish;
+        self.publish_confirm += other.publish_confirm;
         self.publish_in += other.publish_in;
         self.publish_out += other.publish_out;
         self.confirm += other.confirm;
@@ -176,6 +179,8 @@ impl From<ExchangeCounts> for MessageCounts {
 #[derive(Clone, Copy, Debug, Default)]
 pub(super) struct ChannelCounts {
     pub(super) publish: u64,
+    /// What `publish` was when confirms were asked for; `None` while they are off.
+    pub(super) publish_before_confirms: Option<u64>,
     pub(super) confirm: u64,
     pub(super) return_unroutable: u64,
     pub(super) drop_unroutable: u64,
@@ -184,8 +189,16 @@ pub(super) struct ChannelCounts {
 
 impl From<ChannelCounts> for MessageCounts {
     fn from(counts: ChannelCounts) -> Self {
-        let ChannelCounts { publish, confirm, return_unroutable, drop_unroutable, out } = counts;
-        Self { publish, confirm, return_unroutable, drop_unroutable, ..out.into() }
+        let ChannelCounts {
+            publish,
+            publish_before_confirms: before,
+            confirm,
+            return_unroutable,
+            drop_unroutable,
+            out,
+        } = counts;
+        let publish_confirm = before.map_or(0, |before| publish - before);
+        Self { publish, publish_confirm, confirm, return_unroutable, drop_unroutable, ..out.into() }
     }
 }
 
@@ -214,6 +227,7 @@ mod tests {
     fn sums_are_sums_of_every_number() {
         let one = MessageCounts {
             publish: 1,
+            publish_confirm: 14,
             publish_in: 2,
             publish_out: 3,
             confirm: 4,
@@ -233,5 +247,6 @@ mod tests {
         {
             assert_eq!(count(&sum), 2 * count(&one), "{name}");
         }
+        assert_eq!(sum.publish_confirm, 28);
     }
 }

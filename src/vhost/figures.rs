@@ -4,7 +4,9 @@
 use super::Vhost;
 use super::counts::MessageCounts;
 use super::report::VhostTotals;
+use super::sizes::MessageSizes;
 use super::topology::QueueRecord;
+use crate::queue::QueueKind;
 
 /// How much there is in a vhost, or in several.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
@@ -19,6 +21,8 @@ pub struct VhostFigures {
     pub bindings: u64,
     /// Open channels.
     pub channels: u64,
+    /// Those of them that published.
+    pub publishers: u64,
     /// Consumers.
     pub consumers: u64,
     /// Messages waiting.
@@ -41,6 +45,33 @@ pub struct VhostFigures {
     pub totals: VhostTotals,
     /// What passed through all channels since then.
     pub counts: MessageCounts,
+    /// What all queues counted since then, those that are gone included.
+    pub queue_counts: ByKind,
+    /// How large the publishes since then were.
+    pub sizes: MessageSizes,
+}
+
+/// What queues counted, by their kind.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub struct ByKind([MessageCounts; 3]);
+
+impl ByKind {
+    /// The sums of each kind.
+    pub fn each(&self) -> [(QueueKind, &MessageCounts); 3] {
+        let [classic, quorum, stream] = &self.0;
+        [(QueueKind::Classic, classic), (QueueKind::Quorum, quorum), (QueueKind::Stream, stream)]
+    }
+
+    /// Adds what a queue counted.
+    pub(super) fn add(&mut self, kind: QueueKind, counts: MessageCounts) {
+        let [classic, quorum, stream] = &mut self.0;
+        let sum = match kind {
+            QueueKind::Classic => classic,
+            QueueKind::Quorum => quorum,
+            QueueKind::Stream => stream,
+        };
+        *sum += counts;
+    }
 }
 
 impl VhostFigures {
@@ -50,6 +81,7 @@ impl VhostFigures {
         self.exchanges += other.exchanges;
         self.bindings += other.bindings;
         self.channels += other.channels;
+        self.publishers += other.publishers;
         self.consumers += other.consumers;
         self.messages_ready += other.messages_ready;
         self.messages_unacknowledged += other.messages_unacknowledged;
@@ -61,11 +93,14 @@ impl VhostFigures {
         self.messages_uncommitted += other.messages_uncommitted;
         self.totals.add(&other.totals);
         self.counts += other.counts;
+        other.queue_counts.each().into_iter().for_each(|(kind, counts)| self.queue_counts.add(kind, *counts));
+        self.sizes.add(&other.sizes);
     }
 
     fn add_queue(&mut self, record: &QueueRecord) {
         let queue = &record.queue;
         self.queues += 1;
+        self.queue_counts.add(record.declared.kind, record.counts.into());
         self.consumers += queue.consumer_count() as u64;
         self.messages_unacknowledged += queue.unacked_count();
         self.bytes_unacknowledged += queue.unacked_bytes();
@@ -115,11 +150,14 @@ impl Vhost {
             bindings: self.topology.binding_count(),
             totals: self.totals,
             counts: self.channels.counts(),
+            queue_counts: self.gone,
+            sizes: self.sizes,
             ..VhostFigures::default()
         };
         self.named_queues().for_each(|record| figures.add_queue(record));
         for (_, channel) in self.channels.slots.iter().filter(|(_, channel)| channel.is_open) {
             figures.channels += 1;
+            figures.publishers += u64::from(channel.counts.publish > 0);
             figures.messages_unconfirmed += channel.unconfirmed_count() as u64;
             figures.messages_uncommitted += channel.transaction.as_ref().map_or(0, |kept| kept.len() as u64);
         }

@@ -15,6 +15,7 @@ pub mod figures;
 pub mod input;
 pub mod log;
 pub mod report;
+pub mod sizes;
 pub mod views;
 
 mod bindings;
@@ -71,6 +72,7 @@ use command::{Command, Envelope, MethodId, Notice, Reply};
 use consumer_timeout::ConsumerTimeouts;
 use deletion::Deletion;
 use direct_reply::ReplyConsumers;
+use figures::ByKind;
 use events::{Acting, EVENT_VHOST, EventTap};
 use input::{AdminCommand, AdminReply, Effect, Effects, Input, LogProgress};
 use ledgermq_storage::{Lsn, Slot};
@@ -79,6 +81,7 @@ use log::Log;
 use names::Names;
 use policy::Policies;
 use report::VhostTotals;
+use sizes::MessageSizes;
 use std::collections::VecDeque;
 use std::sync::Arc;
 use timers::Timers;
@@ -166,6 +169,9 @@ pub struct Vhost {
     /// Answers to others than channels that wait for the log.
     deferred: Vec<(Until, Effect)>,
     totals: VhostTotals,
+    sizes: MessageSizes,
+    /// What queues counted that are gone, by kind.
+    gone: ByKind,
     replies: ReplyConsumers,
     /// Consumers of all channels.
     consumers: Tally,
@@ -219,6 +225,8 @@ impl Vhost {
             waiting: Vec::new(),
             deferred: Vec::new(),
             totals: VhostTotals::default(),
+            sizes: MessageSizes::default(),
+            gone: ByKind::default(),
             replies: ReplyConsumers::default(),
             consumers: Tally::default(),
             timeouts: ConsumerTimeouts::default(),

@@ -23,6 +23,7 @@ impl Vhost {
         cx: &mut Context<'_>,
     ) -> Result<(), ChannelError> {
         self.totals.published_count += 1;
+        self.sizes.note(publish.message.body.len());
         if publish.topic_refusal.is_some() {
             self.refuse_topic(&publish.message.exchange, publish.topic_refusal.take())?;
         }

@@ -196,6 +196,7 @@ impl Vhost {
         self.has_audience();
         let mut changes = Vec::new();
         let Some(mut record) = self.topology.remove_queue(slot, &mut changes) else { return Gone::default() };
+        self.gone.add(record.declared.kind, record.counts.into());
         if record.durable {
             changes.push(record.definition().removed());
             self.defined = cx.log.drop_queue(record.queue.id(), &changes);

@@ -85,6 +85,7 @@ impl Vhost {
     pub(super) fn select_confirms(&mut self, slot: ChannelSlot, nowait: bool, cx: &mut Context<'_>) {
         if let Some(channel) = self.channels.slots.get_mut(slot) {
             channel.confirms = true;
+            channel.counts.publish_before_confirms.get_or_insert(channel.counts.publish);
         }
         self.answer_now(slot, nowait, Reply::ConfirmSelected, cx);
     }

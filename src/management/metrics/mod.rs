@@ -47,7 +47,9 @@ async fn aggregated(State(broker): State<Arc<Broker>>) -> Response {
     node::identity(&mut page, &broker, &metrics, AGGREGATED);
     node::node(&mut page, &metrics);
     node::churn(&mut page, &metrics);
+    node::logins(&mut page, &metrics);
     node::store(&mut page, &metrics);
+    node::confirms(&mut page, &metrics);
     sums::objects(&mut page, &metrics);
     sums::messages(&mut page, &metrics.figures);
     show(page)
@@ -63,7 +65,9 @@ async fn per_object(State(broker): State<Arc<Broker>>) -> Response {
     node::identity(&mut page, &broker, &metrics, PER_OBJECT);
     node::node(&mut page, &metrics);
     node::churn(&mut page, &metrics);
+    node::logins(&mut page, &metrics);
     node::store(&mut page, &metrics);
+    node::confirms(&mut page, &metrics);
     Group::ALL.into_iter().for_each(|group| objects::show(&mut page, group, &seen));
     sums::counts(&mut page, &metrics);
     sums::messages(&mut page, &metrics.figures);
@@ -84,6 +88,9 @@ async fn detailed(State(broker): State<Arc<Broker>>, Query(query): Query<Vec<(St
     }
     if asks("connection_churn_metrics") {
         node::churn(&mut page, &metrics);
+    }
+    if asks("auth_attempt_metrics") {
+        node::logins(&mut page, &metrics);
     }
     let groups: Vec<Group> = Group::ALL.into_iter().filter(|group| asks(group.name())).collect();
     if !groups.is_empty() {

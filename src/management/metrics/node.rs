@@ -75,6 +75,33 @@ pub(super) fn churn(page: &mut Page, metrics: &BrokerMetrics) {
     counter("connections_opened_total", "Connections since the start", metrics.connections_opened);
     let closed = metrics.connections_opened.saturating_sub(metrics.connections);
     counter("connections_closed_total", "Those of them that are gone", closed);
+    let (totals, open) = (&metrics.figures.totals, metrics.figures.channels);
+    counter("channels_opened_total", "Channels since the start", totals.channels_opened_count);
+    let closed = totals.channels_opened_count.saturating_sub(open);
+    counter("channels_closed_total", "Those of them that are gone", closed);
+    let declared = "Declarations of queues, of those that were there as well";
+    counter("queues_declared_total", declared, totals.queues_declared_count);
+    counter("queues_created_total", "Queues that came", totals.queues_created_count);
+    counter("queues_deleted_total", "Queues that went", totals.queues_deleted_count);
+}
+
+/// An amount of logins by door: how many succeeded and how many failed.
+type OfLogins = (&'static str, &'static str, fn(u64, u64) -> u64);
+
+const OF_LOGINS: [OfLogins; 3] = [
+    ("auth_attempts_total", "Logins tried", |succeeded, failed| succeeded + failed),
+    ("auth_attempts_succeeded_total", "Those of them that succeeded", |succeeded, _| succeeded),
+    ("auth_attempts_failed_total", "Those of them that failed", |_, failed| failed),
+];
+
+/// Who tried to get in.
+pub(super) fn logins(page: &mut Page, metrics: &BrokerMetrics) {
+    for (name, help, of) in OF_LOGINS {
+        let mut family = page.theirs(name, Kind::Counter, help);
+        for (protocol, succeeded, failed) in &metrics.logins {
+            family.sample(&[("protocol", protocol)], of(*succeeded, *failed));
+        }
+    }
 }
 
 /// The log and its disk.
@@ -94,10 +121,22 @@ pub(super) fn store(page: &mut Page, metrics: &BrokerMetrics) {
     page.ours("wal_staged_bytes", Gauge, "Bytes appended and not yet written").value(store.staged_bytes);
     page.ours("wal_segments", Gauge, "Files of the log").value(store.segment_count);
     page.ours("wal_segment_bytes", Gauge, "Bytes of the files of the log").value(store.segment_bytes);
-    let ends_s = SYNC_CLASSES_US.map(|end_us| Duration::from_micros(end_us).as_secs_f64());
     page.ours("disk_sync_seconds", Kind::Histogram, "Time of fdatasync").histogram(
-        &ends_s,
+        &[],
+        class_ends_s(),
         &store.sync_times.counts,
         synced_s,
     );
+}
+
+/// How long publishers wait.
+pub(super) fn confirms(page: &mut Page, metrics: &BrokerMetrics) {
+    let (counts, total_ns) = &metrics.confirms;
+    let help = "Time from the arrival of a persistent publish at its vhost to its confirm, sampled";
+    let sum_s = Duration::from_nanos(*total_ns).as_secs_f64();
+    page.ours("confirm_seconds", Kind::Histogram, help).histogram(&[], class_ends_s(), counts, sum_s);
+}
+
+fn class_ends_s() -> impl Iterator<Item = String> {
+    SYNC_CLASSES_US.into_iter().map(|end_us| Duration::from_micros(end_us).as_secs_f64().to_string())
 }

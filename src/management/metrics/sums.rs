@@ -1,8 +1,11 @@
 //! The families of sums over all queues, channels and connections, and of what messages did since the start.
 
 use super::text::{Kind, Page};
+use crate::queue::QueueKind;
 use crate::server::BrokerMetrics;
+use crate::vhost::counts::MessageCounts;
 use crate::vhost::figures::VhostFigures;
+use crate::vhost::sizes::MESSAGE_SIZE_ENDS;
 
 /// The label of all that came over AMQP 0-9-1.
 const PROTOCOL: (&str, &str) = ("protocol", "amqp091");
@@ -53,37 +56,67 @@ pub(super) fn counts(page: &mut Page, metrics: &BrokerMetrics) {
     for (name, help, value) in gauges {
         page.theirs(name, Kind::Gauge, help).value(value);
     }
-    let mut consumers = page.theirs("global_consumers", Kind::Gauge, "Consumers");
-    consumers.sample(&[PROTOCOL], figures.consumers);
+    for (name, help, value) in [
+        ("global_publishers", "Channels that published", figures.publishers),
+        ("global_consumers", "Consumers", figures.consumers),
+    ] {
+        page.theirs(name, Kind::Gauge, help).sample(&[PROTOCOL], value);
+    }
+}
+
+/// Name, help, and the number of a kind of queues.
+type OfKind = (&'static str, &'static str, fn(&MessageCounts) -> u64);
+
+const OF_KINDS: [OfKind; 8] = [
+    ("delivered", "Messages delivered", MessageCounts::deliver_get),
+    ("delivered_consume_manual_ack", "Messages delivered to consumers that acknowledge", |counts| counts.deliver),
+    ("delivered_consume_auto_ack", "Messages delivered to consumers that do not", |counts| counts.deliver_no_ack),
+    ("delivered_get_manual_ack", "Messages got that are to be acknowledged", |counts| counts.get),
+    ("delivered_get_auto_ack", "Messages got that are not", |counts| counts.get_no_ack),
+    ("get_empty", "Calls of basic.get that found nothing", |counts| counts.get_empty),
+    ("redelivered", "Deliveries of what was delivered before", |counts| counts.redeliver),
+    ("acknowledged", "Messages acknowledged", |counts| counts.ack),
+];
+
+/// The value of RabbitMQ's label `queue_type`: the module that implements it.
+fn queue_type(kind: QueueKind) -> &'static str {
+    match kind {
+        QueueKind::Classic => "rabbit_classic_queue",
+        QueueKind::Quorum => "rabbit_quorum_queue",
+        QueueKind::Stream => "rabbit_stream_queue",
+    }
 }
 
 /// What messages did.
 pub(super) fn messages(page: &mut Page, figures: &VhostFigures) {
     let (totals, counts) = (&figures.totals, &figures.counts);
     let dropped = totals.unroutable_count.saturating_sub(totals.returned_count);
+    let routed = totals.published_count.saturating_sub(totals.unroutable_count);
     let counters = [
         ("received", "Publishes received", totals.published_count),
+        ("received_confirm", "Publishes received that are to be confirmed", counts.publish_confirm),
         ("confirmed", "Publishes confirmed", totals.confirmed_count),
+        ("routed", "Publishes that a queue took", routed),
         ("unroutable_dropped", "Publishes that no queue took and nobody wanted back", dropped),
         ("unroutable_returned", "Publishes sent back", totals.returned_count),
-        ("delivered", "Messages delivered", totals.delivered_count),
-        ("acknowledged", "Messages acknowledged", totals.acked_count),
-        (
-            "routed",
-            "Publishes that a queue took",
-            totals.published_count.saturating_sub(totals.unroutable_count),
-        ),
-        ("delivered_consume_manual_ack", "Messages delivered to consumers that acknowledge", counts.deliver),
-        ("delivered_consume_auto_ack", "Messages delivered to consumers that do not", counts.deliver_no_ack),
-        ("delivered_get_manual_ack", "Messages got that are to be acknowledged", counts.get),
-        ("delivered_get_auto_ack", "Messages got that are not", counts.get_no_ack),
-        ("get_empty", "Calls of basic.get that found nothing", counts.get_empty),
-        ("redelivered", "Deliveries of what was delivered before", counts.redeliver),
     ];
     for (name, help, value) in counters {
         let mut family = page.theirs(&format!("global_messages_{name}_total"), Kind::Counter, help);
         family.sample(&[PROTOCOL], value);
     }
+    for (name, help, of) in OF_KINDS {
+        let mut family = page.theirs(&format!("global_messages_{name}_total"), Kind::Counter, help);
+        for (kind, counts) in figures.queue_counts.each() {
+            family.sample(&[PROTOCOL, ("queue_type", queue_type(kind))], of(counts));
+        }
+    }
+    let sizes = &figures.sizes;
+    page.theirs("message_size_bytes", Kind::Histogram, "Bodies of publishes by size").histogram(
+        &[PROTOCOL],
+        MESSAGE_SIZE_ENDS.iter().map(u64::to_string),
+        &sizes.counts,
+        sizes.bytes,
+    );
     let ours = [
         ("messages_refused_total", "Publishes refused", totals.refused_count),
         ("messages_requeued_total", "Messages put back", totals.requeued_count),

@@ -17,7 +17,9 @@ fn each_name_on_the_dashboards_is_on_the_page() {
     let mut page = Page::new(PREFIX);
     node::node(&mut page, &metrics);
     node::churn(&mut page, &metrics);
+    node::logins(&mut page, &metrics);
     node::store(&mut page, &metrics);
+    node::confirms(&mut page, &metrics);
     sums::objects(&mut page, &metrics);
     sums::messages(&mut page, &metrics.figures);
     let text = page.finish();
@@ -38,7 +40,9 @@ fn a_family_is_on_a_page_once() {
     let mut page = Page::new(PREFIX);
     node::node(&mut page, &metrics);
     node::churn(&mut page, &metrics);
+    node::logins(&mut page, &metrics);
     node::store(&mut page, &metrics);
+    node::confirms(&mut page, &metrics);
     sums::objects(&mut page, &metrics);
     sums::messages(&mut page, &metrics.figures);
     let text = page.finish();

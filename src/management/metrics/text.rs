@@ -92,15 +92,21 @@ impl Family<'_> {
     }
 
     /// A histogram out of its classes: their upper ends, and what is in each alone, the last without an end.
-    pub(super) fn histogram(mut self, ends: &[f64], counts: &[u64], sum: f64) {
+    pub(super) fn histogram(
+        mut self,
+        labels: Labels<'_>,
+        ends: impl Iterator<Item = String>,
+        counts: &[u64],
+        sum: impl Display,
+    ) {
         let mut count = 0;
-        let ends = ends.iter().map(f64::to_string).chain(["+Inf".to_owned()]);
-        for (end, in_class) in ends.zip(counts) {
+        for (end, in_class) in ends.chain(["+Inf".to_owned()]).zip(counts) {
             count += in_class;
-            self.suffixed("_bucket", &[("le", &end)], count);
+            let labels = [labels, &[("le", end.as_str())]].concat();
+            self.suffixed("_bucket", &labels, count);
         }
-        self.suffixed("_sum", &[], sum);
-        self.suffixed("_count", &[], count);
+        self.suffixed("_sum", labels, sum);
+        self.suffixed("_count", labels, count);
     }
 
     fn suffixed(&mut self, suffix: &str, labels: Labels<'_>, value: impl Display) {
@@ -165,17 +171,18 @@ mod tests {
     #[test]
     fn a_histogram_counts_upwards() {
         let mut page = Page::new("");
-        page.ours("wait_seconds", Kind::Histogram, "Waiting").histogram(&[0.5, 1.0], &[2, 0, 1], 4.5);
+        let ends = [0.5, 1.0].iter().map(f64::to_string);
+        page.ours("wait_seconds", Kind::Histogram, "Waiting").histogram(&[("at", "x")], ends, &[2, 0, 1], 4.5);
         let text = page.finish();
         let samples: Vec<_> = text.lines().skip(2).collect();
         assert_eq!(
             samples,
             [
-                "ledgermq_wait_seconds_bucket{le=\"0.5\"} 2",
-                "ledgermq_wait_seconds_bucket{le=\"1\"} 2",
-                "ledgermq_wait_seconds_bucket{le=\"+Inf\"} 3",
-                "ledgermq_wait_seconds_sum 4.5",
-                "ledgermq_wait_seconds_count 3",
+                "ledgermq_wait_seconds_bucket{at=\"x\",le=\"0.5\"} 2",
+                "ledgermq_wait_seconds_bucket{at=\"x\",le=\"1\"} 2",
+                "ledgermq_wait_seconds_bucket{at=\"x\",le=\"+Inf\"} 3",
+                "ledgermq_wait_seconds_sum{at=\"x\"} 4.5",
+                "ledgermq_wait_seconds_count{at=\"x\"} 3",
             ]
         );
     }
