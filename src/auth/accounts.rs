@@ -101,6 +101,8 @@ pub enum AccountsError {
     NoSuchUser(String),
     /// No vhost has this name (said by the directory, which knows them).
     NoSuchVhost(String),
+    /// The vhost may not be deleted (said by the directory as well).
+    VhostProtected(String),
     /// A pattern that cannot be understood.
     InvalidPattern {
         /// The pattern.
@@ -122,6 +124,9 @@ impl fmt::Display for AccountsError {
             Self::UserExists(user) => write!(f, "User \"{user}\" already exists"),
             Self::NoSuchUser(user) => write!(f, "User \"{user}\" does not exist"),
             Self::NoSuchVhost(vhost) => write!(f, "Virtual host '{vhost}' does not exist"),
+            Self::VhostProtected(vhost) => {
+                write!(f, "Refusing to delete virtual host '{vhost}' because it is protected from deletion")
+            }
             Self::InvalidPattern { pattern, reason } => {
                 write!(f, "regular expression '{pattern}' is invalid: {reason}")
             }

@@ -167,6 +167,13 @@ pub enum ControlRequest {
         /// Vhost.
         vhost: String,
     },
+    /// Says whether a vhost may be deleted.
+    ProtectVhost {
+        /// Name.
+        vhost: String,
+        /// It may not.
+        on: bool,
+    },
     /// Deletes a vhost with all it holds.
     DeleteVhost {
         /// Name.

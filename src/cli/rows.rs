@@ -111,6 +111,7 @@ pub const VHOST_COLUMNS: &[&str] = &[
     "description",
     "tags",
     "default_queue_type",
+    "protected_from_deletion",
     "tracing",
     "cluster_state",
     "messages",
@@ -128,6 +129,8 @@ pub struct VhostDescription<'a> {
     pub tags: &'a [String],
     /// The type of queues that name none.
     pub default_queue_type: &'static str,
+    /// It may not be deleted.
+    pub is_protected: bool,
 }
 
 /// A row of these columns.
@@ -156,6 +159,7 @@ pub fn vhost_row(report: &VhostReport, connection_count: u64, about: &VhostDescr
         ("description", json!(about.description)),
         ("tags", json!(about.tags)),
         ("default_queue_type", json!(about.default_queue_type)),
+        ("protected_from_deletion", json!(about.is_protected)),
         ("tracing", json!(report.tracing)),
         ("cluster_state", json!("running")),
         ("messages", json!(message_count)),
@@ -374,7 +378,12 @@ mod tests {
 
     #[test]
     fn rows_have_the_columns_that_may_be_asked_for() {
-        let about = VhostDescription { description: "", tags: &[], default_queue_type: "classic" };
+        let about = VhostDescription {
+            description: "",
+            tags: &[],
+            default_queue_type: "classic",
+            is_protected: false,
+        };
         check(&vhost_row(&VhostReport::default(), 0, &about), VHOST_COLUMNS);
         check(&policy_row("/", &PolicyReport::default()), POLICY_COLUMNS);
         check(&queue_row("/", &QueueReport::default(), None), QUEUE_COLUMNS);

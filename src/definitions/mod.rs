@@ -10,7 +10,9 @@ mod topology;
 
 pub use accounts::{PermissionDefinition, TopicPermissionDefinition, UserDefinition, VhostDefinition};
 pub use parameter::GlobalParameterDefinition;
-pub use policy::{ApplyTo, LimitScope, LimitsDefinition, PolicyDefinition, VhostMetadataDefinition};
+pub use policy::{
+    ApplyTo, LimitScope, LimitsDefinition, PolicyDefinition, VhostMetadataDefinition, VhostProtectionDefinition,
+};
 pub use topology::{BindingDefinition, DestinationKind, ExchangeDefinition, QueueDefinition};
 
 use ledgermq_storage::DefinitionKey;
@@ -47,6 +49,8 @@ pub enum DefinitionKind {
     TopicPermission = 20,
     /// A parameter of the broker as a whole, in the global group.
     GlobalParameter = 21,
+    /// A vhost that may not be deleted, in the global group.
+    VhostProtection = 22,
 }
 
 /// A definition of any kind.
@@ -76,6 +80,8 @@ pub enum Definition {
     VhostMetadata(VhostMetadataDefinition),
     /// A parameter of the broker as a whole.
     GlobalParameter(GlobalParameterDefinition),
+    /// A vhost that may not be deleted.
+    VhostProtection(VhostProtectionDefinition),
 }
 
 /// A change to persist: sets (`Some`) or removes a definition, as the WAL takes it.
@@ -112,6 +118,7 @@ impl DefinitionKind {
             19 => Some(Self::VhostMetadata),
             20 => Some(Self::TopicPermission),
             21 => Some(Self::GlobalParameter),
+            22 => Some(Self::VhostProtection),
             _ => None,
         }
     }
@@ -162,6 +169,9 @@ impl Definition {
             Self::GlobalParameter(parameter) => {
                 DefinitionKind::GlobalParameter.key(&[parameter.name.as_bytes()])
             }
+            Self::VhostProtection(protection) => {
+                DefinitionKind::VhostProtection.key(&[protection.vhost.as_bytes()])
+            }
         }
     }
 
@@ -179,6 +189,7 @@ impl Definition {
             Self::Limits(limits) => limits.encode(),
             Self::VhostMetadata(metadata) => metadata.encode(),
             Self::GlobalParameter(parameter) => parameter.encode(),
+            Self::VhostProtection(protection) => protection.encode(),
         };
         let mut value = vec![VERSION];
         value.extend(fields);
@@ -232,6 +243,9 @@ impl Definition {
             DefinitionKind::VhostMetadata => Self::VhostMetadata(VhostMetadataDefinition::decode(fields)?),
             DefinitionKind::GlobalParameter => {
                 Self::GlobalParameter(GlobalParameterDefinition::decode(fields)?)
+            }
+            DefinitionKind::VhostProtection => {
+                Self::VhostProtection(VhostProtectionDefinition::decode(fields)?)
             }
         })
     }

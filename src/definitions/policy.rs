@@ -72,6 +72,13 @@ pub struct VhostMetadataDefinition {
     pub default_queue_type: String,
 }
 
+/// A vhost that may not be deleted; one that may has none of these.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct VhostProtectionDefinition {
+    /// Name of the vhost.
+    pub vhost: String,
+}
+
 const APPLY_TO: [ApplyTo; 6] = [
     ApplyTo::All,
     ApplyTo::Queues,
@@ -132,6 +139,16 @@ impl LimitsDefinition {
             other => return Err(damaged(format!("limits of kind {other} are unknown"))),
         };
         Ok(Self { scope, name, limits })
+    }
+}
+
+impl VhostProtectionDefinition {
+    pub(super) fn encode(&self) -> Vec<u8> {
+        encoding::encode(&self.vhost)
+    }
+
+    pub(super) fn decode(fields: &[u8]) -> Result<Self, DefinitionError> {
+        Ok(Self { vhost: decode(fields)? })
     }
 }
 

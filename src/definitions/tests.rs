@@ -150,6 +150,8 @@ fn bytes_stay_as_they_are() {
         b"/",
         b"\x01\x01\0\0\0\0\0\0\0/\x01\0\0\0\0\0\0\0d\x01\0\0\0\0\0\0\0\x01\0\0\0\0\0\0\0t\x06\0\0\0\0\0\0\0quorum",
     );
+    let protection = VhostProtectionDefinition { vhost: "/".into() };
+    check_golden(&Definition::VhostProtection(protection), 22, b"/", b"\x01\x01\0\0\0\0\0\0\0/");
     check_golden(&parameter(), 21, b"n", b"\x01\x01\0\0\0\0\0\0\0n\x07\0\0\0\0\0\0\0{\"a\":1}");
 }
 

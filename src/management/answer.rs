@@ -91,6 +91,8 @@ pub(super) enum ApiError {
         /// A sentence.
         reason: String,
     },
+    /// 412: what is there stands against it.
+    Precondition(String),
     /// 413, with the bound in bytes.
     TooLarge(usize),
     /// 415: compressed, or not JSON.
@@ -135,6 +137,9 @@ impl ApiError {
             }
             Self::BadRequest(reason) => (StatusCode::BAD_REQUEST, said("bad_request", &reason)),
             Self::Invalid { error, reason } => (StatusCode::BAD_REQUEST, said(error, &reason)),
+            Self::Precondition(reason) => {
+                (StatusCode::PRECONDITION_FAILED, said("precondition_failed", &reason))
+            }
             Self::TooLarge(limit) => {
                 let reason = format!("a body has at most {limit} bytes");
                 (StatusCode::PAYLOAD_TOO_LARGE, said("payload_too_large", &reason))

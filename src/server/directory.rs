@@ -233,9 +233,17 @@ impl Directory {
 
     /// Deletes a vhost with all it holds, and closes the connections that opened it. The definition goes first: should
     /// the broker die half-way, the next start drops what belongs to no vhost.
+    ///
+    /// # Errors
+    /// [`AccountsError::NoSuchVhost`], [`AccountsError::VhostProtected`].
     pub(super) async fn delete_vhost(&self, name: &str) -> Result<(), AccountsError> {
-        let removed = lock(&self.vhosts).remove(name);
-        let Some(removed) = removed else { return Err(AccountsError::NoSuchVhost(name.to_owned())) };
+        let removed = {
+            let mut vhosts = lock(&self.vhosts);
+            if vhosts.get(name).is_some_and(|open| open.about.is_protected) {
+                return Err(AccountsError::VhostProtected(name.to_owned()));
+            }
+            vhosts.remove(name).ok_or_else(|| AccountsError::NoSuchVhost(name.to_owned()))?
+        };
         let definition = Definition::Vhost(VhostDefinition { name: name.to_owned(), group: removed.group });
         // Before the rights go, so that its clients hear why.
         let reason: Arc<str> = format!("vhost '{name}' is deleted").into();

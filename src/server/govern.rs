@@ -78,6 +78,13 @@ pub(super) async fn carry_out(
             let changed = broker.directory.change_vhost(&vhost, |about| describe(about, metadata)).await;
             changed.map(|()| ControlResponse::Done)
         }
+        ControlRequest::ProtectVhost { vhost, on } => {
+            let protect = |about: &mut VhostAbout| -> Result<(), Refused> {
+                about.is_protected = on;
+                Ok(())
+            };
+            broker.directory.change_vhost(&vhost, protect).await.map(|()| ControlResponse::Done)
+        }
         ControlRequest::ListVhosts => Ok(list_vhosts(broker).await),
         _ => return None,
     })
@@ -255,6 +262,7 @@ async fn list_vhosts(broker: &Broker) -> ControlResponse {
             description: &about.description,
             tags: &about.tags,
             default_queue_type: kind.name(),
+            is_protected: about.is_protected,
         };
         rows.push(rows::vhost_row(&report, broker.connections.count_in(&name), &about));
     }

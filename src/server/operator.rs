@@ -371,7 +371,7 @@ fn row<const N: usize>(columns: [(&str, serde_json::Value); N]) -> Row {
 
 fn refused(error: &AccountsError) -> ControlResponse {
     let reason = match error {
-        AccountsError::UserExists(_) => RefusalReason::Conflict,
+        AccountsError::UserExists(_) | AccountsError::VhostProtected(_) => RefusalReason::Conflict,
         AccountsError::NoSuchUser(_) => RefusalReason::NoSuchUser,
         AccountsError::NoSuchVhost(_) => RefusalReason::NoSuchVhost,
         AccountsError::InvalidPattern { .. }

@@ -4,6 +4,7 @@
 use crate::auth::{Limits, MAX_QUEUES};
 use crate::definitions::{
     Definition, DefinitionChange, LimitScope, LimitsDefinition, VhostMetadataDefinition,
+    VhostProtectionDefinition,
 };
 use crate::limits::QUEUES_PER_VHOST_MAX;
 use crate::queue::QueueKind;
@@ -20,6 +21,8 @@ pub struct VhostAbout {
     pub default_queue_kind: Option<QueueKind>,
     /// `max-connections` and `max-queues`.
     pub limits: Limits,
+    /// It may not be deleted.
+    pub is_protected: bool,
 }
 
 impl VhostAbout {
@@ -38,6 +41,9 @@ impl VhostAbout {
                 {
                     about.limits = Limits::new(limits.clone());
                 }
+                Definition::VhostProtection(protection) if protection.vhost == vhost => {
+                    about.is_protected = true;
+                }
                 _ => {}
             }
         }
@@ -55,13 +61,16 @@ impl VhostAbout {
 
     /// Everything said, as it is kept.
     pub(super) fn definitions(&self, vhost: &str) -> Vec<Definition> {
-        self.metadata(vhost).into_iter().chain(self.limits(vhost)).collect()
+        self.metadata(vhost).into_iter().chain(self.limits(vhost)).chain(self.protection(vhost)).collect()
     }
 
     /// What to write so that this stands and no longer `before`.
     pub(super) fn changes_since(&self, before: &Self, vhost: &str) -> Vec<DefinitionChange> {
-        let pairs =
-            [(before.metadata(vhost), self.metadata(vhost)), (before.limits(vhost), self.limits(vhost))];
+        let pairs = [
+            (before.metadata(vhost), self.metadata(vhost)),
+            (before.limits(vhost), self.limits(vhost)),
+            (before.protection(vhost), self.protection(vhost)),
+        ];
         let changed = pairs.into_iter().filter(|(before, after)| before != after);
         changed
             .filter_map(|(before, after)| {
@@ -81,6 +90,11 @@ impl VhostAbout {
                 default_queue_type: default_queue_kind.map(QueueKind::name).unwrap_or_default().to_owned(),
             })
         })
+    }
+
+    fn protection(&self, vhost: &str) -> Option<Definition> {
+        let vhost = || vhost.to_owned();
+        self.is_protected.then(|| Definition::VhostProtection(VhostProtectionDefinition { vhost: vhost() }))
     }
 
     fn limits(&self, vhost: &str) -> Option<Definition> {
@@ -105,6 +119,7 @@ mod tests {
             tags: vec!["production".into()],
             default_queue_kind: Some(QueueKind::Quorum),
             limits: Limits::new(vec![("max-queues".into(), 3), ("max-connections".into(), -1)]),
+            is_protected: true,
         };
         let mut kept = about.definitions("v");
         kept.extend(VhostAbout { description: "others".into(), ..VhostAbout::default() }.definitions("w"));
@@ -142,5 +157,8 @@ mod tests {
         assert!(matches!(changes.first(), Some((key, Some(_))) if key.kind == 18));
         let removed = empty.changes_since(&limited, "v");
         assert_eq!(removed.iter().filter(|(_, value)| value.is_none()).count(), 2);
+        let protected = VhostAbout { is_protected: true, ..VhostAbout::default() };
+        assert!(matches!(&protected.changes_since(&empty, "v")[..], [(key, Some(_))] if key.kind == 22));
+        assert!(matches!(&empty.changes_since(&protected, "v")[..], [(key, None)] if key.kind == 22));
     }
 }

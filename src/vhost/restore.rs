@@ -68,6 +68,7 @@ impl Vhost {
                 | Definition::TopicPermission(_)
                 | Definition::Limits(_)
                 | Definition::VhostMetadata(_)
+                | Definition::VhostProtection(_)
                 | Definition::GlobalParameter(_)
                 | Definition::Policy(_)
                 | Definition::OperatorPolicy(_) => {}

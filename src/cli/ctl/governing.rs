@@ -10,7 +10,7 @@ const POLICY_USAGE: &str =
     "[--vhost <vhost>] [--priority <priority>] [--apply-to <apply-to>] <name> <pattern> <definition>";
 
 /// Commands, in the order of the help.
-pub(super) static COMMANDS: [Command; 16] = [
+pub(super) static COMMANDS: [Command; 18] = [
     plain("set_policy", POLICY_USAGE, 3, "Sets or updates a policy"),
     plain("clear_policy", "[--vhost <vhost>] <name>", 1, "Removes a policy"),
     fixed("list_policies", "[--vhost <vhost>]", 0, rows::POLICY_COLUMNS, "Lists the policies of a vhost"),
@@ -78,6 +78,13 @@ pub(super) static COMMANDS: [Command; 16] = [
         most: 1,
         shape: Shape::Plain,
     },
+    plain(
+        "enable_vhost_protection_from_deletion",
+        "<vhost>",
+        1,
+        "Refuses to delete a vhost until that is taken back",
+    ),
+    plain("disable_vhost_protection_from_deletion", "<vhost>", 1, "Lets a vhost be deleted again"),
 ];
 
 /// What is printed before it runs; `None` if it is none of these.
@@ -130,6 +137,12 @@ pub(super) fn banner(name: &str, arguments: &[String], options: &Options) -> Opt
         "list_user_limits" if options.global => "Listing limits for all users ...".to_owned(),
         "list_user_limits" => format!("Listing limits for user \"{}\" ...", options.user),
         "update_vhost_metadata" => format!("Updating metadata of vhost \"{}\" ...", argument(0)),
+        "enable_vhost_protection_from_deletion" => {
+            format!("Protecting virtual host \"{}\" from removal...", argument(0))
+        }
+        "disable_vhost_protection_from_deletion" => {
+            format!("Removing deletion protection from virtual host \"{}\"...", argument(0))
+        }
         _ => return None,
     })
 }
@@ -173,6 +186,12 @@ pub(super) fn request(name: &str, arguments: &[String], options: &Options) -> Op
         }
         "update_vhost_metadata" => {
             ControlRequest::UpdateVhostMetadata { vhost: argument(0), metadata: metadata(options) }
+        }
+        "enable_vhost_protection_from_deletion" => {
+            ControlRequest::ProtectVhost { vhost: argument(0), on: true }
+        }
+        "disable_vhost_protection_from_deletion" => {
+            ControlRequest::ProtectVhost { vhost: argument(0), on: false }
         }
         _ => return None,
     })

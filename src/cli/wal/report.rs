@@ -223,6 +223,7 @@ impl Names {
                     | Definition::OperatorPolicy(_)
                     | Definition::Limits(_)
                     | Definition::VhostMetadata(_)
+                    | Definition::VhostProtection(_)
                     | Definition::GlobalParameter(_),
                 )
                 | Err(_) => {}

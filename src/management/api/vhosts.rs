@@ -47,10 +47,13 @@ async fn vhost_row(call: &Call, name: &Arc<str>, about: &VhostAbout) -> Result<R
         ("default_queue_type", json!(default_queue_type)),
         (
             "metadata",
-            json!({"description": description, "tags": tags, "default_queue_type": default_queue_type}),
+            json!({
+                "description": description, "tags": tags, "default_queue_type": default_queue_type,
+                "protected_from_deletion": about.is_protected,
+            }),
         ),
         ("tracing", json!(sums.tracing)),
-        ("protected_from_deletion", json!(false)),
+        ("protected_from_deletion", json!(about.is_protected)),
         ("cluster_state", json!({broker.node_name(): "running"})),
     ]);
     if call.query.is_true("disable_stats") {

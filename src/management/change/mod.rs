@@ -78,6 +78,7 @@ impl From<AccountsError> for ApiError {
     fn from(error: AccountsError) -> Self {
         match error {
             AccountsError::NoSuchUser(_) | AccountsError::NoSuchVhost(_) => Self::NotFound,
+            AccountsError::VhostProtected(_) => Self::Precondition(error.to_string()),
             error => Self::BadRequest(error.to_string()),
         }
     }

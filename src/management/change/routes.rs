@@ -83,6 +83,24 @@ fn accounts() -> Vec<Route> {
         // Vhosts.
         put("/api/vhosts/{vhost}", Admin, vhosts::put, "Adds a vhost, or changes what is said of it"),
         delete("/api/vhosts/{vhost}", Admin, vhosts::delete, "Deletes a vhost with all it holds"),
+        post(
+            "/api/vhosts/{vhost}/deletion/protection",
+            AdminOfVhost,
+            vhosts::protect,
+            "Refuses to delete a vhost until that is taken back",
+        ),
+        put(
+            "/api/vhosts/{vhost}/deletion/protection",
+            AdminOfVhost,
+            vhosts::protect,
+            "Refuses to delete a vhost until that is taken back",
+        ),
+        delete(
+            "/api/vhosts/{vhost}/deletion/protection",
+            AdminOfVhost,
+            vhosts::unprotect,
+            "Lets a vhost be deleted again",
+        ),
         post("/api/vhosts/{vhost}/start/{node}", Admin, vhosts::start, "Does nothing: vhosts run"),
         // Users and their rights.
         put("/api/users/{user}", Admin, accounts::put_user, "Adds or changes a user"),

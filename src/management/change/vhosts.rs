@@ -3,7 +3,8 @@
 use super::{flag, put as answer_put};
 use crate::management::answer::{Answer, ApiError, Reply};
 use crate::management::call::Call;
-use crate::server::definitions_file;
+use crate::auth::AccountsError;
+use crate::server::{VhostAbout, definitions_file};
 use crate::vhost::input::AdminCommand;
 
 /// `PUT /api/vhosts/{vhost}`: `description`, `tags`, `default_queue_type`, also within `metadata`, and `tracing`. Who adds
@@ -26,6 +27,25 @@ pub(super) async fn put(call: Call) -> Answer {
 /// `DELETE /api/vhosts/{vhost}`
 pub(super) async fn delete(call: Call) -> Answer {
     call.management.broker.delete_vhost(call.vhost()).await?;
+    Ok(Reply::no_content())
+}
+
+/// `POST` or `PUT /api/vhosts/{vhost}/deletion/protection`
+pub(super) async fn protect(call: Call) -> Answer {
+    set_protection(&call, true).await
+}
+
+/// `DELETE /api/vhosts/{vhost}/deletion/protection`
+pub(super) async fn unprotect(call: Call) -> Answer {
+    set_protection(&call, false).await
+}
+
+async fn set_protection(call: &Call, on: bool) -> Answer {
+    let set = |about: &mut VhostAbout| -> Result<(), AccountsError> {
+        about.is_protected = on;
+        Ok(())
+    };
+    call.management.broker.change_vhost(call.vhost(), set).await?;
     Ok(Reply::no_content())
 }
 

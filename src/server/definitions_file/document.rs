@@ -65,6 +65,8 @@ pub(crate) struct VhostEntry {
     pub(crate) tags: Option<Vec<String>>,
     pub(crate) default_queue_kind: Option<QueueKind>,
     pub(crate) limits: Option<Limits>,
+    /// It may not be deleted.
+    pub(crate) protected: Option<bool>,
 }
 
 /// One entry of a list, and what it is, for errors.
@@ -491,7 +493,11 @@ pub(crate) fn vhost(name: &str, fields: &Map<String, Json>) -> Result<VhostEntry
         ),
     };
     let limits = fields.get("limits").map(vhost_limits).transpose()?.filter(|limits| !limits.is_empty());
-    Ok(VhostEntry { name: name.to_owned(), description, tags, default_queue_kind, limits })
+    let protected = said("protected_from_deletion");
+    let protected = protected
+        .map(|value| boolean(value).ok_or("protected_from_deletion is neither true nor false"))
+        .transpose()?;
+    Ok(VhostEntry { name: name.to_owned(), description, tags, default_queue_kind, limits, protected })
 }
 
 /// What people say of a vhost, bytes.

@@ -159,12 +159,15 @@ fn users(accounts: &Accounts) -> Vec<Json> {
 
 /// What is said of a vhost: beside its name and, for newer tools, in `metadata`.
 fn vhost(name: &str, about: &VhostAbout) -> Json {
-    let VhostAbout { description, tags, default_queue_kind, .. } = about;
+    let VhostAbout { description, tags, default_queue_kind, is_protected, .. } = about;
     let mut metadata = Map::new();
     metadata.insert("description".to_owned(), description.as_str().into());
     metadata.insert("tags".to_owned(), tags.clone().into());
     if let Some(kind) = default_queue_kind {
         metadata.insert("default_queue_type".to_owned(), kind.name().into());
+    }
+    if *is_protected {
+        metadata.insert("protected_from_deletion".to_owned(), true.into());
     }
     let mut said = Map::new();
     said.insert("name".to_owned(), name.into());

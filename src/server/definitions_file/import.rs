@@ -77,12 +77,13 @@ impl Broker {
         entry: VhostEntry,
         user: Option<&str>,
     ) -> Result<bool, AccountsError> {
-        let VhostEntry { name, description, tags, default_queue_kind, limits } = entry;
+        let VhostEntry { name, description, tags, default_queue_kind, limits, protected } = entry;
         let say = |about: &mut VhostAbout| {
             about.description = description.unwrap_or_else(|| std::mem::take(&mut about.description));
             about.tags = tags.unwrap_or_else(|| std::mem::take(&mut about.tags));
             about.default_queue_kind = default_queue_kind.or(about.default_queue_kind);
             about.limits = limits.unwrap_or_else(|| std::mem::take(&mut about.limits));
+            about.is_protected = protected.unwrap_or(about.is_protected);
             Ok(())
         };
         if self.directory.vhost(&name).is_some() {
