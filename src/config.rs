@@ -11,10 +11,11 @@ mod rabbitmq_conf;
 mod spelling;
 mod value;
 
-pub use doors::{CertificateLogin, Network, SanType, TlsConfig, TlsVerify};
+pub use doors::{CertificateLogin, JwksConfig, KeyFile, Network, SanType, TlsConfig, TlsVerify};
 pub use keys::{KEYS, Key, reference};
 pub use layers::ConfigError;
 pub(crate) use spelling::nearest;
+pub use value::Part;
 
 use crate::auth::{Hashing, Secret, TokenRules};
 use crate::limits;
@@ -66,8 +67,12 @@ pub struct Config {
     pub certificate_login: CertificateLogin,
     /// Networks of proxies, whose connections begin with a PROXY header.
     pub proxy_networks: Vec<Network>,
-    /// Public keys of those who sign bearer tokens: a JSON Web Key Set or PEM; `None` = no logins by token.
-    pub oauth_keys: Option<PathBuf>,
+    /// The same for the HTTP side.
+    pub http_proxy_networks: Vec<Network>,
+    /// Public keys of those who sign bearer tokens: JSON Web Key Sets or PEM.
+    pub oauth_keys: Vec<KeyFile>,
+    /// Where more of them are published. Without any keys nobody logs in by token.
+    pub jwks: JwksConfig,
     /// What tokens must say.
     pub oauth: TokenRules,
     /// Where metrics alone are served; `None` = nowhere.
@@ -89,6 +94,10 @@ pub struct Config {
     pub checkpoint_bytes: u64,
     /// Free disk space below which publishers are blocked, bytes.
     pub disk_low_bytes: u64,
+    /// The same as a part of the memory that this process may take; [`Part::NONE`] = as in bytes.
+    pub disk_low_of_memory: Part,
+    /// Resident memory above which publishers are blocked.
+    pub memory_high: MemoryMark,
     /// Memory for message bodies, all vhosts together, bytes.
     pub body_memory_bytes: usize,
     /// When a persistent message may be delivered.
@@ -116,6 +125,10 @@ pub struct Config {
     pub default_user: String,
     /// Its password.
     pub default_pass: Secret,
+    /// Its tags.
+    pub default_user_tags: Vec<String>,
+    /// What it may do in that vhost: configure, write, read.
+    pub default_permissions: [String; 3],
     /// The vhost that a new store begins with.
     pub default_vhost: String,
     /// Keys of a rabbitmq.conf that mean nothing here.
@@ -147,7 +160,9 @@ impl Default for Config {
             tls: TlsConfig::default(),
             certificate_login: CertificateLogin::default(),
             proxy_networks: Vec::new(),
-            oauth_keys: None,
+            http_proxy_networks: Vec::new(),
+            oauth_keys: Vec::new(),
+            jwks: JwksConfig::default(),
             oauth: TokenRules::default(),
             prometheus_listen: None,
             log_format: LogFormat::Human,
@@ -158,6 +173,8 @@ impl Default for Config {
             ack_flush_ms: storage_limits::ACK_FLUSH_MS,
             checkpoint_bytes: storage_limits::CHECKPOINT_BYTES,
             disk_low_bytes: storage_limits::DISK_LOW_BYTES,
+            disk_low_of_memory: Part::NONE,
+            memory_high: MemoryMark::default(),
             body_memory_bytes: limits::BODY_MEMORY_BYTES,
             deliver: DeliverMode::AfterDurable,
             consumer_timeout_ms: limits::CONSUMER_TIMEOUT_MS,
@@ -171,6 +188,8 @@ impl Default for Config {
             consumers_max: limits::CONSUMERS_PER_CHANNEL_MAX,
             default_user: "guest".to_owned(),
             default_pass: Secret::new("guest"),
+            default_user_tags: vec!["administrator".to_owned()],
+            default_permissions: [".*", ".*", ".*"].map(str::to_owned),
             default_vhost: "/".to_owned(),
             passed_over: Vec::new(),
             loopback_users: vec!["guest".to_owned()],
@@ -181,6 +200,21 @@ impl Default for Config {
             load_definitions: None,
             definitions: None,
         }
+    }
+}
+
+/// Where the alarm of memory begins.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum MemoryMark {
+    /// A part of what this process may take.
+    Relative(Part),
+    /// Bytes.
+    Absolute(u64),
+}
+
+impl Default for MemoryMark {
+    fn default() -> Self {
+        Self::Relative(Part::percent(limits::MEMORY_HIGH_PERCENT))
     }
 }
 
@@ -246,8 +280,10 @@ impl Config {
                 "tls_listen and https_listen need tls_cert and tls_key: files with a certificate and its key";
             return Err(ConfigError::together(sentence.to_owned()));
         }
-        if self.oauth_keys.is_some() == self.oauth.resource_server_id.is_empty() {
-            let sentence = "oauth_keys and oauth_resource_server_id go together: who signs tokens, and what they call this broker";
+        let has_keys =
+            !self.oauth_keys.is_empty() || !self.jwks.url.is_empty() || !self.jwks.issuer.is_empty();
+        if has_keys == self.oauth.resource_server_id.is_empty() {
+            let sentence = "oauth_resource_server_id goes together with oauth_keys, oauth_jwks_url or oauth_issuer: who signs tokens, and what they call this broker";
             return Err(ConfigError::together(sentence.to_owned()));
         }
         if self.tls.verify != TlsVerify::Nobody && self.tls.authorities.is_none() {

@@ -230,6 +230,14 @@ pub const LOGIN_CHECKS_MAX: usize = 4;
 pub const KNOWN_LOGINS_MAX: usize = 4096;
 /// Length of a bearer token, bytes; longer: the login is refused.
 pub const TOKEN_BYTES_MAX: usize = 16 * 1024;
+/// Keys of a key set that sign tokens; more: the set is refused.
+pub const TOKEN_KEYS_MAX: usize = 64;
+/// Answer of a server of key sets, bytes; longer: it is not read to its end and the keys from before stay.
+pub const JWKS_BYTES_MAX: usize = 256 * 1024;
+/// Time to ask a server of key sets, with the connection and TLS, ms; then the keys from before stay.
+pub const JWKS_FETCH_MS: u64 = 5_000;
+/// Time after which keys are asked for again that could not be had, ms.
+pub const JWKS_AGAIN_MS: u64 = 30_000;
 /// Scopes of a bearer token that are about this broker; more: the login is refused.
 pub const TOKEN_SCOPES_MAX: usize = 256;
 /// Time for the header of a PROXY protocol and the handshake of TLS together, from accept, ms; then the socket is closed.

@@ -206,3 +206,52 @@ fn the_doctor_says_what_is_wrong_and_what_to_do() {
     assert!(said.contains("publishers are blocked: make room or lower disk_low_bytes"), "{said}");
     assert!(!data.exists(), "looking changes nothing");
 }
+
+/// Status line and body of the answer, as guest.
+fn ask_http(port: u16, method: &str, path: &str) -> String {
+    let mut client = std::net::TcpStream::connect(("127.0.0.1", port)).unwrap();
+    let login = "Authorization: Basic Z3Vlc3Q6Z3Vlc3Q=\r\nConnection: close\r\nContent-Length: 0";
+    std::io::Write::write_all(
+        &mut client,
+        format!("{method} {path} HTTP/1.1\r\nHost: x\r\n{login}\r\n\r\n").as_bytes(),
+    )
+    .unwrap();
+    let mut answer = String::new();
+    client.read_to_string(&mut answer).unwrap();
+    answer
+}
+
+#[test]
+fn a_protected_vhost_is_not_deleted_by_mistake() {
+    let dir = tempdir().unwrap();
+    let broker = Served::start(dir.path(), &[]);
+    printed(&broker.ctl(&["add_vhost", "orders"]));
+    printed(&broker.ctl(&["enable_vhost_protection_from_deletion", "orders"]));
+    let sentence = "Refusing to delete virtual host 'orders' because it is protected from deletion";
+    let refused = |broker: &Served| {
+        let output = broker.ctl(&["delete_vhost", "orders"]);
+        assert!(!output.status.success(), "{output:?}");
+        let said = String::from_utf8_lossy(&output.stderr).into_owned();
+        assert!(said.contains(sentence), "{said}");
+        let answer = ask_http(broker.http_port, "DELETE", "/api/vhosts/orders");
+        assert!(answer.starts_with("HTTP/1.1 412 ") && answer.contains(sentence), "{answer}");
+        let shown = ask_http(broker.http_port, "GET", "/api/vhosts/orders");
+        assert!(shown.contains("\"protected_from_deletion\":true"), "{shown}");
+    };
+    refused(&broker);
+    // It outlives a crash.
+    drop(broker);
+    let broker = Served::start(dir.path(), &[]);
+    refused(&broker);
+    let path = "/api/vhosts/orders/deletion/protection";
+    assert!(ask_http(broker.http_port, "DELETE", path).starts_with("HTTP/1.1 204 "));
+    for method in ["POST", "PUT"] {
+        assert!(ask_http(broker.http_port, method, path).starts_with("HTTP/1.1 204 "), "{method}");
+        refused(&broker);
+    }
+    let exported = ask_http(broker.http_port, "GET", "/api/definitions");
+    assert!(exported.contains("\"protected_from_deletion\":true"), "{exported}");
+    assert!(ask_http(broker.http_port, "POST", "/api/vhosts/nowhere/deletion/protection").contains("404"));
+    printed(&broker.ctl(&["disable_vhost_protection_from_deletion", "orders"]));
+    printed(&broker.ctl(&["delete_vhost", "orders"]));
+}

@@ -86,3 +86,28 @@ fn s25_only_listed_proxies_are_believed() {
     here.wait_for_line("took too long over its PROXY header");
     assert_eq!(ended(&mut silent), b"");
 }
+
+#[test]
+fn s25_the_http_side_believes_its_own_list_of_proxies() {
+    let parent = tempdir().unwrap();
+    let flags = ["--http-proxy-protocol-from=127.0.0.1"];
+    let broker = Served::start(&parent.path().join("store"), &flags);
+    assert!(broker.ctl(&["add_user", "bird", "seed"]).status.success());
+    assert!(broker.ctl(&["set_user_tags", "bird", "management"]).status.success());
+    let ask = |header: &str, login: &str| {
+        let mut client = dial(broker.http_port);
+        write!(client, "{header}GET /api/whoami HTTP/1.1\r\nHost: x\r\nAuthorization: Basic {login}\r\nConnection: close\r\n\r\n")
+            .unwrap();
+        let mut answer = String::new();
+        let _ = client.read_to_string(&mut answer);
+        answer.lines().next().unwrap_or_default().to_owned()
+    };
+    let (guest, bird) = ("Z3Vlc3Q6Z3Vlc3Q=", "YmlyZDpzZWVk");
+    for header in
+        ["PROXY TCP4 203.0.113.7 10.0.0.1 50000 80\r\n", "PROXY TCP4 127.0.0.1 127.0.0.1 50000 80\r\n"]
+    {
+        assert_eq!(ask(header, bird), "HTTP/1.1 200 OK", "{header}");
+        assert_eq!(ask(header, guest), "HTTP/1.1 401 Unauthorized", "{header}");
+    }
+    assert_eq!(ask("", bird), "", "a header must come");
+}

@@ -366,3 +366,36 @@ fn what_cannot_work_is_said_before_anything_is_opened() {
         assert!(ended.said.contains(expected), "{}", ended.said);
     }
 }
+
+#[test]
+fn operators_hear_in_time_that_a_certificate_ends() {
+    let secure = Secure::start(&[]);
+    let check = |within: &str, status: &str| {
+        let mut http = shake_http(&secure);
+        let path = format!("/api/health/checks/certificate-expiration/{within}");
+        // guest:guest
+        write!(http, "GET {path} HTTP/1.1\r\nHost: x\r\nAuthorization: Basic Z3Vlc3Q6Z3Vlc3Q=\r\nConnection: close\r\n\r\n")
+            .unwrap();
+        let mut answer = String::new();
+        let _ = http.read_to_string(&mut answer);
+        assert!(answer.starts_with(&format!("HTTP/1.1 {status} ")), "{within}: {answer}");
+        answer
+    };
+    // Until 2099.
+    for within in ["1/days", "3/weeks", "12/MONTHS", "10/years"] {
+        check(within, "200");
+    }
+    let told = check("100/years", "503");
+    for expected in [
+        "\"status\":\"failed\"",
+        "\"reason\":\"Certificates expiring\"",
+        "\"protocol\":\"amqp/ssl\"",
+        "\"protocol\":\"https\"",
+        "\"certfile_expires_on\":[\"2099-01-01T00:00:00Z\"]",
+        "cert.pem",
+    ] {
+        assert!(told.contains(expected), "{expected}: {told}");
+    }
+    assert!(check("x/days", "400").contains("Invalid expiration value."));
+    assert!(check("1/hours", "400").contains("Time unit not recognised."));
+}

@@ -166,18 +166,31 @@ impl Accounts {
 
     /// What a fresh store begins with: a user who administers and may do everything in one vhost.
     pub fn fresh(user: &str, vhost: &str, hash: &PasswordHash) -> Vec<Definition> {
+        let everything = [".*", ".*", ".*"].map(str::to_owned);
+        Self::fresh_with(user, vhost, hash, &["administrator".to_owned()], &everything)
+    }
+
+    /// The same with these tags, and with these permissions: configure, write, read.
+    pub fn fresh_with(
+        user: &str,
+        vhost: &str,
+        hash: &PasswordHash,
+        tags: &[String],
+        permissions: &[String; 3],
+    ) -> Vec<Definition> {
+        let [configure, write, read] = permissions.clone();
         vec![
             Definition::User(UserDefinition {
                 name: user.to_owned(),
                 password_hash: hash.as_stored().to_owned(),
-                tags: vec!["administrator".to_owned()],
+                tags: tags.to_vec(),
             }),
             Definition::Permission(PermissionDefinition {
                 user: user.to_owned(),
                 vhost: vhost.to_owned(),
-                configure: ".*".to_owned(),
-                write: ".*".to_owned(),
-                read: ".*".to_owned(),
+                configure,
+                write,
+                read,
             }),
         ]
     }

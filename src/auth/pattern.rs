@@ -31,7 +31,7 @@ impl Pattern {
     ///
     /// # Errors
     /// A sentence for a person: the pattern cannot be understood, or would grow too large.
-    pub(super) fn new(source: &str) -> Result<Self, String> {
+    pub(crate) fn new(source: &str) -> Result<Self, String> {
         match source {
             "" => Ok(Self { source: String::new(), matcher: Matcher::EmptyName }),
             source => Self::anywhere(source),

@@ -4,10 +4,10 @@
 //! Source: RFC 7519, RFC 8725; RabbitMQ `rabbit_auth_backend_oauth2`, `uaa_jwt`.
 
 use super::{Token, check_name};
-use crate::limits::TOKEN_BYTES_MAX;
+use crate::limits::{TOKEN_BYTES_MAX, TOKEN_KEYS_MAX};
 use jsonwebtoken::crypto::{CryptoProvider, JwtVerifier, KeyUtils};
 use jsonwebtoken::errors::ErrorKind;
-use jsonwebtoken::jwk::JwkSet;
+use jsonwebtoken::jwk::{Jwk, PublicKeyUse};
 use jsonwebtoken::signature::{Error as SignatureError, Verifier};
 use jsonwebtoken::{Algorithm, AlgorithmFamily, DecodingKey, DecodingKeyKind, Validation};
 use ring::signature::{self, RsaPublicKeyComponents, UnparsedPublicKey, VerificationAlgorithm};
@@ -19,8 +19,27 @@ use std::fmt;
 pub struct TokenRules {
     /// Name of this broker among `aud`, and what its scopes begin with, with a dot behind it.
     pub resource_server_id: String,
-    /// The claim that names the user, before `sub` and `client_id`.
-    pub username_claim: String,
+    /// Claims that may name the user, the first that is there, before `sub` and `client_id`.
+    pub username_claims: Vec<String>,
+    /// Claims that may hold scopes beside `scope`.
+    pub scope_claims: Vec<String>,
+    /// Algorithms that are taken, of those that go with a key; none = all of them.
+    pub algorithms: Vec<String>,
+}
+
+/// Why a token is not taken.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct TokenRefused {
+    /// A sentence for the log, without anything of the token.
+    pub why: String,
+    /// It names a key that is not there: others may know one by that name meanwhile.
+    pub key_is_unknown: bool,
+}
+
+impl From<String> for TokenRefused {
+    fn from(why: String) -> Self {
+        Self { why, key_is_unknown: false }
+    }
 }
 
 /// Keys, and what the tokens they signed must say.
@@ -29,9 +48,12 @@ pub struct TokenKeys {
     rules: TokenRules,
 }
 
+#[derive(Clone)]
 struct TokenKey {
     id: Option<String>,
     key: DecodingKey,
+    /// What it may be used with.
+    algorithms: Vec<Algorithm>,
 }
 
 impl fmt::Debug for TokenKeys {
@@ -41,27 +63,47 @@ impl fmt::Debug for TokenKeys {
 }
 
 impl TokenKeys {
-    /// Reads a JSON Web Key Set, or one public key in PEM.
+    /// No key: every token is signed with one that is not known.
+    pub fn none(rules: TokenRules) -> Self {
+        Self { keys: Vec::new(), rules }
+    }
+
+    /// These and those together, by the rules of these.
+    #[must_use]
+    pub fn and(&self, others: &Self) -> Self {
+        Self { keys: [&self.keys[..], &others.keys].concat(), rules: self.rules.clone() }
+    }
+
+    /// Gives a key that has no name this one.
+    #[must_use]
+    pub fn named(mut self, id: &str) -> Self {
+        for key in self.keys.iter_mut().filter(|key| key.id.is_none()) {
+            key.id = Some(id.to_owned());
+        }
+        self
+    }
+
+    /// Reads a JSON Web Key Set, or one public key in PEM. Keys of kinds that are not known are passed over.
     ///
     /// # Errors
-    /// A sentence for a person.
+    /// A sentence for a person, also if there are more keys than [`TOKEN_KEYS_MAX`].
     pub fn parse(text: &str, rules: TokenRules) -> Result<Self, String> {
         // Another one that is there already is ours: nobody else uses the library.
         let _ = PROVIDER.install_default();
-        let keys = if text.trim_start().starts_with('{') {
-            let set: JwkSet = serde_json::from_str(text).map_err(|error| format!("no key set: {error}"))?;
-            let key = |jwk: &jsonwebtoken::jwk::Jwk| {
-                let key = DecodingKey::from_jwk(jwk).ok().filter(|key| !algorithms(key).is_empty())?;
-                Some(TokenKey { id: jwk.common.key_id.clone(), key })
-            };
-            set.keys.iter().filter_map(key).collect()
+        let keys: Vec<TokenKey> = if text.trim_start().starts_with('{') {
+            let set: KeySet = serde_json::from_str(text).map_err(|error| format!("no key set: {error}"))?;
+            if set.keys.len() > TOKEN_KEYS_MAX {
+                return Err(format!("a key set may have {TOKEN_KEYS_MAX} keys"));
+            }
+            set.keys.into_iter().filter_map(key_of).collect()
         } else {
             let pem = text.as_bytes();
             let key = DecodingKey::from_rsa_pem(pem)
                 .or_else(|_| DecodingKey::from_ec_pem(pem))
                 .or_else(|_| DecodingKey::from_ed_pem(pem))
                 .map_err(|error| format!("no public key: {error}"))?;
-            vec![TokenKey { id: None, key }]
+            let algorithms = algorithms(&key);
+            vec![TokenKey { id: None, key, algorithms }]
         };
         if keys.is_empty() {
             return Err("no public key of a kind that is known: RSA, EC or Ed25519".to_owned());
@@ -72,31 +114,32 @@ impl TokenKeys {
     /// Checks a token.
     ///
     /// # Errors
-    /// A sentence for the log, without anything of the token.
-    pub fn check(&self, token: &str, now_unix_s: u64) -> Result<Token, String> {
+    /// Why it is not taken.
+    pub fn check(&self, token: &str, now_unix_s: u64) -> Result<Token, TokenRefused> {
         if token.len() > TOKEN_BYTES_MAX {
-            return Err(format!("a token may have {TOKEN_BYTES_MAX} bytes"));
+            return Err(format!("a token may have {TOKEN_BYTES_MAX} bytes").into());
         }
         let header = jsonwebtoken::decode_header(token).map_err(|error| said(&error))?;
         let named = |key: &&TokenKey| header.kid.is_none() || key.id.is_none() || key.id == header.kid;
         let mut why = "signed with a key that is not known".to_owned();
-        for TokenKey { key, .. } in self.keys.iter().filter(named) {
-            let algorithms = algorithms(key);
-            if !algorithms.contains(&header.alg) {
+        for TokenKey { key, algorithms, .. } in self.keys.iter().filter(named) {
+            if !algorithms.contains(&header.alg) || !self.rules.take(header.alg) {
                 continue;
             }
             let mut validation = Validation::new(header.alg);
-            validation.algorithms = algorithms;
+            validation.algorithms.clone_from(algorithms);
             validation.set_audience(&[&self.rules.resource_server_id]);
             validation.set_required_spec_claims(&["exp", "aud"]);
             // Asks the clock itself; we are given the time.
             validation.validate_exp = false;
             match jsonwebtoken::decode::<Map<String, Value>>(token, key, &validation) {
-                Ok(decoded) => return self.read(&decoded.claims, now_unix_s),
+                Ok(decoded) => return Ok(self.read(&decoded.claims, now_unix_s)?),
                 Err(error) => why = said(&error),
             }
         }
-        Err(why)
+        let is_there = |id: &String| self.keys.iter().any(|key| key.id.as_ref() == Some(id));
+        let key_is_unknown = header.kid.as_ref().map_or(self.keys.is_empty(), |id| !is_there(id));
+        Err(TokenRefused { why, key_is_unknown })
     }
 
     fn read(&self, claims: &Map<String, Value>, now_unix_s: u64) -> Result<Token, String> {
@@ -109,17 +152,61 @@ impl TokenKeys {
             return Err("the token does not count yet".to_owned());
         }
         let text = |name: &str| claims.get(name).and_then(Value::as_str).filter(|text| !text.is_empty());
-        let user = text(&self.rules.username_claim).or_else(|| text("sub")).or_else(|| text("client_id"));
+        let claims_of_users = self.rules.username_claims.iter().map(String::as_str);
+        let user = claims_of_users.chain(["sub", "client_id"]).find_map(text);
         let user = user.ok_or("the token names no user")?;
         check_name(user).map_err(|error| error.to_string())?;
-        let scopes: Vec<&str> = match claims.get("scope") {
-            Some(Value::String(scopes)) => scopes.split_whitespace().collect(),
-            Some(Value::Array(scopes)) => scopes.iter().filter_map(Value::as_str).collect(),
-            _ => Vec::new(),
-        };
+        let mut scopes = Vec::new();
+        for name in ["scope"].into_iter().chain(self.rules.scope_claims.iter().map(String::as_str)) {
+            self.add_scopes(claims.get(name), &mut scopes);
+        }
         let prefix = format!("{}.", self.rules.resource_server_id);
         Token::new(user.into(), expires_unix_s, &prefix, scopes.into_iter())
     }
+}
+
+impl TokenKeys {
+    /// Scopes are words of a text, the texts of a list, or either of these under our name.
+    fn add_scopes<'a>(&self, said: Option<&'a Value>, scopes: &mut Vec<&'a str>) {
+        match said {
+            Some(Value::String(words)) => scopes.extend(words.split_whitespace()),
+            Some(Value::Array(texts)) => {
+                scopes.extend(texts.iter().filter_map(Value::as_str).flat_map(str::split_whitespace));
+            }
+            Some(Value::Object(by_name)) => match by_name.get(&self.rules.resource_server_id) {
+                Some(Value::Object(_)) | None => {}
+                ours => self.add_scopes(ours, scopes),
+            },
+            _ => {}
+        }
+    }
+}
+
+impl TokenRules {
+    fn take(&self, algorithm: Algorithm) -> bool {
+        let name = format!("{algorithm:?}");
+        self.algorithms.is_empty() || self.algorithms.contains(&name)
+    }
+}
+
+/// A key set; each key by itself, so that one of a kind that is not known spoils none of the others.
+#[derive(serde::Deserialize)]
+struct KeySet {
+    keys: Vec<Value>,
+}
+
+/// The key, if it is for signatures, of a kind that is known; with what it says it is for, if it says that.
+fn key_of(said: Value) -> Option<TokenKey> {
+    let jwk: Jwk = serde_json::from_value(said).ok()?;
+    if jwk.common.public_key_use.as_ref().is_some_and(|used| *used != PublicKeyUse::Signature) {
+        return None;
+    }
+    let key = DecodingKey::from_jwk(&jwk).ok()?;
+    let mut algorithms = algorithms(&key);
+    if let Some(only) = jwk.common.key_algorithm {
+        algorithms.retain(|algorithm| format!("{algorithm:?}") == only.to_string());
+    }
+    (!algorithms.is_empty()).then_some(TokenKey { id: jwk.common.key_id, key, algorithms })
 }
 
 /// Seconds since 1970, which may have a fraction.
@@ -274,7 +361,12 @@ mod tests {
     }
 
     fn rules() -> TokenRules {
-        TokenRules { resource_server_id: "broker".into(), username_claim: "user_name".into() }
+        TokenRules {
+            resource_server_id: "broker".into(),
+            username_claims: vec!["user_name".into()],
+            scope_claims: vec!["authorities".into()],
+            algorithms: Vec::new(),
+        }
     }
 
     fn header() -> Value {
@@ -353,7 +445,7 @@ mod tests {
             ("eyJ.a.b".to_owned(), "no token that can be read"),
             ("x".repeat(TOKEN_BYTES_MAX + 1), "a token may have"),
         ] {
-            let said = keys.check(&token, NOW_S).unwrap_err();
+            let said = keys.check(&token, NOW_S).unwrap_err().why;
             assert!(said.contains(expected), "{said} {expected}");
         }
     }
@@ -374,6 +466,68 @@ mod tests {
             ["", "{}", "{\"keys\":[]}", "{\"keys\":[{\"kty\":\"oct\",\"k\":\"c2VjcmV0\"}]}", "-----BEGIN"]
         {
             assert!(TokenKeys::parse(text, rules()).is_err(), "{text}");
+        }
+    }
+
+    #[test]
+    fn a_key_that_is_not_there_may_come_and_others_stay() {
+        let (old, new) = (Signer::new(), Signer::new());
+        let token = new.sign(&json!({"alg": "ES256", "kid": "two"}), &claims());
+        let keys = TokenKeys::parse(&old.keys(), rules()).unwrap();
+        let unknown =
+            |keys: &TokenKeys, token: &str| keys.check(token, NOW_S).map_err(|no| no.key_is_unknown);
+        assert_eq!(unknown(&keys, &token).err(), Some(true));
+        let more = TokenKeys::parse(&new.keys().replace("\"one\"", "\"two\""), rules()).unwrap();
+        let both = keys.and(&more);
+        assert!(unknown(&both, &token).is_ok() && unknown(&both, &old.sign(&header(), &claims())).is_ok());
+        let forged = Signer::new().sign(&header(), &claims());
+        assert_eq!(
+            unknown(&both, &forged).err(),
+            Some(false),
+            "a wrong signature is no reason to look further"
+        );
+        assert_eq!(unknown(&TokenKeys::none(rules()), &forged).err(), Some(true));
+    }
+
+    #[test]
+    fn a_key_is_used_only_for_what_it_is_for() {
+        let signer = Signer::new();
+        let token = signer.sign(&header(), &claims());
+        let check = |mark: &str, rules: TokenRules, expected: bool| {
+            let set = signer.keys().replace("\"kty\":\"EC\"", &format!("\"kty\":\"EC\"{mark}"));
+            let good = TokenKeys::parse(&set, rules).is_ok_and(|keys| keys.check(&token, NOW_S).is_ok());
+            assert_eq!(good, expected, "{mark}");
+        };
+        let only = |name: &str| TokenRules { algorithms: vec![name.to_owned()], ..rules() };
+        check("", rules(), true);
+        check(",\"use\":\"sig\"", rules(), true);
+        check(",\"use\":\"enc\"", rules(), false);
+        check(",\"alg\":\"ES256\"", rules(), true);
+        check(",\"alg\":\"ES384\"", rules(), false);
+        check("", only("ES256"), true);
+        check("", only("RS256"), false);
+        let many = json!({"keys": vec![json!({"kty": "oct", "k": "AA"}); TOKEN_KEYS_MAX + 1]}).to_string();
+        assert!(TokenKeys::parse(&many, rules()).is_err());
+        let odd = signer.keys().replacen('[', "[{\"kty\":\"new\"},5,", 1);
+        assert!(TokenKeys::parse(&odd, rules()).unwrap().check(&token, NOW_S).is_ok(), "others stay good");
+    }
+
+    #[test]
+    fn scopes_may_stand_in_further_claims() {
+        let signer = Signer::new();
+        let keys = TokenKeys::parse(&signer.keys(), rules()).unwrap();
+        for (said, expected) in [
+            (json!("broker.read:v/q x"), true),
+            (json!(["x broker.read:v/q"]), true),
+            (json!({"broker": ["broker.read:v/q"]}), true),
+            (json!({"others": ["broker.read:v/q"]}), false),
+            (json!({"broker": {"broker": "broker.read:v/q"}}), false),
+            (json!(5), false),
+        ] {
+            let mut claims = claims();
+            claims["authorities"] = said.clone();
+            let token = keys.check(&signer.sign(&header(), &claims), NOW_S).unwrap();
+            assert_eq!(token.may("v", Access::Read, "q"), expected, "{said}");
         }
     }
 

@@ -17,6 +17,66 @@ pub struct TlsConfig {
     pub verify: TlsVerify,
 }
 
+/// A file with public keys that sign tokens.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct KeyFile {
+    /// What tokens call a key in it that has no name of its own; `None` = they need not.
+    pub id: Option<String>,
+    /// Where it is.
+    pub path: PathBuf,
+}
+
+/// A server that publishes such keys.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct JwksConfig {
+    /// Where its key set is; empty = nowhere, or where its issuer says.
+    pub url: String,
+    /// The issuer, whose description says where the key set is; empty = none.
+    pub issuer: String,
+    /// A file with those who may sign the server's certificate, PEM; `None` = whom this system believes.
+    pub authorities: Option<PathBuf>,
+    /// It may be asked without TLS although it is on another machine.
+    pub plain_is_good: bool,
+    /// Time between two requests, seconds.
+    pub refresh_s: u64,
+    /// Time between two requests because a token names a key that is not there, seconds.
+    pub retry_s: u64,
+}
+
+impl Default for JwksConfig {
+    fn default() -> Self {
+        Self {
+            url: String::new(),
+            issuer: String::new(),
+            authorities: None,
+            plain_is_good: false,
+            refresh_s: 3_600,
+            retry_s: 30,
+        }
+    }
+}
+
+impl KeyFile {
+    /// Reads `FILE` or `ID=FILE`.
+    pub(super) fn parse(text: &str) -> Option<Self> {
+        let (id, path) = match text.split_once('=') {
+            Some((id, path)) if !id.contains('/') => (Some(id.trim().to_owned()), path.trim()),
+            _ => (None, text),
+        };
+        let is_named = id.as_ref().is_none_or(|id| !id.is_empty());
+        (is_named && !path.is_empty()).then(|| Self { id, path: PathBuf::from(path) })
+    }
+}
+
+impl fmt::Display for KeyFile {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        if let Some(id) = &self.id {
+            write!(f, "{id}=")?;
+        }
+        write!(f, "{}", self.path.display())
+    }
+}
+
 /// Who must show a certificate. Source: RabbitMQ `ssl_options.verify`, `ssl_options.fail_if_no_peer_cert`.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
 pub enum TlsVerify {
@@ -165,6 +225,23 @@ mod tests {
         }
         for text in ["", "10.0.0.0/33", "10.0.0/8", "fd00::/129", "10.0.0.0/-1", "10.0.0.0/", "example.org"] {
             assert_eq!(Network::parse(text), None, "{text:?}");
+        }
+    }
+
+    #[test]
+    fn files_of_keys_may_have_a_name_for_their_key() {
+        for (text, expected) in [
+            ("/etc/keys.json", Some((None, "/etc/keys.json"))),
+            ("main=/etc/main.pem", Some((Some("main"), "/etc/main.pem"))),
+            ("/etc/a=b.pem", Some((None, "/etc/a=b.pem"))),
+            ("=/etc/main.pem", None),
+            ("main=", None),
+            ("", None),
+        ] {
+            let read = KeyFile::parse(text);
+            let seen = read.as_ref().map(|file| (file.id.as_deref(), file.path.to_str().unwrap()));
+            assert_eq!(seen, expected, "{text}");
+            assert!(read.is_none_or(|file| file.to_string() == text));
         }
     }
 

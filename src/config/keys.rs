@@ -1,10 +1,9 @@
 //! The keys: name, what is allowed, what it means, how it is set and shown. The command line, the environment, the file
 //! and docs/configuration.md are all made from this one table.
 
-use super::value::{address, bytes, label, number, show_bytes};
-use super::{AuditLog, CertificateLogin, Config, LogFormat, Network, TlsVerify};
-use crate::auth::Hashing;
-use crate::auth::Secret;
+use super::value::{Part, address, bytes, label, list, number, show_bytes, truth};
+use super::{AuditLog, CertificateLogin, Config, KeyFile, LogFormat, MemoryMark, Network, TlsVerify};
+use crate::auth::{Hashing, Pattern, Secret};
 use crate::limits;
 use crate::queue::QueueKind;
 use crate::vhost::DeliverMode;
@@ -32,7 +31,7 @@ const MIB: u64 = 1 << 20;
 const GIB: u64 = 1 << 30;
 
 /// All keys, in the order of the documentation.
-pub static KEYS: [Key; 44] = [
+pub static KEYS: [Key; 59] = [
     Key {
         name: "data_dir",
         allowed: "a directory; it is made if it is not there",
@@ -167,14 +166,84 @@ pub static KEYS: [Key; 44] = [
         },
     },
     Key {
-        name: "oauth_keys",
-        allowed: "a file with a JSON Web Key Set or a PEM public key (RSA, EC P-256 or P-384, Ed25519), or nothing",
-        help: "Who signs the bearer tokens (JWT) that clients may send as their password, and HTTP clients as Bearer (RabbitMQ: auth_oauth2.signing_keys, auth_oauth2.jwks_url). The file is read again when it changes, and on SIGHUP",
+        name: "http_proxy_protocol_from",
+        allowed: "networks such as 10.0.0.0/8 or fd00::/8, or addresses, separated by commas; or nothing",
+        help: "The same for the HTTP side, with and without TLS",
         set: |config, text| {
-            config.oauth_keys = (!text.is_empty()).then(|| PathBuf::from(text));
+            config.http_proxy_networks =
+                list(text).iter().map(|name| Network::parse(name)).collect::<Option<_>>()?;
             Some(())
         },
-        show: |config| config.oauth_keys.as_ref().map(|path| path.display().to_string()).unwrap_or_default(),
+        show: |config| {
+            let networks: Vec<String> = config.http_proxy_networks.iter().map(Network::to_string).collect();
+            networks.join(",")
+        },
+    },
+    Key {
+        name: "oauth_keys",
+        allowed: "files with a JSON Web Key Set or a PEM public key (RSA, EC P-256 or P-384, Ed25519), separated by commas, each as FILE or ID=FILE; or nothing",
+        help: "Who signs the bearer tokens (JWT) that clients may send as their password, and HTTP clients as Bearer (RabbitMQ: auth_oauth2.signing_keys). ID is what tokens call the key (kid), if the file does not say. Files are read again when they change, and on SIGHUP",
+        set: |config, text| {
+            config.oauth_keys = list(text).iter().map(|file| KeyFile::parse(file)).collect::<Option<_>>()?;
+            Some(())
+        },
+        show: |config| {
+            let files: Vec<String> = config.oauth_keys.iter().map(KeyFile::to_string).collect();
+            files.join(",")
+        },
+    },
+    Key {
+        name: "oauth_jwks_url",
+        allowed: "a URL with https, or with http and an address of this machine; or nothing",
+        help: "Where a server publishes the keys that sign tokens, as a JSON Web Key Set (RabbitMQ: auth_oauth2.jwks_uri, auth_oauth2.jwks_url). It is asked at the start, beside everything else, at a steady pace, and, not more often than oauth_retry_s says, when a token names a key that is not there. Keys stay good until a set without them was read; a server that does not answer changes nothing. No redirect is followed",
+        set: |config, text| {
+            text.clone_into(&mut config.jwks.url);
+            Some(())
+        },
+        show: |config| config.jwks.url.clone(),
+    },
+    Key {
+        name: "oauth_issuer",
+        allowed: "a URL as above, or nothing",
+        help: "The issuer of tokens, whose description at /.well-known/openid-configuration says where its key set is (RabbitMQ: auth_oauth2.issuer); not asked if oauth_jwks_url says it",
+        set: |config, text| {
+            text.clone_into(&mut config.jwks.issuer);
+            Some(())
+        },
+        show: |config| config.jwks.issuer.clone(),
+    },
+    Key {
+        name: "oauth_ca",
+        allowed: "a file with PEM certificates, or nothing",
+        help: "Who may sign the certificate of that server (RabbitMQ: auth_oauth2.https.cacertfile); without it, the authorities that this system believes",
+        set: |config, text| {
+            config.jwks.authorities = (!text.is_empty()).then(|| PathBuf::from(text));
+            Some(())
+        },
+        show: |config| {
+            config.jwks.authorities.as_ref().map(|path| path.display().to_string()).unwrap_or_default()
+        },
+    },
+    Key {
+        name: "oauth_http_allowed",
+        allowed: "true or false",
+        help: "Whether keys may be fetched from another machine without TLS: whoever is on the way can then make tokens",
+        set: |config, text| truth(text).map(|allowed| config.jwks.plain_is_good = allowed),
+        show: |config| config.jwks.plain_is_good.to_string(),
+    },
+    Key {
+        name: "oauth_refresh_s",
+        allowed: "60 to 604800",
+        help: "Time between two requests for that key set, in seconds",
+        set: |config, text| number(text, 60..=604_800).map(|seconds| config.jwks.refresh_s = seconds),
+        show: |config| config.jwks.refresh_s.to_string(),
+    },
+    Key {
+        name: "oauth_retry_s",
+        allowed: "0 to 3600",
+        help: "Time between two requests, in seconds, because tokens name a key that is not there; logins with such tokens in between are refused at once",
+        set: |config, text| number(text, 0..=3_600).map(|seconds| config.jwks.retry_s = seconds),
+        show: |config| config.jwks.retry_s.to_string(),
     },
     Key {
         name: "oauth_resource_server_id",
@@ -188,13 +257,34 @@ pub static KEYS: [Key; 44] = [
     },
     Key {
         name: "oauth_username_claim",
-        allowed: "name of a claim, or nothing",
-        help: "The claim that names the user of a token, before sub and client_id (RabbitMQ: auth_oauth2.preferred_username_claims)",
+        allowed: "names of claims, separated by commas; or nothing",
+        help: "The claims that may name the user of a token, the first that is there, before sub and client_id (RabbitMQ: auth_oauth2.preferred_username_claims)",
         set: |config, text| {
-            text.clone_into(&mut config.oauth.username_claim);
+            config.oauth.username_claims = list(text);
             Some(())
         },
-        show: |config| config.oauth.username_claim.clone(),
+        show: |config| config.oauth.username_claims.join(","),
+    },
+    Key {
+        name: "oauth_additional_scopes_key",
+        allowed: "names of claims, separated by commas; or nothing",
+        help: "Claims that may hold scopes beside scope: a text, a list, or an object with one of these under oauth_resource_server_id (RabbitMQ: auth_oauth2.additional_scopes_key)",
+        set: |config, text| {
+            config.oauth.scope_claims = list(text);
+            Some(())
+        },
+        show: |config| config.oauth.scope_claims.join(","),
+    },
+    Key {
+        name: "oauth_algorithms",
+        allowed: "some of RS256, RS384, RS512, PS256, PS384, PS512, ES256, ES384, EdDSA, separated by commas; or nothing",
+        help: "Which signatures are taken (RabbitMQ: auth_oauth2.algorithms); without it, all that go with a key. What a key may be used with follows from the key, whatever a token says",
+        set: |config, text| {
+            let names = list(text);
+            let is_known = |name: &String| SIGNATURES.contains(&name.as_str());
+            names.iter().all(is_known).then(|| config.oauth.algorithms = names)
+        },
+        show: |config| config.oauth.algorithms.join(","),
     },
     Key {
         name: "prometheus_listen",
@@ -296,6 +386,29 @@ pub static KEYS: [Key; 44] = [
         help: "Free disk space below which publishers are blocked",
         set: |config, text| bytes(text, 0..=u64::MAX).map(|size| config.disk_low_bytes = size),
         show: |config| show_bytes(config.disk_low_bytes),
+    },
+    Key {
+        name: "disk_low_of_memory",
+        allowed: "a number up to 100, such as 1.5; 0 means disk_low_bytes",
+        help: "The same as a multiple of the memory this process may take (RabbitMQ: disk_free_limit.relative)",
+        set: |config, text| Part::parse(text).map(|part| config.disk_low_of_memory = part),
+        show: |config| config.disk_low_of_memory.to_string(),
+    },
+    Key {
+        name: "memory_high",
+        allowed: "a part of the memory this process may take, such as 0.4, or bytes with a unit, such as 2GiB",
+        help: "Memory of this process above which publishers are blocked (RabbitMQ: vm_memory_high_watermark.relative and .absolute); what it may take is the limit of its cgroup, or the memory of the machine",
+        set: |config, text| {
+            config.memory_high = match Part::parse(text) {
+                Some(part) => MemoryMark::Relative(part),
+                None => MemoryMark::Absolute(bytes(text, 0..=u64::MAX)?),
+            };
+            Some(())
+        },
+        show: |config| match config.memory_high {
+            MemoryMark::Relative(part) => part.to_string(),
+            MemoryMark::Absolute(bytes) => show_bytes(bytes),
+        },
     },
     Key {
         name: "body_memory_bytes",
@@ -421,6 +534,37 @@ pub static KEYS: [Key; 44] = [
         },
     },
     Key {
+        name: "default_user_tags",
+        allowed: "tags, separated by commas; or nothing",
+        help: "The tags of that user (RabbitMQ: default_user_tags)",
+        set: |config, text| {
+            config.default_user_tags = list(text);
+            Some(())
+        },
+        show: |config| config.default_user_tags.join(","),
+    },
+    Key {
+        name: "default_configure",
+        allowed: "a regular expression",
+        help: "What that user may declare and delete in the vhost of the next key but two (RabbitMQ: default_permissions.configure)",
+        set: |config, text| default_permission(config, 0, text),
+        show: |config| config.default_permissions[0].clone(),
+    },
+    Key {
+        name: "default_write",
+        allowed: "a regular expression",
+        help: "What it may publish and bind to (RabbitMQ: default_permissions.write)",
+        set: |config, text| default_permission(config, 1, text),
+        show: |config| config.default_permissions[1].clone(),
+    },
+    Key {
+        name: "default_read",
+        allowed: "a regular expression",
+        help: "What it may consume and bind from (RabbitMQ: default_permissions.read)",
+        set: |config, text| default_permission(config, 2, text),
+        show: |config| config.default_permissions[2].clone(),
+    },
+    Key {
         name: "default_vhost",
         allowed: "a name",
         help: "The vhost that a new store begins with (RabbitMQ: default_vhost, RABBITMQ_DEFAULT_VHOST)",
@@ -482,6 +626,16 @@ pub static KEYS: [Key; 44] = [
         },
     },
 ];
+
+/// Names of the signatures that tokens may have.
+const SIGNATURES: [&str; 9] =
+    ["RS256", "RS384", "RS512", "PS256", "PS384", "PS512", "ES256", "ES384", "EdDSA"];
+
+fn default_permission(config: &mut Config, which: usize, text: &str) -> Option<()> {
+    Pattern::new(text).ok()?;
+    text.clone_into(config.default_permissions.get_mut(which)?);
+    Some(())
+}
 
 impl Key {
     /// Its flag, without the dashes before it.

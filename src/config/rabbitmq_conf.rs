@@ -36,6 +36,16 @@ enum How {
     Address,
     /// One user who may not come from elsewhere, or may.
     Loopback,
+    /// One of several, in the order of the numbers behind the key.
+    Item,
+    /// One of several that is named by the end of its key, and said to be so or not.
+    Named,
+    /// One of several files, with the name that the end of its key gives it.
+    NamedFile,
+    /// Whether every client comes by a proxy.
+    Proxied,
+    /// Nothing else is done anyway; any other value would be passed over in silence.
+    Only(&'static str),
 }
 
 /// Keys that mean something here. A `$` stands for one part of any name.
@@ -52,11 +62,18 @@ const KNOWN: &[(&str, &str, How)] = &[
     ("ssl_options.verify", "tls_verify", How::Same),
     ("ssl_options.fail_if_no_peer_cert", "tls_fail_if_no_peer_cert", How::Same),
     ("ssl_cert_login_from", "ssl_cert_login_from", How::Same),
+    ("proxy_protocol", "proxy_protocol_from", How::Proxied),
+    ("management.tcp.proxy_protocol", "http_proxy_protocol_from", How::Proxied),
+    ("management.proxy_protocol", "http_proxy_protocol_from", How::Proxied),
     ("loopback_users", "loopback_users", How::Loopback),
     ("loopback_users.$", "loopback_users", How::Loopback),
     ("default_user", "default_user", How::Same),
     ("default_pass", "default_pass", How::Same),
     ("default_vhost", "default_vhost", How::Same),
+    ("default_user_tags.$", "default_user_tags", How::Named),
+    ("default_permissions.configure", "default_configure", How::Same),
+    ("default_permissions.write", "default_write", How::Same),
+    ("default_permissions.read", "default_read", How::Same),
     ("default_queue_type", "default_queue_type", How::Same),
     ("heartbeat", "heartbeat_s", How::Same),
     ("frame_max", "frame_bytes_max", How::Bytes),
@@ -67,6 +84,25 @@ const KNOWN: &[(&str, &str, How)] = &[
     ("handshake_timeout", "handshake_ms", How::Millis),
     ("consumer_timeout", "consumer_timeout_ms", How::Millis),
     ("disk_free_limit.absolute", "disk_low_bytes", How::Bytes),
+    ("disk_free_limit.relative", "disk_low_of_memory", How::Same),
+    ("vm_memory_high_watermark.relative", "memory_high", How::Same),
+    ("vm_memory_high_watermark.absolute", "memory_high", How::Bytes),
+    ("password_hashing_module", "password_hashing", How::Same),
+    ("load_definitions", "load_definitions", How::Same),
+    ("management.load_definitions", "load_definitions", How::Same),
+    ("definitions.local.path", "load_definitions", How::Same),
+    ("definitions.import_backend", "", How::Only("local_filesystem")),
+    ("auth_oauth2.resource_server_id", "oauth_resource_server_id", How::Same),
+    ("auth_oauth2.issuer", "oauth_issuer", How::Same),
+    ("auth_oauth2.jwks_uri", "oauth_jwks_url", How::Same),
+    ("auth_oauth2.jwks_url", "oauth_jwks_url", How::Same),
+    ("auth_oauth2.signing_keys.$", "oauth_keys", How::NamedFile),
+    ("auth_oauth2.additional_scopes_key", "oauth_additional_scopes_key", How::Same),
+    ("auth_oauth2.preferred_username_claims.$", "oauth_username_claim", How::Item),
+    ("auth_oauth2.algorithms.$", "oauth_algorithms", How::Item),
+    ("auth_oauth2.https.cacertfile", "oauth_ca", How::Same),
+    ("auth_oauth2.https.peer_verification", "", How::Only("verify_peer")),
+    ("auth_oauth2.verify_aud", "", How::Only("true")),
     ("cluster_name", "cluster_name", How::Same),
     ("log.level", "log_level", How::Level),
     ("log.console.level", "log_level", How::Level),
@@ -80,11 +116,13 @@ const ELSEWHERE: &[&str] = &[
     "background_gc",
     "cluster_formation.",
     "cluster_keepalive_interval",
+    "auth_oauth2.default_key",
+    "auth_oauth2.discovery_endpoint_",
+    "auth_oauth2.https.",
     "cluster_partition_handling",
     "collect_statistics",
-    "default_permissions.",
-    "default_user_tags.",
-    "disk_free_limit.relative",
+    "definitions.skip_if_unchanged",
+    "definitions.hashing.",
     "distribution.",
     "erlang.",
     "initial_frame_max",
@@ -97,7 +135,6 @@ const ELSEWHERE: &[&str] = &[
     "mqtt.",
     "net_ticktime",
     "num_acceptors.",
-    "password_hashing_module",
     "prometheus.",
     "queue_index_embed_msgs_below",
     "queue_master_locator",
@@ -109,7 +146,6 @@ const ELSEWHERE: &[&str] = &[
     "stream.",
     "tcp_listen_options.",
     "vm_memory_calculation_strategy",
-    "vm_memory_high_watermark.",
     "vm_memory_high_watermark_paging_ratio",
     "web_mqtt.",
     "web_stomp.",
@@ -131,9 +167,10 @@ pub(super) fn translate(text: &str) -> Result<Translated, Wrong> {
     let mut found = Translated::default();
     let mut loopback: BTreeMap<String, bool> = BTreeMap::from([("guest".to_owned(), true)]);
     let mut loopback_line = None;
+    let mut several = Several::default();
     for (key, (number, value)) in &lines {
         let known = KNOWN.iter().find(|(pattern, ..)| matches(pattern, key));
-        let Some((_, ours, how)) = known else {
+        let Some((pattern, ours, how)) = known else {
             if ELSEWHERE.iter().any(|beginning| key.starts_with(beginning)) {
                 found.passed_over.push(key.clone());
                 continue;
@@ -145,6 +182,13 @@ pub(super) fn translate(text: &str) -> Result<Translated, Wrong> {
                 note_loopback(&mut loopback, key, value).map_err(|sentence| (*number, sentence))?;
                 loopback_line = Some(*number);
             }
+            How::Item | How::Named | How::NamedFile => {
+                let name = key.get(pattern.len() - 1..).unwrap_or_default();
+                let item = item(*how, name, value).ok_or_else(|| (*number, not_understood(key, value)))?;
+                several.note(ours, name, item, *number);
+            }
+            How::Only(only) if value == only => {}
+            How::Only(_) => return Err((*number, not_understood(key, value))),
             How::Address if value == "none" => found.settings.push((ours, "off".to_owned(), *number)),
             How::Address => {
                 let ip = key.strip_suffix(".port").and_then(|stem| lines.get(&format!("{stem}.ip")));
@@ -152,12 +196,12 @@ pub(super) fn translate(text: &str) -> Result<Translated, Wrong> {
                 found.settings.push((ours, address, *number));
             }
             how => {
-                let value = plain(*how, value)
-                    .ok_or_else(|| (*number, format!("{key} = {value} is not understood")))?;
+                let value = plain(*how, value).ok_or_else(|| (*number, not_understood(key, value)))?;
                 found.settings.push((ours, value, *number));
             }
         }
     }
+    found.settings.extend(several.settings());
     if let Some(number) = loopback_line {
         let names: Vec<_> = loopback.into_iter().filter_map(|(name, only)| only.then_some(name)).collect();
         found.settings.push(("loopback_users", names.join(","), number));
@@ -166,6 +210,47 @@ pub(super) fn translate(text: &str) -> Result<Translated, Wrong> {
     // Addresses are read with their ports.
     found.passed_over.retain(|key| key.strip_suffix(".ip").is_none());
     Ok(found)
+}
+
+/// Lists of which each line gives one item, by our key.
+#[derive(Default)]
+struct Several(BTreeMap<&'static str, Items>);
+
+/// The last line, and the items by number or name.
+#[derive(Default)]
+struct Items {
+    line: usize,
+    items: BTreeMap<(u64, String), Option<String>>,
+}
+
+impl Several {
+    fn note(&mut self, ours: &'static str, name: &str, item: Option<String>, line: usize) {
+        let list = self.0.entry(ours).or_default();
+        list.line = list.line.max(line);
+        list.items.insert((name.parse().unwrap_or(u64::MAX), name.to_owned()), item);
+    }
+
+    fn settings(self) -> impl Iterator<Item = (&'static str, String, usize)> {
+        self.0.into_iter().map(|(ours, Items { line, items })| {
+            let items: Vec<String> = items.into_values().flatten().collect();
+            (ours, items.join(","), line)
+        })
+    }
+}
+
+/// One item of a list; `Some(None)` if the line says that it is none.
+fn item(how: How, name: &str, value: &str) -> Option<Option<String>> {
+    match how {
+        How::Named if value == "true" => Some(Some(name.to_owned())),
+        How::Named if value == "false" => Some(None),
+        How::Named => None,
+        How::NamedFile => Some(Some(format!("{name}={value}"))),
+        _ => Some(Some(value.to_owned())),
+    }
+}
+
+fn not_understood(key: &str, value: &str) -> String {
+    format!("{key} = {value} is not understood")
 }
 
 /// Quotes around a value keep its ends.
@@ -194,7 +279,7 @@ fn note_loopback(users: &mut BTreeMap<String, bool>, key: &str, value: &str) -> 
     match (key.strip_prefix("loopback_users."), value) {
         (None, "none") => users.clear(),
         (Some(user), "true" | "false") => drop(users.insert(user.to_owned(), value == "true")),
-        _ => return Err(format!("{key} = {value} is not understood")),
+        _ => return Err(not_understood(key, value)),
     }
     Ok(())
 }
@@ -215,7 +300,16 @@ fn address(value: &str, ip: Option<&str>) -> String {
 fn plain(how: How, value: &str) -> Option<String> {
     match how {
         How::Limit if value == "infinity" => Some("off".to_owned()),
-        How::Same | How::Limit | How::Address | How::Loopback => Some(value.to_owned()),
+        How::Same
+        | How::Limit
+        | How::Address
+        | How::Loopback
+        | How::Item
+        | How::Named
+        | How::NamedFile
+        | How::Only(_) => Some(value.to_owned()),
+        How::Proxied if value == "true" => Some("0.0.0.0/0,::/0".to_owned()),
+        How::Proxied => (value == "false").then(String::new),
         How::Millis if value == "false" => Some("0".to_owned()),
         How::Millis => value.parse::<u64>().ok().map(|ms| ms.to_string()),
         How::Level => Some(
@@ -278,6 +372,18 @@ mod tests {
             ("log.console.level = warning", "log_level", "warn"),
             ("default_user = 'with space '", "default_user", "with space "),
             ("loopback_users = none", "loopback_users", ""),
+            ("vm_memory_high_watermark.relative = 0.6", "memory_high", "0.6"),
+            ("vm_memory_high_watermark.absolute = 2GB", "memory_high", "2000000000"),
+            ("disk_free_limit.relative = 1.5", "disk_low_of_memory", "1.5"),
+            ("default_permissions.configure = ^$", "default_configure", "^$"),
+            ("default_user_tags.monitoring = true", "default_user_tags", "monitoring"),
+            ("default_user_tags.administrator = false", "default_user_tags", ""),
+            ("definitions.local.path = /etc/d.json", "load_definitions", "/etc/d.json"),
+            ("management.load_definitions = /etc/d.json", "load_definitions", "/etc/d.json"),
+            ("proxy_protocol = true", "proxy_protocol_from", "0.0.0.0/0,::/0"),
+            ("proxy_protocol = false", "proxy_protocol_from", ""),
+            ("auth_oauth2.issuer = https://id.example", "oauth_issuer", "https://id.example"),
+            ("auth_oauth2.signing_keys.main = /etc/main.pem", "oauth_keys", "main=/etc/main.pem"),
             ("loopback_users.guest = false", "loopback_users", ""),
             ("loopback_users.ann = true", "loopback_users", "ann,guest"),
         ] {
@@ -285,6 +391,36 @@ mod tests {
         }
         let with_ip = "management.tcp.port = 8080\nmanagement.tcp.ip = 192.0.2.1\n";
         assert_eq!(settings(with_ip), [("http_listen", "192.0.2.1:8080".to_owned())]);
+    }
+
+    #[test]
+    fn items_of_a_list_are_put_together_in_their_order() {
+        let claims = |number| format!("auth_oauth2.preferred_username_claims.{number} = c{number}\n");
+        assert_eq!(
+            settings(&[10, 2, 1].map(claims).concat()),
+            [("oauth_username_claim", "c1,c2,c10".to_owned())]
+        );
+        let keys = "auth_oauth2.signing_keys.b = /b.pem\nauth_oauth2.signing_keys.a = /a.pem\n";
+        assert_eq!(settings(keys), [("oauth_keys", "a=/a.pem,b=/b.pem".to_owned())]);
+        let tags = "default_user_tags.administrator = true\ndefault_user_tags.monitoring = true\n";
+        assert_eq!(settings(tags), [("default_user_tags", "administrator,monitoring".to_owned())]);
+    }
+
+    #[test]
+    fn what_would_be_less_safe_than_asked_is_no_setting() {
+        assert_eq!(
+            settings("auth_oauth2.verify_aud = true\ndefinitions.import_backend = local_filesystem\n"),
+            []
+        );
+        for line in [
+            "auth_oauth2.verify_aud = false",
+            "auth_oauth2.https.peer_verification = verify_none",
+            "definitions.import_backend = https",
+            "proxy_protocol = perhaps",
+            "default_user_tags.monitoring = perhaps",
+        ] {
+            assert_eq!(translate(line).unwrap_err(), (1, format!("{line} is not understood")));
+        }
     }
 
     #[test]

@@ -1,5 +1,6 @@
 //! Texts to values and back: sizes with units, numbers within bounds, addresses.
 
+use std::fmt;
 use std::net::SocketAddr;
 use std::ops::RangeInclusive;
 
@@ -37,6 +38,53 @@ pub(super) fn address(text: &str) -> Option<SocketAddr> {
 pub(super) fn label(text: &str) -> Option<String> {
     let fits = (1..=255).contains(&text.len()) && !text.chars().any(char::is_control);
     fits.then(|| text.to_owned())
+}
+
+/// Parts of a text that commas separate, without the spaces around them and without empty ones.
+pub(super) fn list(text: &str) -> Vec<String> {
+    text.split(',').map(|part| part.trim().to_owned()).filter(|part| !part.is_empty()).collect()
+}
+
+/// `true` or `false`.
+pub(super) fn truth(text: &str) -> Option<bool> {
+    text.parse().ok()
+}
+
+/// A part of something, or a multiple: a decimal number that is exact to a millionth.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Part {
+    millionths: u64,
+}
+
+impl Part {
+    /// Nothing of it.
+    pub const NONE: Self = Self { millionths: 0 };
+
+    /// So many hundredths.
+    pub(super) fn percent(percent: u64) -> Self {
+        Self { millionths: percent * 10_000 }
+    }
+
+    /// Reads `0.4` or `1.5`: up to 100 times the whole.
+    pub(super) fn parse(text: &str) -> Option<Self> {
+        let (whole, fraction) = text.split_once('.').unwrap_or((text, "0"));
+        let is_short = (1..=6).contains(&fraction.len());
+        let whole = plain(whole).filter(|whole| *whole <= 100 && !text.is_empty())?;
+        let fraction = plain(&format!("{fraction:0<6}")).filter(|_| is_short)?;
+        Some(Self { millionths: whole * 1_000_000 + fraction })
+    }
+
+    /// As a number.
+    #[expect(clippy::cast_precision_loss, reason = "at most a hundred million")]
+    pub fn value(self) -> f64 {
+        self.millionths as f64 / 1_000_000.0
+    }
+}
+
+impl fmt::Display for Part {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        write!(f, "{}", self.value())
+    }
 }
 
 /// A number of bytes in the largest unit that divides it.
@@ -80,6 +128,27 @@ mod tests {
     fn shown_sizes_are_read_back() {
         for number in [0, 1, 1000, 1024, 4096, 1 << 20, 3 << 29, 5 << 30] {
             assert_eq!(bytes(&show_bytes(number), 0..=u64::MAX), Some(number));
+        }
+    }
+
+    #[test]
+    fn parts_are_decimal_numbers() {
+        for (text, expected) in [
+            ("0.4", Some("0.4")),
+            ("0", Some("0")),
+            ("1.50", Some("1.5")),
+            ("100", Some("100")),
+            ("0.000001", Some("0.000001")),
+            ("0.0000001", None),
+            ("101", None),
+            ("-0.1", None),
+            ("0.4x", None),
+            ("1e3", None),
+            ("NaN", None),
+            (".5", None),
+            ("", None),
+        ] {
+            assert_eq!(Part::parse(text).map(|part| part.to_string()).as_deref(), expected, "{text:?}");
         }
     }
 

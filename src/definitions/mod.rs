@@ -11,7 +11,8 @@ mod topology;
 pub use accounts::{PermissionDefinition, TopicPermissionDefinition, UserDefinition, VhostDefinition};
 pub use parameter::GlobalParameterDefinition;
 pub use policy::{
-    ApplyTo, LimitScope, LimitsDefinition, PolicyDefinition, VhostMetadataDefinition, VhostProtectionDefinition,
+    ApplyTo, LimitScope, LimitsDefinition, PolicyDefinition, VhostMetadataDefinition,
+    VhostProtectionDefinition,
 };
 pub use topology::{BindingDefinition, DestinationKind, ExchangeDefinition, QueueDefinition};
 

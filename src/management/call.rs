@@ -4,8 +4,8 @@ use super::Management;
 use super::access::Caller;
 use super::answer::ApiError;
 use super::shape::connection_name;
-use crate::connection::Peer;
 use crate::server::Acquaintance;
+use crate::server::HttpClient;
 use axum::http::HeaderMap;
 use serde_json::{Map, Value};
 use std::sync::Arc;
@@ -17,7 +17,7 @@ pub(super) struct Call {
     /// Who asks.
     pub(super) caller: Caller,
     /// From where, if that is known.
-    pub(super) peer: Option<Peer>,
+    pub(super) peer: Option<HttpClient>,
     /// Captured by the path, decoded once.
     pub(super) names: Vec<(String, String)>,
     /// Its query.

@@ -3,7 +3,7 @@
 
 use crate::connection::Peer;
 use crate::limits::{HTTP_CONNECTIONS_MAX, HTTP_HEAD_BYTES_MAX, HTTP_HEAD_MS, HTTP_HEADERS_MAX};
-use crate::server::Https;
+use crate::server::{Broker, HttpClient, Https};
 use axum::Router;
 use axum::extract::Request;
 use hyper::body::Incoming;
@@ -23,21 +23,23 @@ use tracing::{debug, warn};
 const PAUSE_MS: u64 = 100;
 
 /// Serves until the task is dropped.
-pub(super) async fn serve(router: Router, listener: TcpListener, tls: Option<Https>) {
+pub(super) async fn serve(broker: Arc<Broker>, router: Router, listener: TcpListener, tls: Option<Https>) {
     let places = Arc::new(Semaphore::new(HTTP_CONNECTIONS_MAX));
     loop {
         // The semaphore is never closed.
         let Ok(place) = Arc::clone(&places).acquire_owned().await else { return };
         match listener.accept().await {
-            Ok((stream, remote)) => {
+            Ok((mut stream, remote)) => {
                 let Ok(local) = stream.local_addr() else { continue };
-                let (router, tls, peer) = (router.clone(), tls.clone(), Peer { remote, local });
+                let (broker, router, tls) = (Arc::clone(&broker), router.clone(), tls.clone());
                 tokio::spawn(async move {
-                    match tls {
-                        None => converse(router, stream, peer).await,
-                        Some(tls) => {
-                            if let Ok(stream) = tls.shake_hands(stream).await {
-                                converse(router, stream, peer).await;
+                    if let Ok(client) = broker.receive_http(&mut stream, Peer { remote, local }).await {
+                        match tls {
+                            None => converse(router, stream, client).await,
+                            Some(tls) => {
+                                if let Ok(stream) = tls.shake_hands(stream).await {
+                                    converse(router, stream, client).await;
+                                }
                             }
                         }
                     }
@@ -53,10 +55,10 @@ pub(super) async fn serve(router: Router, listener: TcpListener, tls: Option<Htt
 }
 
 /// One connection, to its end.
-async fn converse(router: Router, stream: impl AsyncRead + AsyncWrite + Unpin, peer: Peer) {
+async fn converse(router: Router, stream: impl AsyncRead + AsyncWrite + Unpin, client: HttpClient) {
     let service = hyper::service::service_fn(move |mut request: hyper::Request<Incoming>| {
         let mut router = router.clone();
-        request.extensions_mut().insert(peer);
+        request.extensions_mut().insert(client);
         async move { Ok::<_, Infallible>(answer(&mut router, request).await) }
     });
     let mut http = http1::Builder::new();
@@ -65,7 +67,7 @@ async fn converse(router: Router, stream: impl AsyncRead + AsyncWrite + Unpin, p
         .max_buf_size(HTTP_HEAD_BYTES_MAX)
         .max_headers(HTTP_HEADERS_MAX);
     if let Err(error) = http.serve_connection(TokioIo::new(stream), service).await {
-        debug!(%error, client = %peer.remote, "an HTTP connection ended");
+        debug!(%error, client = %client.peer.remote, "an HTTP connection ended");
     }
 }
 

@@ -95,7 +95,7 @@ pub fn serve(
             serving.spawn(sampler::run(Arc::clone(&management)));
         }
         for (listener, tls) in listeners {
-            serving.spawn(http::serve(router.clone(), listener, tls));
+            serving.spawn(http::serve(Arc::clone(&management.broker), router.clone(), listener, tls));
         }
         while serving.join_next().await.is_some() {}
     })
@@ -103,7 +103,7 @@ pub fn serve(
 
 /// Serves metrics alone on `listener` until the task is dropped: RabbitMQ has a port of its own for them.
 pub fn serve_metrics(broker: Arc<Broker>, listener: TcpListener) -> Pin<Box<dyn Future<Output = ()> + Send>> {
-    Box::pin(http::serve(metrics::routes().with_state(broker), listener, None))
+    Box::pin(http::serve(Arc::clone(&broker), metrics::routes().with_state(broker), listener, None))
 }
 
 /// Every route there is.

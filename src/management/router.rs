@@ -8,8 +8,8 @@ use super::api::session;
 use super::call::{Call, Query};
 use super::sessions::is_session_token;
 use super::table::{Route, table};
-use crate::connection::Peer;
 use crate::limits::{HTTP_BODY_MS, HTTP_PARAMETERS_MAX};
+use crate::server::HttpClient;
 use axum::Router;
 use axum::body::Body;
 use axum::extract::{Query as AxumQuery, RawPathParams, Request};
@@ -91,10 +91,10 @@ async fn run(
     }
     let caller = match route.rule {
         Rule::Anyone => Caller::new("".into(), management.broker.accounts()),
-        _ => log_in(&management, &parts.headers, parts.extensions.get::<Peer>()).await?,
+        _ => log_in(&management, &parts.headers, parts.extensions.get::<HttpClient>()).await?,
     };
     let query = query(&parts.uri)?;
-    let peer = parts.extensions.get::<Peer>().copied();
+    let peer = parts.extensions.get::<HttpClient>().copied();
     let mut call = Call { management, caller, peer, names, query, headers: parts.headers, body: Vec::new() };
     // Nobody without a tag shall learn which vhosts there are.
     if route.rule != Rule::Anyone {
@@ -126,7 +126,7 @@ fn is_cross_site(headers: &HeaderMap) -> bool {
 async fn log_in(
     management: &Management,
     headers: &HeaderMap,
-    peer: Option<&Peer>,
+    peer: Option<&HttpClient>,
 ) -> Result<Caller, ApiError> {
     let given = headers.get(header::AUTHORIZATION).ok_or(ApiError::Unauthenticated(None))?;
     let refused = || ApiError::Unauthenticated(Some("Login failed"));

@@ -5,7 +5,8 @@
 
 use super::broker::Broker;
 use super::mail::ConnectionMail;
-use super::watermarks::Watermarks;
+use super::watermarks::{Mark, Watermarks};
+use crate::config::{Config, MemoryMark, Part};
 use ledgermq_storage::{Alarm, Progress};
 use std::fs;
 use std::sync::{Arc, Mutex, OnceLock, PoisonError};
@@ -48,6 +49,17 @@ impl On {
 }
 
 impl Alarms {
+    /// Alarms that begin where the configuration says.
+    pub(super) fn new(config: &Config) -> Self {
+        let memory = (config.memory_high != MemoryMark::default()).then(|| match config.memory_high {
+            MemoryMark::Relative(part) => Mark::OfMemory(part.value()),
+            MemoryMark::Absolute(bytes) => Mark::Bytes(bytes),
+        });
+        let part = config.disk_low_of_memory;
+        let disk = (part != Part::NONE).then(|| Mark::OfMemory(part.value()));
+        Self { watermarks: Mutex::new(Watermarks { memory, disk }), ..Self::default() }
+    }
+
     /// What blocked connections are told; `None` while no alarm is on.
     pub(super) fn text(&self) -> Option<Arc<str>> {
         self.now().text()

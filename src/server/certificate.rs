@@ -18,10 +18,24 @@ pub(super) fn read(der: &[u8], login: CertificateLogin) -> Option<PeerCertificat
     })
 }
 
-/// When it ends, s since 1970; `None` if it cannot be read.
-pub(super) fn ends_s(der: &[u8]) -> Option<i64> {
+/// From when until when a certificate is good.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub(super) struct Validity {
+    pub(super) not_before_unix_s: i64,
+    pub(super) not_after_unix_s: i64,
+    /// The end, for a person.
+    pub(super) shown: String,
+}
+
+/// How long a certificate is good; `None` if it cannot be read.
+pub(super) fn validity(der: &[u8]) -> Option<Validity> {
     let (_, certificate) = X509Certificate::from_der(der).ok()?;
-    Some(certificate.validity().not_after.timestamp())
+    let validity = certificate.validity();
+    Some(Validity {
+        not_before_unix_s: validity.not_before.timestamp(),
+        not_after_unix_s: validity.not_after.timestamp(),
+        shown: time(validity.not_after),
+    })
 }
 
 fn user(certificate: &X509Certificate<'_>, login: CertificateLogin) -> Option<String> {
@@ -85,6 +99,7 @@ fn escaped(value: &str) -> String {
     text
 }
 
+/// As RFC 3339 has it.
 fn time(time: ASN1Time) -> String {
     let time = time.to_datetime();
     format!(

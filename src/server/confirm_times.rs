@@ -27,7 +27,8 @@ impl ConfirmTimes {
 
     /// What was sampled.
     pub(super) fn samples(&self) -> ConfirmSamples {
-        let read = |class| self.counts.get(class).map_or(0, |count: &AtomicU64| count.load(Ordering::Relaxed));
+        let read =
+            |class| self.counts.get(class).map_or(0, |count: &AtomicU64| count.load(Ordering::Relaxed));
         (std::array::from_fn(read), self.total_ns.load(Ordering::Relaxed))
     }
 }

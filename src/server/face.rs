@@ -5,26 +5,58 @@ use super::broker::Broker;
 use super::connections::Acquaintance;
 use super::login_counts::Door;
 use super::mail::ConnectionMail;
+use super::proxy_header::{self, Proxied};
 use super::tokens::LoggedIn;
 use super::vhost_about::VhostAbout;
 use crate::auth::{Accounts, AccountsError};
 use crate::connection::{ConnectionReport, Login, Peer};
 use crate::definitions::DefinitionChange;
+use crate::limits::TLS_HANDSHAKE_MS;
 use crate::queue::QueueKind;
 use crate::vhost::command::ConnectionId;
 use crate::vhost::input::{AdminCommand, AdminReply};
 use crate::vhost::views::{Look, Seen};
 use std::collections::BTreeSet;
+use std::io;
 use std::sync::Arc;
 use std::time::Duration;
-use tokio::time::sleep;
+use tokio::net::TcpStream;
+use tokio::time::{sleep, timeout};
 use tracing::info;
 
+/// Who is at the other end of an HTTP connection.
+#[derive(Clone, Copy, Debug)]
+pub struct HttpClient {
+    /// The addresses, of the client and ours; as a proxy says, if it came by one.
+    pub peer: Peer,
+    /// Whether it is on this machine; one that came by a proxy is not, whoever it says it is.
+    is_local: bool,
+}
+
 impl Broker {
+    /// Who it is that an HTTP connection comes from: reads the header of a proxy, if it comes from one.
+    ///
+    /// # Errors
+    /// What went wrong; the log has been told.
+    pub async fn receive_http(&self, stream: &mut TcpStream, peer: Peer) -> io::Result<HttpClient> {
+        let networks = &self.config.http_proxy_networks;
+        if !networks.iter().any(|network| network.contains(peer.remote.ip())) {
+            return Ok(HttpClient { peer, is_local: peer.is_local() });
+        }
+        let within = Duration::from_millis(TLS_HANDSHAKE_MS);
+        let read = timeout(within, proxy_header::read(stream)).await.unwrap_or_else(|_| {
+            Err(io::Error::new(io::ErrorKind::TimedOut, "took too long over its PROXY header"))
+        });
+        let said = read.inspect_err(|error| self.tell_of_client(peer.remote, &error.to_string()))?;
+        let peer = said.map_or(peer, |Proxied { remote, local }| Peer { remote, local });
+        Ok(HttpClient { peer, is_local: false })
+    }
+
     /// Checks a login that came over HTTP. A refusal is logged, and answered as late as one over AMQP would be.
-    pub async fn log_in(&self, user: String, password: String, peer: Peer) -> Option<LoggedIn> {
+    pub async fn log_in(&self, user: String, password: String, client: HttpClient) -> Option<LoggedIn> {
         let login = Login { mechanism: "PLAIN", user, password };
-        let checked = self.check_login(&login, &peer, peer.is_local()).await;
+        let HttpClient { peer, is_local } = client;
+        let checked = self.check_login(&login, &peer, is_local).await;
         self.login_counts.note(Door::Http, checked.is_ok());
         match checked {
             Ok(user) => Some(user),

@@ -126,7 +126,7 @@ impl Broker {
         }
         if self.tokens.is_some() && looks_like_token(&login.password) {
             // What the client calls itself does not count: the token does.
-            let token = self.check_token(&login.password)?;
+            let token = self.check_new_token(&login.password).await?;
             return Ok(LoggedIn { user: Arc::clone(&token.user), token: Some(token) });
         }
         self.logins.check(&self.directory, &claim).await.map_err(refused)?;

@@ -100,7 +100,8 @@ async fn begin(
     let hash = PasswordHash::new(config.default_pass.expose(), accounts.hashing(), salt()).map_err(wrong)?;
     let group = nursery.wal().next_group_id();
     let mut definitions = vec![Definition::Vhost(VhostDefinition { name: vhost.clone(), group })];
-    definitions.extend(Accounts::fresh(user, vhost, &hash));
+    let (tags, permissions) = (&config.default_user_tags, &config.default_permissions);
+    definitions.extend(Accounts::fresh_with(user, vhost, &hash, tags, permissions));
     let changes: Vec<_> = definitions.iter().map(Definition::set).collect();
     let lsn = nursery.wal().define(GroupId::GLOBAL, &changes);
     nursery.durable(lsn).await;

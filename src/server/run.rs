@@ -15,7 +15,7 @@ use super::nursery::Nursery;
 use super::restore::restore;
 use super::tls::{self, Https, Tls};
 use super::tokens::Tokens;
-use super::{control_socket, data_dir, listener, service};
+use super::{control_socket, data_dir, jwks, listener, service};
 use crate::auth::Accounts;
 use crate::budget::Budget;
 use crate::clock::Clock;
@@ -208,6 +208,7 @@ async fn assemble(
     let queue_count = restored.queue_count;
     let connections = Arc::new(Connections::new());
     let directory = Directory::new(nursery, Arc::clone(&connections), restored);
+    let alarms = Alarms::new(&config);
     let broker = Arc::new_cyclic(|me| Broker {
         me: Weak::clone(me),
         connection_config: Arc::new(connection_config(&config)),
@@ -217,7 +218,7 @@ async fn assemble(
         budget,
         connections,
         directory,
-        alarms: Alarms::default(),
+        alarms,
         client_lines: ClientLines::default(),
         refusals: Mutex::default(),
         logins: Logins::new(),
@@ -266,6 +267,7 @@ async fn accept(
     tokio::spawn(alarms::watch(Arc::clone(broker), trouble));
     tokio::spawn(control_socket::serve(Arc::clone(broker), doors.control));
     tokio::spawn(tls::watch(Arc::clone(broker)));
+    tokio::spawn(jwks::watch(Arc::clone(broker)));
     let mut listeners = Vec::new();
     for (socket, tls) in [(doors.http, None), (doors.https, Https::of(broker))] {
         if let Some(socket) = socket {

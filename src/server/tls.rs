@@ -3,7 +3,7 @@
 //! be used are told in the log and change nothing.
 
 use super::broker::{Broker, Stage};
-use super::certificate;
+use super::certificate::{self, Validity};
 use super::error::ServeError;
 use super::tls_socket::TlsSocket;
 use crate::config::{CertificateLogin, Config, TlsConfig, TlsVerify};
@@ -43,8 +43,8 @@ pub(super) struct Tls {
 struct Current {
     amqp: Arc<ServerConfig>,
     http: Arc<ServerConfig>,
-    /// When the first certificate of the chain ends that does, s since 1970.
-    ends_s: i64,
+    /// How long our certificates are good, and those of who may sign clients'.
+    validities: (Vec<Validity>, Vec<Validity>),
 }
 
 /// Which file it is, and when it was written: replaced or rewritten, it has another.
@@ -88,6 +88,17 @@ impl Tls {
 
     fn current(&self) -> Current {
         self.current.read().unwrap_or_else(PoisonError::into_inner).clone()
+    }
+
+    /// How long the certificates in use are good: ours, and those of who may sign clients'.
+    pub(super) fn validities(&self) -> (Vec<Validity>, Vec<Validity>) {
+        self.current().validities
+    }
+
+    /// Where both are from; empty if from nowhere.
+    pub(super) fn file_names(&self) -> (String, String) {
+        let authorities = self.files.authorities.as_ref().map(|path| path.display().to_string());
+        (self.files.certificate.display().to_string(), authorities.unwrap_or_default())
     }
 
     /// Shakes hands with an AMQP client.
@@ -151,11 +162,6 @@ impl Broker {
         info!(certificate = %tls.files.certificate.display(), "certificates were read again");
         Ok(())
     }
-
-    /// When the certificate that listeners with TLS show ends, or one behind it, s since 1970; `None` without TLS.
-    pub fn certificate_ends_s(&self) -> Option<i64> {
-        self.tls.as_ref().map(|tls| tls.current().ends_s)
-    }
 }
 
 /// Reads the files again whenever they change or SIGHUP comes, until the broker stops.
@@ -207,9 +213,11 @@ fn build(files: &TlsConfig) -> Result<Current, String> {
     // Browsers ask their user for a certificate when one is wanted: HTTP logs in with a name.
     let mut open = build_for(files, &provider, TlsVerify::Nobody)?;
     open.alpn_protocols = vec![b"http/1.1".to_vec()];
-    let chain = certificates(&files.certificate)?;
-    let ends_s = chain.iter().filter_map(|one| certificate::ends_s(one)).min().unwrap_or(i64::MAX);
-    Ok(Current { amqp: Arc::new(verified), http: Arc::new(open), ends_s })
+    let authorities = files.authorities.as_deref().map(certificates).transpose()?.unwrap_or_default();
+    let of =
+        |chain: &[CertificateDer<'_>]| chain.iter().filter_map(|der| certificate::validity(der)).collect();
+    let validities = (of(&certificates(&files.certificate)?), of(&authorities));
+    Ok(Current { amqp: Arc::new(verified), http: Arc::new(open), validities })
 }
 
 fn build_for(
@@ -253,7 +261,7 @@ fn build_for(
     Ok(config)
 }
 
-fn certificates(path: &Path) -> Result<Vec<CertificateDer<'static>>, String> {
+pub(super) fn certificates(path: &Path) -> Result<Vec<CertificateDer<'static>>, String> {
     let pem = contents(path)?;
     let found: Result<Vec<_>, _> = CertificateDer::pem_slice_iter(&pem).collect();
     match found {

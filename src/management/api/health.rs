@@ -2,6 +2,7 @@
 
 use crate::management::answer::{Answer, ApiError, Reply};
 use crate::management::call::Call;
+use crate::server::ExpiringListener;
 use serde_json::{Value, json};
 
 /// Whether clients are accepted.
@@ -63,35 +64,36 @@ pub(in crate::management) async fn protocol_listener(call: Call) -> Answer {
     Err(ApiError::Unhealthy(fields))
 }
 
-/// Whether the certificate of the listeners with TLS ends within so much time, or has ended. Without TLS there is none.
+/// Units of time, in seconds: a month is a twelfth of a year.
+const UNITS_S: [(&str, u64); 4] =
+    [("days", 86_400), ("weeks", 7 * 86_400), ("months", 365 * 86_400 / 12), ("years", 365 * 86_400)];
+
+/// Whether a certificate expires soon. Listeners without TLS have none.
 pub(in crate::management) async fn certificate_expiration(call: Call) -> Answer {
-    let within: Result<u32, _> = call.name("within").parse();
-    let Ok(within) = within else { return Err(ApiError::bad("Invalid expiration value.")) };
-    let Some((_, unit_s)) = UNITS.iter().find(|(unit, _)| *unit == call.name("unit")) else {
+    let within: u32 = call.name("within").parse().map_err(|_| ApiError::bad("Invalid expiration value."))?;
+    let asked = call.name("unit").to_ascii_lowercase();
+    let Some((_, unit_s)) = UNITS_S.iter().find(|(unit, _)| *unit == asked) else {
         let reason = "Time unit not recognised. Use: days, weeks, months, years.";
         return Err(ApiError::bad(reason));
     };
     let broker = &call.management.broker;
-    let until_s =
-        i64::try_from(broker.unix_ms() / 1000).unwrap_or(i64::MAX).saturating_add(i64::from(within) * unit_s);
-    if broker.certificate_ends_s().is_none_or(|ends_s| ends_s > until_s) {
-        return Ok(Reply::json(&json!({"status": "ok"})));
-    }
+    let expiring = broker.expiring_listeners(u64::from(within) * unit_s);
     let node = broker.node_name();
-    let listeners = broker.listeners().into_iter().filter(|(protocol, _)| WITH_TLS.contains(protocol));
-    let expired: Vec<Value> = listeners
-        .map(|(protocol, at)| {
-            json!({"node": node, "protocol": protocol, "interface": at.ip().to_string(), "port": at.port()})
+    let row = |one: &ExpiringListener| {
+        json!({
+            "node": node,
+            "protocol": one.protocol,
+            "interface": one.address.ip().to_string(),
+            "port": one.address.port(),
+            "certfile": one.certificate_file,
+            "cacertfile": one.authorities_file,
+            "certfile_expires_on": one.certificates,
+            "cacertfile_expires_on": one.authorities,
         })
-        .collect();
-    Err(ApiError::Unhealthy(json!({"reason": "Certificates expiring", "expired": expired})))
+    };
+    let told: Vec<Value> = expiring.iter().map(row).collect();
+    failed_unless(expiring.is_empty(), || json!({"reason": "Certificates expiring", "expired": told}))
 }
-
-/// Units of time, s.
-const UNITS: [(&str, i64); 4] =
-    [("days", 86_400), ("weeks", 7 * 86_400), ("months", 365 * 86_400 / 12), ("years", 365 * 86_400)];
-/// Protocols that are spoken over TLS.
-const WITH_TLS: [&str; 2] = ["amqp/ssl", "https"];
 
 /// Whether there is room for another connection.
 pub(in crate::management) async fn below_node_connection_limit(call: Call) -> Answer {

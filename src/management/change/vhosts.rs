@@ -1,9 +1,9 @@
 //! Vhosts: added, described, deleted.
 
 use super::{flag, put as answer_put};
+use crate::auth::AccountsError;
 use crate::management::answer::{Answer, ApiError, Reply};
 use crate::management::call::Call;
-use crate::auth::AccountsError;
 use crate::server::{VhostAbout, definitions_file};
 use crate::vhost::input::AdminCommand;
 

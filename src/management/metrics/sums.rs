@@ -69,8 +69,12 @@ type OfKind = (&'static str, &'static str, fn(&MessageCounts) -> u64);
 
 const OF_KINDS: [OfKind; 8] = [
     ("delivered", "Messages delivered", MessageCounts::deliver_get),
-    ("delivered_consume_manual_ack", "Messages delivered to consumers that acknowledge", |counts| counts.deliver),
-    ("delivered_consume_auto_ack", "Messages delivered to consumers that do not", |counts| counts.deliver_no_ack),
+    ("delivered_consume_manual_ack", "Messages delivered to consumers that acknowledge", |counts| {
+        counts.deliver
+    }),
+    ("delivered_consume_auto_ack", "Messages delivered to consumers that do not", |counts| {
+        counts.deliver_no_ack
+    }),
     ("delivered_get_manual_ack", "Messages got that are to be acknowledged", |counts| counts.get),
     ("delivered_get_auto_ack", "Messages got that are not", |counts| counts.get_no_ack),
     ("get_empty", "Calls of basic.get that found nothing", |counts| counts.get_empty),

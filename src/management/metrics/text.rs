@@ -172,7 +172,12 @@ mod tests {
     fn a_histogram_counts_upwards() {
         let mut page = Page::new("");
         let ends = [0.5, 1.0].iter().map(f64::to_string);
-        page.ours("wait_seconds", Kind::Histogram, "Waiting").histogram(&[("at", "x")], ends, &[2, 0, 1], 4.5);
+        page.ours("wait_seconds", Kind::Histogram, "Waiting").histogram(
+            &[("at", "x")],
+            ends,
+            &[2, 0, 1],
+            4.5,
+        );
         let text = page.finish();
         let samples: Vec<_> = text.lines().skip(2).collect();
         assert_eq!(
