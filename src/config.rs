@@ -7,6 +7,7 @@
 mod doors;
 mod keys;
 mod layers;
+mod ldap;
 mod rabbitmq_conf;
 mod spelling;
 mod value;
@@ -14,6 +15,7 @@ mod value;
 pub use doors::{CertificateLogin, JwksConfig, KeyFile, Network, SanType, TlsConfig, TlsVerify};
 pub use keys::{KEYS, Key, reference};
 pub use layers::ConfigError;
+pub use ldap::{AuthBackend, LdapBind, LdapConfig, LdapSecurity};
 pub(crate) use spelling::nearest;
 pub use value::Part;
 
@@ -75,6 +77,10 @@ pub struct Config {
     pub jwks: JwksConfig,
     /// What tokens must say.
     pub oauth: TokenRules,
+    /// Who decides logins by name and password, one after the other.
+    pub auth_backends: Vec<AuthBackend>,
+    /// The directory.
+    pub ldap: LdapConfig,
     /// Where metrics alone are served; `None` = nowhere.
     pub prometheus_listen: Option<SocketAddr>,
     /// Look of the diagnostics.
@@ -164,6 +170,8 @@ impl Default for Config {
             oauth_keys: Vec::new(),
             jwks: JwksConfig::default(),
             oauth: TokenRules::default(),
+            auth_backends: vec![AuthBackend::Internal],
+            ldap: LdapConfig::default(),
             prometheus_listen: None,
             log_format: LogFormat::Human,
             log_level: "info".to_owned(),
@@ -251,6 +259,11 @@ impl Config {
         Ok(config)
     }
 
+    /// Whether a directory decides logins.
+    pub fn asks_ldap(&self) -> bool {
+        self.auth_backends.iter().any(|backend| *backend != AuthBackend::Internal)
+    }
+
     fn read_definitions(&mut self) -> Result<(), ConfigError> {
         let Some(path) = &self.load_definitions else { return Ok(()) };
         let text = std::fs::read(path).map_err(|error| ConfigError::unreadable(path, &error))?;
@@ -284,6 +297,11 @@ impl Config {
             !self.oauth_keys.is_empty() || !self.jwks.url.is_empty() || !self.jwks.issuer.is_empty();
         if has_keys == self.oauth.resource_server_id.is_empty() {
             let sentence = "oauth_resource_server_id goes together with oauth_keys, oauth_jwks_url or oauth_issuer: who signs tokens, and what they call this broker";
+            return Err(ConfigError::together(sentence.to_owned()));
+        }
+        if self.asks_ldap()
+            && let Some(sentence) = self.ldap.lacks()
+        {
             return Err(ConfigError::together(sentence.to_owned()));
         }
         if self.tls.verify != TlsVerify::Nobody && self.tls.authorities.is_none() {

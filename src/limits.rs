@@ -230,6 +230,16 @@ pub const LOGIN_CHECKS_MAX: usize = 4;
 pub const KNOWN_LOGINS_MAX: usize = 4096;
 /// Length of a bearer token, bytes; longer: the login is refused.
 pub const TOKEN_BYTES_MAX: usize = 16 * 1024;
+/// Text of a query about users of a directory, bytes; longer: the start is refused.
+pub const LDAP_QUERY_BYTES_MAX: usize = 64 * 1024;
+/// How deep queries lie in each other; deeper: the start is refused.
+pub const LDAP_QUERY_DEPTH_MAX: usize = 16;
+/// Groups of a user by one attribute; a user with more cannot log in.
+pub const LDAP_GROUPS_MAX: usize = 1_000;
+/// Logins that a directory is asked for at once; further ones wait their turn.
+pub const LDAP_LOGINS_MAX: usize = 16;
+/// Good logins by a directory that are remembered; the oldest gives way.
+pub const LDAP_CACHE_MAX: usize = 4096;
 /// Keys of a key set that sign tokens; more: the set is refused.
 pub const TOKEN_KEYS_MAX: usize = 64;
 /// Answer of a server of key sets, bytes; longer: it is not read to its end and the keys from before stay.

@@ -49,6 +49,7 @@ const ABSENCES: &[(&str, &[&str])] = &[
     ("tokio::", &["src/server/", "src/management/", "src/cli/", "src/main.rs"]),
     ("axum::", &["src/management/"]),
     ("rustls::", &["src/server/tls.rs", "src/server/tls_client.rs", "src/server/tls_socket.rs"]),
+    ("ldap3::", &["src/server/ldap.rs"]),
     ("rustls_native_certs::", &["src/server/tls_client.rs"]),
     ("http_body_util::", &["src/server/fetch.rs"]),
     ("x509_parser::", &["src/server/certificate.rs"]),

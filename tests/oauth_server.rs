@@ -142,8 +142,8 @@ fn respond(stream: impl Read + Write, answer: &Mutex<Answer>, asked: &AtomicUsiz
         }
         Answer::Endless => {
             let _ = stream.write_all(b"HTTP/1.1 200 OK\r\nContent-Length: 1000000000\r\n\r\n");
-            while stream.write_all(&[b' '; 65_536]).is_ok() {
-                sent.fetch_add(65_536, Ordering::SeqCst);
+            while stream.write_all(&[b' '; 4_096]).is_ok() {
+                sent.fetch_add(4_096, Ordering::SeqCst);
             }
         }
         Answer::Nothing => {

@@ -371,13 +371,7 @@ fn what_cannot_work_is_said_before_anything_is_opened() {
 fn operators_hear_in_time_that_a_certificate_ends() {
     let secure = Secure::start(&[]);
     let check = |within: &str, status: &str| {
-        let mut http = shake_http(&secure);
-        let path = format!("/api/health/checks/certificate-expiration/{within}");
-        // guest:guest
-        write!(http, "GET {path} HTTP/1.1\r\nHost: x\r\nAuthorization: Basic Z3Vlc3Q6Z3Vlc3Q=\r\nConnection: close\r\n\r\n")
-            .unwrap();
-        let mut answer = String::new();
-        let _ = http.read_to_string(&mut answer);
+        let answer = ask(&secure, &format!("/api/health/checks/certificate-expiration/{within}"));
         assert!(answer.starts_with(&format!("HTTP/1.1 {status} ")), "{within}: {answer}");
         answer
     };

@@ -254,10 +254,15 @@ impl Accounts {
         if !self.users.contains_key(user) {
             return Err(LoginRefused::InvalidCredentials);
         }
-        if !from_loopback && self.loopback_users.iter().any(|local| local == user) {
+        if !from_loopback && self.is_loopback_user(user) {
             return Err(LoginRefused::LoopbackOnly);
         }
         Ok(())
+    }
+
+    /// Whether this user may log in only from this machine.
+    pub fn is_loopback_user(&self, user: &str) -> bool {
+        self.loopback_users.iter().any(|local| local == user)
     }
 
     /// What is kept of a user's password.

@@ -3,12 +3,12 @@
 //! neither signatures nor time; whether a token is genuine was found out before.
 //! Source: RabbitMQ `rabbit_oauth2_scope`, `rabbit_auth_backend_oauth2`, `wildcard`.
 
-use super::Access;
+use super::{Access, LdapRights};
 use crate::limits::TOKEN_SCOPES_MAX;
 use std::sync::Arc;
 
 /// A token that was found genuine.
-#[derive(Clone, Debug, PartialEq, Eq)]
+#[derive(Clone, Debug)]
 pub struct Token {
     /// Who it is for.
     pub user: Arc<str>,
@@ -16,7 +16,12 @@ pub struct Token {
     pub expires_unix_s: u64,
     tags: Vec<String>,
     scopes: Vec<Scope>,
+    /// It is none: a directory says what its user may do.
+    directory: Option<Arc<LdapRights>>,
 }
+
+/// The end of the year 9999.
+const NEVER_UNIX_S: u64 = 253_402_300_799;
 
 /// One scope that allows access.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -38,7 +43,7 @@ impl Token {
         prefix: &str,
         scopes: impl Iterator<Item = &'a str>,
     ) -> Result<Self, String> {
-        let mut token = Self { user, expires_unix_s, tags: Vec::new(), scopes: Vec::new() };
+        let mut token = Self { user, expires_unix_s, tags: Vec::new(), scopes: Vec::new(), directory: None };
         for scope in scopes.filter_map(|scope| scope.strip_prefix(prefix)) {
             if token.tags.len() + token.scopes.len() >= TOKEN_SCOPES_MAX {
                 return Err(format!("a token may have {TOKEN_SCOPES_MAX} scopes"));
@@ -51,6 +56,17 @@ impl Token {
         Ok(token)
     }
 
+    /// The same for a user that a directory let in: it has no end, and the directory's answers are its scopes.
+    pub fn of_directory(rights: Arc<LdapRights>) -> Self {
+        Self {
+            user: Arc::clone(rights.user()),
+            expires_unix_s: NEVER_UNIX_S,
+            tags: rights.tags().to_vec(),
+            scopes: Vec::new(),
+            directory: Some(rights),
+        }
+    }
+
     /// Tags of its user.
     pub fn tags(&self) -> &[String] {
         &self.tags
@@ -58,17 +74,26 @@ impl Token {
 
     /// Whether it opens the vhost at all.
     pub fn has_access(&self, vhost: &str) -> bool {
-        self.scopes.iter().any(|scope| scope.vhost.matches(vhost))
+        match &self.directory {
+            Some(rights) => rights.has_access(vhost),
+            None => self.scopes.iter().any(|scope| scope.vhost.matches(vhost)),
+        }
     }
 
     /// Whether it allows that with the queue or exchange of this name. The key of a scope restricts topics only.
     pub fn may(&self, vhost: &str, access: Access, name: &str) -> bool {
-        self.about(vhost, access, name).next().is_some()
+        match &self.directory {
+            Some(rights) => rights.may(vhost, access, name),
+            None => self.about(vhost, access, name).next().is_some(),
+        }
     }
 
     /// Whether it allows that with this key at a topic exchange.
     pub fn may_use_key(&self, vhost: &str, exchange: &str, access: Access, key: &str) -> bool {
-        self.about(vhost, access, exchange).any(|scope| scope.key.matches(key))
+        match &self.directory {
+            Some(rights) => rights.may_use_key(vhost, exchange, access, key),
+            None => self.about(vhost, access, exchange).any(|scope| scope.key.matches(key)),
+        }
     }
 
     fn about<'a>(&'a self, vhost: &'a str, access: Access, name: &'a str) -> impl Iterator<Item = &'a Scope> {

@@ -3,7 +3,8 @@
 
 use super::value::{Part, address, bytes, label, list, number, show_bytes, truth};
 use super::{AuditLog, CertificateLogin, Config, KeyFile, LogFormat, MemoryMark, Network, TlsVerify};
-use crate::auth::{Hashing, Pattern, Secret};
+use super::{AuthBackend, LdapBind, LdapSecurity};
+use crate::auth::{Hashing, LdapQuery, Pattern, Secret, Template};
 use crate::limits;
 use crate::queue::QueueKind;
 use crate::vhost::DeliverMode;
@@ -31,7 +32,7 @@ const MIB: u64 = 1 << 20;
 const GIB: u64 = 1 << 30;
 
 /// All keys, in the order of the documentation.
-pub static KEYS: [Key; 59] = [
+pub static KEYS: [Key; 76] = [
     Key {
         name: "data_dir",
         allowed: "a directory; it is made if it is not there",
@@ -285,6 +286,211 @@ pub static KEYS: [Key; 59] = [
             names.iter().all(is_known).then(|| config.oauth.algorithms = names)
         },
         show: |config| config.oauth.algorithms.join(","),
+    },
+    Key {
+        name: "auth_backends",
+        allowed: "some of internal, ldap and ldap/internal, separated by commas; or none",
+        help: "Who decides logins by name and password, in this order, until one lets the user in (RabbitMQ: auth_backends): the users that are kept here, or a directory; ldap/internal asks the directory who it is, and a user of that name that is kept here says what it may do. Bearer tokens and certificates do not depend on it",
+        set: |config, text| {
+            let names = list(text);
+            if text != "none" && names.is_empty() {
+                return None;
+            }
+            let names = names.iter().filter(|_| text != "none");
+            config.auth_backends = names.map(|name| AuthBackend::parse(name)).collect::<Option<_>>()?;
+            Some(())
+        },
+        show: |config| {
+            let names: Vec<&str> = config.auth_backends.iter().map(|backend| backend.name()).collect();
+            if names.is_empty() { "none".to_owned() } else { names.join(",") }
+        },
+    },
+    Key {
+        name: "ldap_servers",
+        allowed: "names or addresses of servers, separated by commas; or nothing",
+        help: "Where the directory is: the first that can be reached is asked (RabbitMQ: auth_ldap.servers)",
+        set: |config, text| {
+            config.ldap.servers = list(text);
+            Some(())
+        },
+        show: |config| config.ldap.servers.join(","),
+    },
+    Key {
+        name: "ldap_port",
+        allowed: "1 to 65535",
+        help: "Port of these servers (RabbitMQ: auth_ldap.port); by convention 389, and 636 with TLS from the beginning",
+        set: |config, text| number(text, 1..=65_535).map(|port| config.ldap.port = port as u16),
+        show: |config| config.ldap.port.to_string(),
+    },
+    Key {
+        name: "ldap_security",
+        allowed: "none, tls or starttls",
+        help: "Whether the directory is spoken to with TLS, from the beginning or from the first request on (RabbitMQ: auth_ldap.use_ssl, auth_ldap.use_starttls); without, whoever is on the way reads passwords",
+        set: |config, text| {
+            config.ldap.security = match text {
+                "none" => LdapSecurity::None,
+                "tls" => LdapSecurity::Tls,
+                "starttls" => LdapSecurity::StartTls,
+                _ => return None,
+            };
+            Some(())
+        },
+        show: |config| {
+            match config.ldap.security {
+                LdapSecurity::None => "none",
+                LdapSecurity::Tls => "tls",
+                LdapSecurity::StartTls => "starttls",
+            }
+            .to_owned()
+        },
+    },
+    Key {
+        name: "ldap_ca",
+        allowed: "a file with PEM certificates, or nothing",
+        help: "Who may sign the certificates of these servers (RabbitMQ: auth_ldap.ssl_options.cacertfile); without it, the authorities that this system believes",
+        set: |config, text| {
+            config.ldap.authorities = (!text.is_empty()).then(|| PathBuf::from(text));
+            Some(())
+        },
+        show: |config| {
+            config.ldap.authorities.as_ref().map(|path| path.display().to_string()).unwrap_or_default()
+        },
+    },
+    Key {
+        name: "ldap_timeout_ms",
+        allowed: "100 to 60000",
+        help: "Time for a login that the directory decides, in milliseconds; then it is refused (RabbitMQ: auth_ldap.timeout)",
+        set: |config, text| number(text, 100..=60_000).map(|ms| config.ldap.timeout_ms = ms),
+        show: |config| config.ldap.timeout_ms.to_string(),
+    },
+    Key {
+        name: "ldap_cache_s",
+        allowed: "0 to 86400; 0 remembers nobody",
+        help: "How long a good login is remembered, in seconds, so that a client that comes back does not cost another question (RabbitMQ: auth_cache.cache_ttl). A password that was changed in the directory, or a user that is gone, counts after that, or after SIGHUP, which forgets all; connections that are there keep what they had",
+        set: |config, text| number(text, 0..=86_400).map(|seconds| config.ldap.cache_s = seconds),
+        show: |config| config.ldap.cache_s.to_string(),
+    },
+    Key {
+        name: "ldap_user_dn_pattern",
+        allowed: "a name in the directory with ${username} for that of the user, or nothing",
+        help: "Who a user is in the directory: cn=${username},ou=people,dc=example,dc=com; or, with ldap_dn_lookup_attribute, the value it is looked up by, mostly ${username} (RabbitMQ: auth_ldap.user_dn_pattern)",
+        set: |config, text| {
+            config.ldap.user_dn_pattern = Template::parse(text).ok()?;
+            text.clone_into(&mut config.ldap.texts.user_dn_pattern);
+            Some(())
+        },
+        show: |config| config.ldap.texts.user_dn_pattern.clone(),
+    },
+    Key {
+        name: "ldap_dn_lookup_attribute",
+        allowed: "an attribute of letters, digits and dashes; or nothing",
+        help: "The attribute by which a user is looked up in the directory, for its name there (RabbitMQ: auth_ldap.dn_lookup_attribute). Exactly one entry must have it",
+        set: |config, text| {
+            let is_part = |byte: u8| byte.is_ascii_alphanumeric() || byte == b'-';
+            let text = if text == "none" { "" } else { text };
+            text.bytes().all(is_part).then(|| text.clone_into(&mut config.ldap.lookup_attribute))
+        },
+        show: |config| config.ldap.lookup_attribute.clone(),
+    },
+    Key {
+        name: "ldap_dn_lookup_base",
+        allowed: "a name in the directory, or nothing",
+        help: "Below which name users are looked up (RabbitMQ: auth_ldap.dn_lookup_base)",
+        set: |config, text| {
+            text.clone_into(&mut config.ldap.lookup_base);
+            Some(())
+        },
+        show: |config| config.ldap.lookup_base.clone(),
+    },
+    Key {
+        name: "ldap_bind",
+        allowed: "as_user, anon, or a name in the directory",
+        help: "As whom users and groups are searched: as the user that logs in, as nobody, or as one of its own (RabbitMQ: auth_ldap.dn_lookup_bind, auth_ldap.other_bind, which are one here)",
+        set: |config, text| {
+            config.ldap.bind = match text {
+                "" => return None,
+                "as_user" => LdapBind::AsUser,
+                "anon" => LdapBind::Anonymous,
+                dn => LdapBind::As(dn.to_owned()),
+            };
+            Some(())
+        },
+        show: |config| match &config.ldap.bind {
+            LdapBind::AsUser => "as_user".to_owned(),
+            LdapBind::Anonymous => "anon".to_owned(),
+            LdapBind::As(dn) => dn.clone(),
+        },
+    },
+    Key {
+        name: "ldap_bind_password",
+        allowed: "a password; or nothing",
+        help: "Its password, if it is one of its own. Better given in the environment or the file than as a flag, which everybody on the machine can see",
+        set: |config, text| {
+            config.ldap.bind_password = Secret::new(text);
+            Some(())
+        },
+        show: |config| {
+            let is_empty = config.ldap.bind_password == Secret::new("");
+            if is_empty { "" } else { "(set)" }.to_owned()
+        },
+    },
+    Key {
+        name: "ldap_group_base",
+        allowed: "a name in the directory, or nothing",
+        help: "Below which name groups are, for queries with in_group (RabbitMQ: auth_ldap.group_lookup_base)",
+        set: |config, text| {
+            text.clone_into(&mut config.ldap.group_base);
+            Some(())
+        },
+        show: |config| config.ldap.group_base.clone(),
+    },
+    Key {
+        name: "ldap_vhost_access",
+        allowed: "a query, such as {in_group, \"cn=${vhost}-users,ou=groups,dc=example,dc=com\"}",
+        help: "Whether a user of the directory may enter a vhost (RabbitMQ: vhost_access_query of its LDAP plugin, in the same notation). docs/security.md says which queries are understood. Without an answer nobody may: in RabbitMQ everybody may",
+        set: |config, text| {
+            config.ldap.set_query(
+                text,
+                |queries, it| queries.vhost_access = it,
+                |texts| &mut texts.vhost_access,
+            )
+        },
+        show: |config| config.ldap.texts.vhost_access.clone(),
+    },
+    Key {
+        name: "ldap_resource_access",
+        allowed: "a query",
+        help: "Whether it may do something with a queue or exchange: ${name}, ${permission} (RabbitMQ: resource_access_query)",
+        set: |config, text| {
+            let set = |queries: &mut crate::auth::LdapQueries, it| queries.resource_access = it;
+            config.ldap.set_query(text, set, |texts| &mut texts.resource_access)
+        },
+        show: |config| config.ldap.texts.resource_access.clone(),
+    },
+    Key {
+        name: "ldap_topic_access",
+        allowed: "a query",
+        help: "Whether it may use a key at a topic exchange: ${routing_key} (RabbitMQ: topic_access_query)",
+        set: |config, text| {
+            config.ldap.set_query(
+                text,
+                |queries, it| queries.topic_access = it,
+                |texts| &mut texts.topic_access,
+            )
+        },
+        show: |config| config.ldap.texts.topic_access.clone(),
+    },
+    Key {
+        name: "ldap_tags",
+        allowed: "[{tag, query}, …]",
+        help: "Which tags it has: [{administrator, {in_group, \"cn=admins,ou=groups,dc=example,dc=com\"}}] (RabbitMQ: tag_queries)",
+        set: |config, text| {
+            let tags = LdapQuery::parse_by_tag(text).ok()?;
+            std::sync::Arc::make_mut(&mut config.ldap.queries).tags = tags;
+            text.clone_into(&mut config.ldap.texts.tags);
+            Some(())
+        },
+        show: |config| config.ldap.texts.tags.clone(),
     },
     Key {
         name: "prometheus_listen",

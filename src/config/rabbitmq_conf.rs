@@ -44,6 +44,12 @@ enum How {
     NamedFile,
     /// Whether every client comes by a proxy.
     Proxied,
+    /// Who decides logins: by number, together or apart for who it is and what he may.
+    Backend,
+    /// This, if it is true.
+    If(&'static str),
+    /// Ours counts seconds, theirs milliseconds.
+    Seconds,
     /// Nothing else is done anyway; any other value would be passed over in silence.
     Only(&'static str),
 }
@@ -92,6 +98,29 @@ const KNOWN: &[(&str, &str, How)] = &[
     ("management.load_definitions", "load_definitions", How::Same),
     ("definitions.local.path", "load_definitions", How::Same),
     ("definitions.import_backend", "", How::Only("local_filesystem")),
+    ("auth_backends.$", "auth_backends", How::Backend),
+    ("auth_cache.cache_ttl", "ldap_cache_s", How::Seconds),
+    ("auth_ldap.servers.$", "ldap_servers", How::Item),
+    ("auth_ldap.port", "ldap_port", How::Same),
+    ("auth_ldap.timeout", "ldap_timeout_ms", How::Same),
+    ("auth_ldap.user_dn_pattern", "ldap_user_dn_pattern", How::Same),
+    ("auth_ldap.dn_lookup_attribute", "ldap_dn_lookup_attribute", How::Same),
+    ("auth_ldap.dn_lookup_base", "ldap_dn_lookup_base", How::Same),
+    ("auth_ldap.dn_lookup_bind", "ldap_bind", How::Same),
+    ("auth_ldap.dn_lookup_bind.user_dn", "ldap_bind", How::Same),
+    ("auth_ldap.dn_lookup_bind.password", "ldap_bind_password", How::Same),
+    ("auth_ldap.other_bind", "ldap_bind", How::Same),
+    ("auth_ldap.other_bind.user_dn", "ldap_bind", How::Same),
+    ("auth_ldap.other_bind.password", "ldap_bind_password", How::Same),
+    ("auth_ldap.group_lookup_base", "ldap_group_base", How::Same),
+    ("auth_ldap.use_ssl", "ldap_security", How::If("tls")),
+    ("auth_ldap.use_starttls", "ldap_security", How::If("starttls")),
+    ("auth_ldap.ssl_options.cacertfile", "ldap_ca", How::Same),
+    ("auth_ldap.ssl_options.verify", "", How::Only("verify_peer")),
+    ("auth_ldap.queries.tags", "ldap_tags", How::Same),
+    ("auth_ldap.queries.vhost_access", "ldap_vhost_access", How::Same),
+    ("auth_ldap.queries.resource_access", "ldap_resource_access", How::Same),
+    ("auth_ldap.queries.topic_access", "ldap_topic_access", How::Same),
     ("auth_oauth2.resource_server_id", "oauth_resource_server_id", How::Same),
     ("auth_oauth2.issuer", "oauth_issuer", How::Same),
     ("auth_oauth2.jwks_uri", "oauth_jwks_url", How::Same),
@@ -111,7 +140,12 @@ const KNOWN: &[(&str, &str, How)] = &[
 
 /// Beginnings of keys that only mean something elsewhere.
 const ELSEWHERE: &[&str] = &[
-    "auth_backends.",
+    "auth_cache.",
+    "auth_ldap.connection_pool",
+    "auth_ldap.idle_timeout",
+    "auth_ldap.log",
+    "auth_ldap.pool_size",
+    "auth_ldap.ssl_options.",
     "auth_mechanisms.",
     "background_gc",
     "cluster_formation.",
@@ -168,6 +202,7 @@ pub(super) fn translate(text: &str) -> Result<Translated, Wrong> {
     let mut loopback: BTreeMap<String, bool> = BTreeMap::from([("guest".to_owned(), true)]);
     let mut loopback_line = None;
     let mut several = Several::default();
+    let mut backends = Backends::default();
     for (key, (number, value)) in &lines {
         let known = KNOWN.iter().find(|(pattern, ..)| matches(pattern, key));
         let Some((pattern, ours, how)) = known else {
@@ -184,11 +219,17 @@ pub(super) fn translate(text: &str) -> Result<Translated, Wrong> {
             }
             How::Item | How::Named | How::NamedFile => {
                 let name = key.get(pattern.len() - 1..).unwrap_or_default();
-                let item = item(*how, name, value).ok_or_else(|| (*number, not_understood(key, value)))?;
+                let item = item(*how, name, value).map_err(|()| (*number, not_understood(key, value)))?;
                 several.note(ours, name, item, *number);
             }
+            How::Backend => {
+                let name = key.get(pattern.len() - 1..).unwrap_or_default();
+                backends.note(name, value, *number).ok_or_else(|| (*number, not_understood(key, value)))?;
+            }
+            How::If(then) if value == "true" => found.settings.push((ours, (*then).to_owned(), *number)),
+            How::If(_) if value == "false" => {}
             How::Only(only) if value == only => {}
-            How::Only(_) => return Err((*number, not_understood(key, value))),
+            How::If(_) | How::Only(_) => return Err((*number, not_understood(key, value))),
             How::Address if value == "none" => found.settings.push((ours, "off".to_owned(), *number)),
             How::Address => {
                 let ip = key.strip_suffix(".port").and_then(|stem| lines.get(&format!("{stem}.ip")));
@@ -202,6 +243,10 @@ pub(super) fn translate(text: &str) -> Result<Translated, Wrong> {
         }
     }
     found.settings.extend(several.settings());
+    if let Some((value, number)) = backends.setting(lines.get("auth_cache.cached_backend")) {
+        let value = value.map_err(|sentence| (number, sentence))?;
+        found.settings.push(("auth_backends", value, number));
+    }
     if let Some(number) = loopback_line {
         let names: Vec<_> = loopback.into_iter().filter_map(|(name, only)| only.then_some(name)).collect();
         found.settings.push(("loopback_users", names.join(","), number));
@@ -238,14 +283,69 @@ impl Several {
     }
 }
 
-/// One item of a list; `Some(None)` if the line says that it is none.
-fn item(how: How, name: &str, value: &str) -> Option<Option<String>> {
+/// Who decides logins, by number: who says who it is, and who says what he may.
+#[derive(Default)]
+struct Backends {
+    line: usize,
+    by_number: BTreeMap<u64, [Option<String>; 2]>,
+}
+
+impl Backends {
+    fn note(&mut self, name: &str, value: &str, line: usize) -> Option<()> {
+        let (number, part) = name.split_once('.').unwrap_or((name, ""));
+        let [who, what] = self.by_number.entry(number.parse().ok()?).or_default();
+        match part {
+            "" => (*who, *what) = (Some(value.to_owned()), Some(value.to_owned())),
+            "authn" => *who = Some(value.to_owned()),
+            "authz" => *what = Some(value.to_owned()),
+            _ => return None,
+        }
+        self.line = self.line.max(line);
+        Some(())
+    }
+
+    fn setting(self, cached: Option<&(usize, String)>) -> Option<(Result<String, String>, usize)> {
+        if self.by_number.is_empty() {
+            return None;
+        }
+        let plain = |name: Option<String>| -> Option<&'static str> {
+            let name = name?;
+            // The cache is ours whoever is asked.
+            let is_cache = matches!(name.as_str(), "cache" | "rabbit_auth_backend_cache");
+            let name = if is_cache { cached?.1.clone() } else { name };
+            Some(match name.as_str() {
+                "internal" | "rabbit_auth_backend_internal" => "internal",
+                "ldap" | "rabbit_auth_backend_ldap" => "ldap",
+                "oauth2" | "oauth" | "rabbit_auth_backend_oauth2" => "oauth2",
+                _ => return None,
+            })
+        };
+        let mut names = Vec::new();
+        for (number, [who, what]) in self.by_number {
+            match (plain(who), plain(what)) {
+                (Some("ldap"), Some("internal")) => names.push("ldap/internal"),
+                // Tokens log in whoever else is asked.
+                (Some("oauth2"), Some("oauth2")) => {}
+                (Some(one), Some(other)) if one == other => names.push(one),
+                _ => return Some((Err(format!("auth_backends.{number} is not understood")), self.line)),
+            }
+        }
+        let names = if names.is_empty() { "none".to_owned() } else { names.join(",") };
+        Some((Ok(names), self.line))
+    }
+}
+
+/// One item of a list; `None` if the line says that it is none.
+///
+/// # Errors
+/// If the value says neither.
+fn item(how: How, name: &str, value: &str) -> Result<Option<String>, ()> {
     match how {
-        How::Named if value == "true" => Some(Some(name.to_owned())),
-        How::Named if value == "false" => Some(None),
-        How::Named => None,
-        How::NamedFile => Some(Some(format!("{name}={value}"))),
-        _ => Some(Some(value.to_owned())),
+        How::Named if value == "true" => Ok(Some(name.to_owned())),
+        How::Named if value == "false" => Ok(None),
+        How::Named => Err(()),
+        How::NamedFile => Ok(Some(format!("{name}={value}"))),
+        _ => Ok(Some(value.to_owned())),
     }
 }
 
@@ -310,6 +410,8 @@ fn plain(how: How, value: &str) -> Option<String> {
         | How::Only(_) => Some(value.to_owned()),
         How::Proxied if value == "true" => Some("0.0.0.0/0,::/0".to_owned()),
         How::Proxied => (value == "false").then(String::new),
+        How::Seconds => value.parse::<u64>().ok().map(|ms| ms.div_ceil(1000).to_string()),
+        How::Backend | How::If(_) => None,
         How::Millis if value == "false" => Some("0".to_owned()),
         How::Millis => value.parse::<u64>().ok().map(|ms| ms.to_string()),
         How::Level => Some(
@@ -404,6 +506,37 @@ mod tests {
         assert_eq!(settings(keys), [("oauth_keys", "a=/a.pem,b=/b.pem".to_owned())]);
         let tags = "default_user_tags.administrator = true\ndefault_user_tags.monitoring = true\n";
         assert_eq!(settings(tags), [("default_user_tags", "administrator,monitoring".to_owned())]);
+    }
+
+    #[test]
+    fn who_decides_logins_is_taken_in_order() {
+        for (text, expected) in [
+            ("auth_backends.1 = ldap\nauth_backends.2 = internal", "ldap,internal"),
+            (
+                "auth_backends.2 = rabbit_auth_backend_internal\nauth_backends.1 = rabbit_auth_backend_ldap",
+                "ldap,internal",
+            ),
+            ("auth_backends.1.authn = ldap\nauth_backends.1.authz = internal", "ldap/internal"),
+            ("auth_backends.1 = oauth2\nauth_backends.2 = internal", "internal"),
+            ("auth_backends.1 = oauth2", "none"),
+        ] {
+            assert_eq!(settings(text), [("auth_backends", expected.to_owned())], "{text}");
+        }
+        let cached = "auth_backends.1 = cache\nauth_cache.cached_backend = ldap\nauth_cache.cache_ttl = 1500";
+        let expected = [("auth_backends", "ldap".to_owned()), ("ldap_cache_s", "2".to_owned())];
+        assert_eq!(settings(cached), expected);
+        for text in [
+            "auth_backends.1 = http",
+            "auth_backends.1 = cache",
+            "auth_backends.1.authn = ldap",
+            "auth_backends.1.authn = internal\nauth_backends.1.authz = ldap",
+        ] {
+            let (_, said) = translate(text).unwrap_err();
+            assert_eq!(said, "auth_backends.1 is not understood", "{text}");
+        }
+        let ldap = "auth_ldap.use_ssl = false\nauth_ldap.use_starttls = true\nauth_ldap.servers.1 = a\nauth_ldap.servers.2 = b";
+        let expected = [("ldap_security", "starttls".to_owned()), ("ldap_servers", "a,b".to_owned())];
+        assert_eq!(settings(ldap), expected);
     }
 
     #[test]

@@ -5,6 +5,7 @@ use super::client_lines::ClientLines;
 use super::confirm_times::ConfirmSamples;
 use super::connections::Connections;
 use super::directory::Directory;
+use super::ldap::Ldap;
 use super::login_counts::LoginCounts;
 use super::logins::{Logins, salt};
 use super::process::OpenFiles;
@@ -41,6 +42,8 @@ pub struct Broker {
     pub(super) logins: Logins,
     /// For the listeners with TLS, if there are any.
     pub(super) tls: Option<Tls>,
+    /// The directory, if it decides logins.
+    pub(super) ldap: Option<Ldap>,
     /// For logins by token, if there are any.
     pub(super) tokens: Option<Tokens>,
     /// What the start had to read, and how long it took, ms.

@@ -54,7 +54,7 @@ impl Place {
             _ => return Err(format!("{url} is neither https nor http")),
         };
         let port = authority.port_u16().unwrap_or(port);
-        Ok(Self { host, port, over_tls, uri })
+        Ok(Self { uri, host, port, over_tls })
     }
 }
 

@@ -5,11 +5,13 @@
 
 use super::broker::Broker;
 use super::directory::Directory;
+use super::ldap::LdapRefused;
 use super::tokens::LoggedIn;
 use crate::auth::{
-    Accounts, AccountsError, Hashing, KnownLogins, LoginRefused, PasswordHash, Salt, looks_like_token,
+    Accounts, AccountsError, Hashing, KnownLogins, LoginRefused, PasswordHash, Salt, Token, looks_like_token,
     neighbourhood,
 };
+use crate::config::AuthBackend;
 use crate::connection::{Login, Peer};
 use crate::limits::LOGIN_CHECKS_MAX;
 use crate::protocol::sasl::EXTERNAL;
@@ -129,9 +131,39 @@ impl Broker {
             let token = self.check_new_token(&login.password).await?;
             return Ok(LoggedIn { user: Arc::clone(&token.user), token: Some(token) });
         }
-        self.logins.check(&self.directory, &claim).await.map_err(refused)?;
-        self.keep_better(&claim);
-        Ok(LoggedIn { user: claim.user, token: None })
+        let mut why = "nobody logs in by name and password here".to_owned();
+        for backend in &self.config.auth_backends {
+            match self.check_with(*backend, &claim).await {
+                Ok(logged_in) => return Ok(logged_in),
+                Err(reason) => why = reason,
+            }
+        }
+        Err(why)
+    }
+
+    /// What one of those who decide logins says.
+    async fn check_with(&self, backend: AuthBackend, claim: &Claim) -> Result<LoggedIn, String> {
+        let user = Arc::clone(&claim.user);
+        let refused = |refused: LoginRefused| refused.reason(&claim.user);
+        if backend == AuthBackend::Internal {
+            self.logins.check(&self.directory, claim).await.map_err(refused)?;
+            self.keep_better(claim);
+            return Ok(LoggedIn { user, token: None });
+        }
+        let answer = self.check_ldap_login(&user, &claim.password).await;
+        let rights = answer.map_err(|answer| match answer {
+            LdapRefused::Credentials => LoginRefused::InvalidCredentials.reason(&user),
+            LdapRefused::Unavailable(why) => format!("user '{}' - {why}", user.escape_debug()),
+        })?;
+        let accounts = self.directory.accounts();
+        if backend == AuthBackend::LdapThenInternal {
+            accounts.login_without_password(&user, claim.is_local).map_err(refused)?;
+            return Ok(LoggedIn { user, token: None });
+        }
+        if !claim.is_local && accounts.is_loopback_user(&user) {
+            return Err(refused(LoginRefused::LoopbackOnly));
+        }
+        Ok(LoggedIn { user, token: Some(Arc::new(Token::of_directory(rights))) })
     }
 
     /// The hash of a new password, as configured.

@@ -29,6 +29,7 @@ mod face;
 mod fetch;
 mod govern;
 mod jwks;
+mod ldap;
 mod listener;
 mod login_counts;
 mod logins;

@@ -8,6 +8,7 @@ use super::connections::Connections;
 use super::directory::Directory;
 use super::error::ServeError;
 use super::events::EventBus;
+use super::ldap::Ldap;
 use super::login_counts::LoginCounts;
 use super::logins::Logins;
 use super::mail::ConnectionMail;
@@ -77,6 +78,7 @@ struct Doors {
 async fn serve(mut config: Config, http: HttpServer, metrics: MetricsServer) -> Result<(), ServeError> {
     let tls = Tls::load(&config)?;
     let tokens = Tokens::load(&config)?;
+    let ldap = Ldap::new(&config)?;
     let clock = Clock::start();
     data_dir::leave_nothing_for_others()?;
     data_dir::prepare(&config.data_dir)?;
@@ -115,7 +117,8 @@ async fn serve(mut config: Config, http: HttpServer, metrics: MetricsServer) -> 
     };
     let (store, recovered) = opened;
     let statistics = recovered.statistics;
-    let (broker, trouble, queue_count) = assemble(config, clock, store, recovered, (tls, tokens)).await?;
+    let (broker, trouble, queue_count) =
+        assemble(config, clock, store, recovered, (tls, tokens, ldap)).await?;
     let mut poisoned = trouble.clone();
     let ended = tokio::select! {
         ended = accept(&broker, doors, (http, metrics), trouble, (statistics, queue_count), &mut signals) => ended,
@@ -177,7 +180,7 @@ async fn assemble(
     clock: Clock,
     store: Store,
     recovered: Recovered,
-    (tls, tokens): (Option<Tls>, Option<Tokens>),
+    (tls, tokens, ldap): (Option<Tls>, Option<Tokens>, Option<Ldap>),
 ) -> Result<(Arc<Broker>, watch::Receiver<Progress>, usize), ServeError> {
     let (sender, progress) = watch::channel(Progress::default());
     // Who cares only for trouble is not woken by every sync.
@@ -224,6 +227,7 @@ async fn assemble(
         logins: Logins::new(),
         tls,
         tokens,
+        ldap,
         stage: watch::Sender::new(Stage::Starting),
         login_counts: LoginCounts::default(),
         visits: Semaphore::new(VISITS_MAX),

@@ -166,7 +166,7 @@ impl Broker {
 
 /// Reads the files again whenever they change or SIGHUP comes, until the broker stops.
 pub(super) async fn watch(broker: Arc<Broker>) {
-    if broker.tls.is_none() && broker.tokens.is_none() {
+    if broker.tls.is_none() && broker.tokens.is_none() && broker.ldap.is_none() {
         return;
     }
     let Ok(mut hang_up) = signal(SignalKind::hangup()) else {
@@ -180,6 +180,9 @@ pub(super) async fn watch(broker: Arc<Broker>) {
             () = sleep(Duration::from_millis(TLS_FILES_LOOK_MS)) => false,
             () = &mut stopping => return,
         };
+        if is_asked {
+            broker.forget_directory_logins();
+        }
         if (is_asked || broker.tls.as_ref().is_some_and(Tls::has_changed))
             && let Err(why) = broker.reload_certificates()
         {

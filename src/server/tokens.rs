@@ -28,6 +28,13 @@ pub struct LoggedIn {
     pub(super) token: Option<Arc<Token>>,
 }
 
+impl LoggedIn {
+    /// The user, if its rights are those that are kept here, and not those that a token or a directory gives it.
+    pub fn kept_here(self) -> Option<Arc<str>> {
+        self.token.is_none().then_some(self.user)
+    }
+}
+
 impl Tokens {
     /// Reads the keys; `None` if nobody logs in by token.
     ///

@@ -17,7 +17,9 @@ pub(in crate::management) async fn begin(call: Call) -> Answer {
     let refused = || ApiError::Unauthenticated(Some("Login failed"));
     let peer = call.peer.ok_or_else(refused)?;
     let broker = &call.management.broker;
-    let user = broker.log_in(text("username")?, text("password")?, peer).await.ok_or_else(refused)?.user;
+    let logged_in = broker.log_in(text("username")?, text("password")?, peer).await.ok_or_else(refused)?;
+    // A session has the rights of the user that is kept here by that name; who logged in otherwise may be somebody else.
+    let user = logged_in.kept_here().ok_or_else(refused)?;
     let password_stamp = password_stamp(&call.management, &user).ok_or_else(refused)?;
     let mut sessions = call.management.sessions();
     let token = sessions.begin(user, password_stamp, broker.secret_bytes(), broker.uptime_ms());
