@@ -48,7 +48,15 @@ const BLIND: &[(&str, &str, &[&str])] = &[
 const ABSENCES: &[(&str, &[&str])] = &[
     ("tokio::", &["src/server/", "src/management/", "src/cli/", "src/main.rs"]),
     ("axum::", &["src/management/"]),
-    ("rustls::", &["src/server/tls.rs", "src/server/tls_client.rs", "src/server/tls_socket.rs"]),
+    (
+        "rustls::",
+        &[
+            "src/server/tls.rs",
+            "src/server/tls_client.rs",
+            "src/server/tls_socket.rs",
+            "src/cli/client/socket.rs",
+        ],
+    ),
     ("ldap3::", &["src/server/ldap.rs"]),
     ("rustls_native_certs::", &["src/server/tls_client.rs"]),
     ("http_body_util::", &["src/server/fetch.rs"]),
@@ -59,8 +67,12 @@ const ABSENCES: &[(&str, &[&str])] = &[
     ("use ring::", &["src/auth/token_keys.rs"]),
     ("hyper::", &["src/management/http.rs", "src/management/parts.rs", "src/server/fetch.rs"]),
     ("socket2::", &["src/server/"]),
-    ("rustix::", &["src/server/data_dir.rs", "src/cli/bench/", "storage/src/"]),
+    (
+        "rustix::",
+        &["src/server/data_dir.rs", "src/cli/bench/", "src/cli/client/", "src/cli/mover/", "storage/src/"],
+    ),
     ("hdrhistogram::", &["src/cli/bench/"]),
+    ("indicatif::", &["src/cli/mover/progress.rs"]),
     ("sled::", &["storage/src/index/sled_rows.rs"]),
     ("bincode::", &["storage/src/encoding.rs"]),
     ("amq_protocol::", &["src/protocol/"]),

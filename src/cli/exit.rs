@@ -7,7 +7,7 @@ use std::process::ExitCode;
 pub enum Exit {
     /// Done; for `serve`, stopped by a signal.
     Success,
-    /// 1: of `doctor`, something should be better.
+    /// 1: of `doctor`, something should be better; of `move_messages`, interrupted before the end.
     Doubtful,
     /// 2: of `doctor`, the broker would not start or its promise not hold.
     Bad,

@@ -6,9 +6,12 @@ pub mod control;
 pub mod rows;
 
 mod bench;
+mod client;
 mod ctl;
 mod doctor;
 mod exit;
+mod mover;
+mod numbers;
 mod serve;
 mod wal;
 
@@ -55,19 +58,24 @@ fn dispatch(matches: &ArgMatches) -> Exit {
     }
 }
 
+/// The grammar that arguments are read by.
 fn grammar() -> Command {
+    with_ctl(
+        Command::new("ctl")
+            .about("Administers a running broker, with rabbitmqctl's commands")
+            .override_usage("ledgermq ctl [OPTIONS] COMMAND [ARGUMENTS]")
+            .after_help("`ledgermq ctl help` lists the commands."),
+    )
+}
+
+fn with_ctl(ctl: Command) -> Command {
     Command::new("ledgermq")
         .version(env!("CARGO_PKG_VERSION"))
         .about("A durable AMQP 0-9-1 message broker: a publisher confirm means the message is on disk")
         .subcommand_required(true)
         .arg_required_else_help(true)
         .subcommand(serve::grammar())
-        .subcommand(
-            Command::new("ctl")
-                .about("Administers a running broker, with rabbitmqctl's commands")
-                .override_usage("ledgermq ctl [OPTIONS] COMMAND [ARGUMENTS]")
-                .after_help("`ledgermq ctl help` lists the commands."),
-        )
+        .subcommand(ctl)
         .subcommand(doctor::grammar())
         .subcommand(wal::grammar())
         .subcommand(bench::grammar())

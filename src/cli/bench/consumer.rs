@@ -1,14 +1,14 @@
 //! A consumer: one thread, one connection, one or several queues. Looks at every message as it lies in the buffer, counts what is
 //! wrong with it, and acknowledges in batches.
 
-use super::connection::{CHANNEL, Connection, control};
-use super::error::BenchError;
 use super::latency::Latencies;
 use super::plan::Plan;
 use super::seen::Seen;
 use super::stamp::Incoming;
 use super::state::State;
-use super::wire::{Frame, Method, delivered, put_ack, put_short_string};
+use crate::cli::client::connection::{CHANNEL, Connection, control};
+use crate::cli::client::error::ClientError;
+use crate::cli::client::wire::{Frame, Method, delivered, put_ack, put_short_string};
 
 /// How long a batch of acknowledgements that is not full waits for more deliveries, ns.
 const ACK_PATIENCE_NS: u64 = 2_000_000;
@@ -53,7 +53,7 @@ pub(super) struct Consumed {
 
 impl Consumer {
     /// Subscribes to the queues of the consumer of that number.
-    pub(super) fn new(plan: &Plan, number: usize, mut connection: Connection) -> Result<Self, BenchError> {
+    pub(super) fn new(plan: &Plan, number: usize, mut connection: Connection) -> Result<Self, ClientError> {
         let queues = plan.queues_of_consumer(number);
         let mut places = vec![None; plan.queues];
         for (place, queue) in queues.iter().enumerate() {
@@ -95,7 +95,7 @@ impl Consumer {
         Ok(consumer)
     }
 
-    fn subscribe(&mut self, plan: &Plan) -> Result<(), BenchError> {
+    fn subscribe(&mut self, plan: &Plan) -> Result<(), ClientError> {
         // Where messages wait already, those of the first queue come before the second's consume-ok; they stay in the input.
         for queue in &self.outcome.queues {
             let no_ack = if plan.ack_every == 0 { 0b10 } else { 0 };
@@ -117,7 +117,7 @@ impl Consumer {
     }
 
     /// Consumes until everything has come, or until it is told to leave.
-    pub(super) fn run(mut self, state: &State) -> Result<Consumed, BenchError> {
+    pub(super) fn run(mut self, state: &State) -> Result<Consumed, ClientError> {
         loop {
             self.connection.send_some()?;
             if self.connection.read_some()? {
@@ -147,7 +147,7 @@ impl Consumer {
         self.unacked = 0;
     }
 
-    fn take_deliveries(&mut self, state: &State) -> Result<(), BenchError> {
+    fn take_deliveries(&mut self, state: &State) -> Result<(), ClientError> {
         let now_ns = state.clock.now_ns();
         let came_us = state.stamp_us(now_ns);
         let before = self.outcome.count;
@@ -159,13 +159,13 @@ impl Consumer {
                     let place = queue_of(delivery.consumer_tag)
                         .and_then(|queue| self.places.get(queue).copied().flatten())
                         .ok_or_else(|| {
-                            BenchError::Protocol("a delivery for an unknown consumer".to_owned())
+                            ClientError::Protocol("a delivery for an unknown consumer".to_owned())
                         })?;
                     self.current =
                         Some(Current { place, tag: delivery.tag, redelivered: delivery.redelivered });
                     false
                 }
-                Frame::Header { body_bytes } => self.incoming.begin(body_bytes),
+                Frame::Header { body_bytes, .. } => self.incoming.begin(body_bytes),
                 Frame::Method(method, fields) => {
                     control(method, fields, &mut self.connection.output, &mut self.connection.held)?;
                     false

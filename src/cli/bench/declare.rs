@@ -1,14 +1,14 @@
 //! The workload of definitions: declares many durable queues, each of which a broker must put on disk, and deletes them again.
 
-use super::connection::Connection;
-use super::error::BenchError;
 use super::lanes::{self, Until};
 use super::options::{Common, Declare};
 use super::report::{Report, rounded};
-use super::target::Target;
 use super::topology::{ask_to_declare_queue, delete_queue};
 use super::watch::Watch;
-use super::wire::Method;
+use crate::cli::client::connection::Connection;
+use crate::cli::client::error::ClientError;
+use crate::cli::client::target::Target;
+use crate::cli::client::wire::Method;
 use crate::clock::Clock;
 use serde_json::json;
 
@@ -19,7 +19,7 @@ pub(super) fn run(
     own: &Declare,
     watch: &mut Watch,
     clock: Clock,
-) -> Result<Report, BenchError> {
+) -> Result<Report, ClientError> {
     let (count, prefix) = (own.count, &common.prefix);
     let product = {
         let mut connection = Connection::open_small(target, clock)?;

@@ -1,9 +1,9 @@
 //! Work that several threads share, one piece at a time, each piece timed: connections to open, queues to declare. The first
 //! failure ends all of it.
 
-use super::error::BenchError;
 use super::latency::Latencies;
 use super::watch::{TICK, Watch};
+use crate::cli::client::error::ClientError;
 use crate::clock::Clock;
 use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
 use std::sync::mpsc::{self, RecvTimeoutError};
@@ -33,10 +33,10 @@ pub(super) fn run<L, T: Send>(
     until: Until,
     watch: &mut Watch,
     clock: Clock,
-    open: impl Fn() -> Result<L, BenchError> + Sync,
-    piece: impl Fn(&mut L, u64) -> Result<(), BenchError> + Sync,
-    finish: impl Fn(L) -> Result<T, BenchError> + Sync,
-) -> Result<Done<T>, BenchError> {
+    open: impl Fn() -> Result<L, ClientError> + Sync,
+    piece: impl Fn(&mut L, u64) -> Result<(), ClientError> + Sync,
+    finish: impl Fn(L) -> Result<T, ClientError> + Sync,
+) -> Result<Done<T>, ClientError> {
     let (next, finished, failed) = (AtomicU64::new(0), AtomicU64::new(0), AtomicBool::new(false));
     let begin_ns = clock.now_ns();
     let deadline_ns = match until {
@@ -48,7 +48,7 @@ pub(super) fn run<L, T: Send>(
         let enough = matches!(until, Until::Count(count) if number >= count) || clock.now_ns() >= deadline_ns;
         (!enough && !failed.load(Ordering::Relaxed)).then_some(number)
     };
-    let lane = || -> Result<(Latencies, T), BenchError> {
+    let lane = || -> Result<(Latencies, T), ClientError> {
         let mut each_us = Latencies::new();
         let mut held = open()?;
         while let Some(number) = take() {

@@ -7,19 +7,14 @@
     reason = "rates and times of a report: counts stay far below 2^52, and durations are not negative"
 )]
 
-mod error;
 mod options;
-mod target;
 
+mod content;
 mod plan;
 mod seen;
 mod stamp;
-mod unconfirmed;
-
-mod connection;
-mod signal;
 mod topology;
-mod wire;
+mod unconfirmed;
 
 mod consumer;
 mod publisher;
@@ -35,17 +30,17 @@ mod process;
 mod report;
 mod watch;
 
+use super::client::error::ClientError;
+use super::client::target::Target;
 use super::exit::Exit;
 use crate::clock::Clock;
 use clap::{ArgMatches, Args, Command, FromArgMatches};
-use error::BenchError;
 use options::{Backlog, Options, Workload};
 use plan::{Extent, Plan};
 use process::BrokerProcess;
 use report::Report;
 use serde_json::json;
 use std::io::Write;
-use target::Target;
 use watch::Watch;
 
 /// Arguments of `bench`.
@@ -78,7 +73,7 @@ pub(super) fn run(matches: &ArgMatches) -> Exit {
     }
 }
 
-fn measure(workload: &Workload) -> Result<Report, BenchError> {
+fn measure(workload: &Workload) -> Result<Report, ClientError> {
     let (name, common) = workload.common();
     let (target, clock) = (common.target()?, Clock::start());
     let broker = match &common.broker_pid {
@@ -114,20 +109,20 @@ fn measure(workload: &Workload) -> Result<Report, BenchError> {
     Ok(report)
 }
 
-fn broker_process(text: &str, port: u16) -> Result<BrokerProcess, BenchError> {
+fn broker_process(text: &str, port: u16) -> Result<BrokerProcess, ClientError> {
     let pid = match text {
         "auto" => process::listener_of(port).ok_or_else(|| {
-            BenchError::Usage(format!("--broker-pid: no process that we may see listens on port {port}"))
+            ClientError::Usage(format!("--broker-pid: no process that we may see listens on port {port}"))
         })?,
         number => number.parse().map_err(|_| {
-            BenchError::Usage(format!("--broker-pid: {number:?} is neither a number nor auto"))
+            ClientError::Usage(format!("--broker-pid: {number:?} is neither a number nor auto"))
         })?,
     };
     BrokerProcess::of(pid)
-        .ok_or_else(|| BenchError::Usage(format!("--broker-pid: there is no process {pid}")))
+        .ok_or_else(|| ClientError::Usage(format!("--broker-pid: there is no process {pid}")))
 }
 
-fn traffic(target: &Target, plan: &Plan, watch: &mut Watch, clock: Clock) -> Result<Report, BenchError> {
+fn traffic(target: &Target, plan: &Plan, watch: &mut Watch, clock: Clock) -> Result<Report, ClientError> {
     let mut report = Report::default();
     let found = traffic::run(target, plan, None, watch, clock)?;
     report.add("broker", json!(found.product), &*found.product);
@@ -142,7 +137,7 @@ fn backlog(
     own: &Backlog,
     watch: &mut Watch,
     clock: Clock,
-) -> Result<Report, BenchError> {
+) -> Result<Report, ClientError> {
     let mut report = Report::default();
     let mut before: Option<Vec<u64>> = (0..plan.publishers).map(|publisher| plan.quota(publisher)).collect();
     if !own.only_drain {
@@ -158,7 +153,7 @@ fn backlog(
     }
     if !own.only_fill {
         let before = before.ok_or_else(|| {
-            BenchError::Usage("--only-drain: how much is there is known with --messages only".to_owned())
+            ClientError::Usage("--only-drain: how much is there is known with --messages only".to_owned())
         })?;
         let drain = Plan { makes_queues: false, extent: Extent::Messages(0), ..plan.clone() };
         let found = traffic::run(target, &drain, Some(&before), watch, clock)?;

@@ -1,17 +1,17 @@
 //! Workloads of connections: many that stay, each with a channel, and what one costs while it is idle; and a storm of clients that
 //! connect, open a channel and leave.
 
-use super::connection::Connection;
-use super::error::BenchError;
 use super::lanes::{self, Until};
 use super::report::{Report, rounded};
-use super::target::Target;
 use super::watch::Watch;
+use crate::cli::client::connection::Connection;
+use crate::cli::client::error::ClientError;
+use crate::cli::client::socket::Socket;
+use crate::cli::client::target::Target;
 use crate::clock::Clock;
 use rustix::process::{Resource, Rlimit, getrlimit, setrlimit};
 use serde_json::json;
 use std::io::ErrorKind;
-use std::net::TcpStream;
 use std::thread;
 use std::time::Duration;
 
@@ -26,13 +26,13 @@ pub(super) fn idle(
     hold_s: f64,
     watch: &mut Watch,
     clock: Clock,
-) -> Result<Report, BenchError> {
+) -> Result<Report, ClientError> {
     allow_files(count + OTHER_FILES)?;
     let product = product(target, clock)?;
     let rss_before_kib = watch.broker.as_mut().map(super::process::BrokerProcess::rss_kib);
     let open = || Ok(Vec::new());
-    let piece = |streams: &mut Vec<TcpStream>, _| {
-        streams.push(Connection::open_small(target, clock)?.into_stream());
+    let piece = |sockets: &mut Vec<Socket>, _| {
+        sockets.push(Connection::open_small(target, clock)?.into_socket());
         Ok(())
     };
     let opened = lanes::run(lanes, Until::Count(count), watch, clock, open, piece, Ok)?;
@@ -52,8 +52,8 @@ pub(super) fn idle(
             report.add("idle_cpu_s_per_s", json!(rounded(idle_cpu)), format!("{idle_cpu:.3} s per second"));
         }
     }
-    if opened.held.iter().flatten().any(|stream| !is_alive(stream)) {
-        return Err(BenchError::HungUp { while_doing: "on a connection that was idle" });
+    if opened.held.iter().flatten().any(|socket| !is_alive(socket)) {
+        return Err(ClientError::HungUp { while_doing: "on a connection that was idle" });
     }
     Ok(report)
 }
@@ -65,7 +65,7 @@ pub(super) fn storm(
     until: Until,
     watch: &mut Watch,
     clock: Clock,
-) -> Result<Report, BenchError> {
+) -> Result<Report, ClientError> {
     allow_files(lanes as u64 + OTHER_FILES)?;
     let product = product(target, clock)?;
     let cpu_before = watch.broker.as_mut().map(super::process::BrokerProcess::cpu_s);
@@ -83,7 +83,7 @@ pub(super) fn storm(
 }
 
 /// What the broker calls itself; also the error of a broker that is not there, before anything is counted.
-fn product(target: &Target, clock: Clock) -> Result<String, BenchError> {
+fn product(target: &Target, clock: Clock) -> Result<String, ClientError> {
     let connection = Connection::open_small(target, clock)?;
     let product = connection.product.clone();
     connection.close()?;
@@ -91,7 +91,7 @@ fn product(target: &Target, clock: Clock) -> Result<String, BenchError> {
 }
 
 /// Raises this process's limit of open files as far as it may.
-fn allow_files(count: u64) -> Result<(), BenchError> {
+fn allow_files(count: u64) -> Result<(), ClientError> {
     let limit = getrlimit(Resource::Nofile);
     if limit.current.is_none_or(|current| current >= count) {
         return Ok(());
@@ -100,14 +100,14 @@ fn allow_files(count: u64) -> Result<(), BenchError> {
     setrlimit(Resource::Nofile, Rlimit { current: Some(allowed), maximum: limit.maximum })?;
     if allowed < count {
         let text = format!("this process may open {allowed} files, {count} are needed (see `ulimit -Hn`)");
-        return Err(BenchError::Usage(text));
+        return Err(ClientError::Usage(text));
     }
     Ok(())
 }
 
 /// Whether the broker has kept the connection open and has nothing to say.
-fn is_alive(stream: &TcpStream) -> bool {
-    match stream.peek(&mut [0]) {
+fn is_alive(socket: &Socket) -> bool {
+    match socket.tcp().peek(&mut [0]) {
         // Heartbeats were refused, so a byte can only be a close.
         Ok(_) => false,
         Err(error) => error.kind() == ErrorKind::WouldBlock,

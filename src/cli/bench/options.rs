@@ -1,9 +1,9 @@
 //! The command line of `ledgermq bench`: workloads, what they may be told, and what they do when they are told nothing.
 
-use super::error::BenchError;
 use super::lanes::Until;
 use super::plan::{Extent, Plan, Routing};
-use super::target::Target;
+use crate::cli::client::error::ClientError;
+use crate::cli::client::target::Target;
 use clap::{Args, Subcommand};
 
 const AFTER_HELP: &str = "\
@@ -308,9 +308,14 @@ impl Storm {
 
 impl Common {
     /// Which broker, as whom.
-    pub(super) fn target(&self) -> Result<Target, BenchError> {
+    pub(super) fn target(&self) -> Result<Target, ClientError> {
         if let Some(uri) = &self.uri {
-            return Target::parse(uri).map_err(|text| BenchError::Usage(format!("--uri: {text}")));
+            let target = Target::parse(uri).map_err(|text| ClientError::Usage(format!("--uri: {text}")))?;
+            if target.authorities.is_some() {
+                let text = "--uri: a measurement is made without TLS: say amqp://";
+                return Err(ClientError::Usage(text.to_owned()));
+            }
+            return Ok(target);
         }
         let default = Target::default();
         Ok(Target {
@@ -319,6 +324,7 @@ impl Common {
             user: self.user.clone().unwrap_or(default.user),
             password: self.password.clone().unwrap_or(default.password),
             vhost: self.vhost.clone().unwrap_or(default.vhost),
+            ..Target::default()
         })
     }
 }

@@ -1,8 +1,8 @@
 //! Who publishes what to which queue, and who consumes from it: the plan of a run, made from its options before anything is
 //! connected. Pure. Every publisher numbers its messages by queue, so that a queue can be held against the plan.
 
-use super::error::BenchError;
 use super::stamp::STAMP_BYTES;
+use crate::cli::client::error::ClientError;
 
 /// Most publishers or consumers of a run: each is a thread.
 const THREADS_MAX: usize = 4096;
@@ -72,8 +72,8 @@ pub(super) struct Route {
 
 impl Plan {
     /// Refuses what cannot be run.
-    pub(super) fn check(&self) -> Result<(), BenchError> {
-        let refuse = |text: String| Err(BenchError::Usage(text));
+    pub(super) fn check(&self) -> Result<(), ClientError> {
+        let refuse = |text: String| Err(ClientError::Usage(text));
         let most = |count: usize, max: usize, what: &str| {
             if count > max { refuse(format!("{what}: {count} are more than {max}")) } else { Ok(()) }
         };

@@ -3,14 +3,15 @@
 //! from when it could be written, so a broker that stalls does not hide the wait of the messages behind (no coordinated
 //! omission).
 
-use super::connection::{CHANNEL, Connection, control};
-use super::error::BenchError;
+use super::content::ContentTemplate;
 use super::latency::Latencies;
 use super::plan::Plan;
 use super::stamp::Stamp;
 use super::state::State;
 use super::unconfirmed::Unconfirmed;
-use super::wire::{ContentTemplate, Frame, Method, publish_method, settled};
+use crate::cli::client::connection::{CHANNEL, Connection, control};
+use crate::cli::client::error::ClientError;
+use crate::cli::client::wire::{Frame, Method, publish_method, settled};
 use std::num::NonZeroU64;
 use std::sync::atomic::Ordering;
 
@@ -80,7 +81,7 @@ impl Pace {
 
 impl Publisher {
     /// Prepares the publisher of that number on a connection.
-    pub(super) fn new(plan: &Plan, number: usize, mut connection: Connection) -> Result<Self, BenchError> {
+    pub(super) fn new(plan: &Plan, number: usize, mut connection: Connection) -> Result<Self, ClientError> {
         if plan.window > 0 {
             connection.call(Method::CONFIRM_SELECT, |out| out.push(0))?;
         }
@@ -127,7 +128,7 @@ impl Publisher {
     }
 
     /// Publishes until the plan is fulfilled and everything is confirmed.
-    pub(super) fn run(mut self, state: &State) -> Result<Published, BenchError> {
+    pub(super) fn run(mut self, state: &State) -> Result<Published, ClientError> {
         if let Some(pace) = &mut self.pace {
             pace.first_ns += state.begin_ns;
             // Without it latencies are some 50 µs longer; nothing else depends on it.
@@ -231,7 +232,7 @@ impl Publisher {
         Some(until.saturating_sub(now_ns))
     }
 
-    fn take_answers(&mut self, state: &State) -> Result<(), BenchError> {
+    fn take_answers(&mut self, state: &State) -> Result<(), ClientError> {
         let now_ns = state.clock.now_ns();
         let before = self.outcome.confirmed;
         while let Some(frame) = self.connection.input.next()? {
@@ -241,7 +242,7 @@ impl Publisher {
                 Method::ACK | Method::NACK => {
                     let settled = settled(fields)?;
                     let Some(unconfirmed) = &mut self.unconfirmed else {
-                        return Err(BenchError::Protocol("a confirm that nobody asked for".to_owned()));
+                        return Err(ClientError::Protocol("a confirm that nobody asked for".to_owned()));
                     };
                     let latencies = &mut self.outcome.confirm_us;
                     let is_ack = method == Method::ACK;
@@ -250,7 +251,7 @@ impl Publisher {
                             latencies.record(now_ns.saturating_sub(due_ns) / 1000);
                         }
                     };
-                    let count = unconfirmed.settle(settled, each).map_err(BenchError::Protocol)?;
+                    let count = unconfirmed.settle(settled, each).map_err(ClientError::Protocol)?;
                     *(if is_ack { &mut self.outcome.confirmed } else { &mut self.outcome.nacked }) += count;
                 }
                 Method::RETURN => self.outcome.returned += 1,

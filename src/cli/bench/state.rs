@@ -1,7 +1,7 @@
 //! What the threads of a run share: the time it began, how far it is, and the signals that end it.
 
-use super::error::BenchError;
-use super::signal::Signal;
+use crate::cli::client::error::ClientError;
+use crate::cli::client::signal::Signal;
 use crate::clock::Clock;
 use std::sync::atomic::{AtomicU64, Ordering};
 
@@ -25,7 +25,7 @@ pub(super) struct State {
 
 impl State {
     /// A run that begins now.
-    pub(super) fn begin(clock: Clock, seconds: Option<f64>) -> Result<Self, BenchError> {
+    pub(super) fn begin(clock: Clock, seconds: Option<f64>) -> Result<Self, ClientError> {
         let begin_ns = clock.now_ns();
         Ok(Self {
             clock,
@@ -85,8 +85,8 @@ impl State {
     }
 
     /// Fails if another thread has.
-    pub(super) fn check(&self) -> Result<(), BenchError> {
-        if self.abort.is_raised() { Err(BenchError::Aborted) } else { Ok(()) }
+    pub(super) fn check(&self) -> Result<(), ClientError> {
+        if self.abort.is_raised() { Err(ClientError::Aborted) } else { Ok(()) }
     }
 
     /// Everything that has moved so far: it stands still when the broker does.

@@ -1,15 +1,15 @@
 //! The queues, exchanges and bindings of a run, made before it and removed after it.
 
-use super::connection::Connection;
-use super::error::BenchError;
 use super::plan::Plan;
-use super::wire::{Method, put_pair, put_short_string, put_table};
+use crate::cli::client::connection::Connection;
+use crate::cli::client::error::ClientError;
+use crate::cli::client::wire::{Method, put_pair, put_short_string, put_table};
 
 /// Durable: the bit of queue.declare and exchange.declare.
 const DURABLE: u8 = 0b10;
 
 /// Makes what the plan needs. Queues of an earlier run are deleted first: what is left in them is not of this one.
-pub(super) fn make(connection: &mut Connection, plan: &Plan) -> Result<(), BenchError> {
+pub(super) fn make(connection: &mut Connection, plan: &Plan) -> Result<(), ClientError> {
     if !plan.makes_queues {
         return Ok(());
     }
@@ -43,7 +43,7 @@ pub(super) fn make(connection: &mut Connection, plan: &Plan) -> Result<(), Bench
 }
 
 /// Removes what [`make`] made.
-pub(super) fn remove(connection: &mut Connection, plan: &Plan) -> Result<(), BenchError> {
+pub(super) fn remove(connection: &mut Connection, plan: &Plan) -> Result<(), ClientError> {
     if !plan.deletes_queues {
         return Ok(());
     }
@@ -61,7 +61,7 @@ fn declare_queue(
     connection: &mut Connection,
     name: &str,
     arguments: &[(String, String)],
-) -> Result<(), BenchError> {
+) -> Result<(), ClientError> {
     ask_to_declare_queue(connection, name, arguments);
     connection.answer_of(Method::QUEUE_DECLARE).map(drop)
 }
@@ -77,7 +77,7 @@ pub(super) fn ask_to_declare_queue(connection: &mut Connection, name: &str, argu
 }
 
 /// Deletes a queue with what is in it; one that is not there is no error (RabbitMQ and its likes).
-pub(super) fn delete_queue(connection: &mut Connection, name: &str) -> Result<(), BenchError> {
+pub(super) fn delete_queue(connection: &mut Connection, name: &str) -> Result<(), ClientError> {
     let fields = |out: &mut Vec<u8>| {
         out.extend([0, 0]);
         put_short_string(out, name);
@@ -86,7 +86,7 @@ pub(super) fn delete_queue(connection: &mut Connection, name: &str) -> Result<()
     connection.call(Method::QUEUE_DELETE, fields).map(drop)
 }
 
-fn delete_exchange(connection: &mut Connection, name: &str) -> Result<(), BenchError> {
+fn delete_exchange(connection: &mut Connection, name: &str) -> Result<(), ClientError> {
     let fields = |out: &mut Vec<u8>| {
         out.extend([0, 0]);
         put_short_string(out, name);

@@ -1,9 +1,7 @@
 //! A run of publishers and consumers: connects all of them, lets them go at once, waits until everything that was published has
 //! come or nothing moves any more, and holds what came against what was sent.
 
-use super::connection::{ANSWERS_BUFFER_BYTES, Connection, DELIVERIES_BUFFER_BYTES};
 use super::consumer::{Consumed, Consumer};
-use super::error::BenchError;
 use super::latency::{Latencies, Percentiles};
 use super::plan::{Extent, Plan};
 use super::process::own_cpu_s;
@@ -11,9 +9,11 @@ use super::publisher::{Published, Publisher};
 use super::report::{Report, rounded};
 use super::seen::{Seen, Wrongs};
 use super::state::State;
-use super::target::Target;
 use super::topology;
 use super::watch::{TICK, Watch};
+use crate::cli::client::connection::{ANSWERS_BUFFER_BYTES, Connection, DELIVERIES_BUFFER_BYTES};
+use crate::cli::client::error::ClientError;
+use crate::cli::client::target::Target;
 use crate::clock::Clock;
 use serde_json::json;
 use std::sync::mpsc::{self, RecvTimeoutError, Sender};
@@ -45,8 +45,8 @@ pub(super) struct Traffic {
 
 /// What has ended.
 enum Ended {
-    Publisher(Result<Published, BenchError>),
-    Consumer(Result<Consumed, BenchError>),
+    Publisher(Result<Published, ClientError>),
+    Consumer(Result<Consumed, ClientError>),
 }
 
 /// Runs the plan. Where the messages were published by an earlier run of the same plan, `published_before` is what each publisher
@@ -57,7 +57,7 @@ pub(super) fn run(
     published_before: Option<&[u64]>,
     watch: &mut Watch,
     clock: Clock,
-) -> Result<Traffic, BenchError> {
+) -> Result<Traffic, ClientError> {
     plan.check()?;
     let mut setup = Connection::open(target, clock, ANSWERS_BUFFER_BYTES)?;
     topology::make(&mut setup, plan)?;
@@ -104,7 +104,7 @@ fn drive(
     published_before: Option<&[u64]>,
     state: &State,
     watch: &mut Watch,
-) -> Result<(Vec<Published>, Vec<Consumed>), BenchError> {
+) -> Result<(Vec<Published>, Vec<Consumed>), ClientError> {
     let (mut publishing, mut consuming) = (publishers.len(), consumers.len());
     let (mut published, mut consumed) = (Vec::new(), Vec::new());
     let mut failure = None;
@@ -124,8 +124,8 @@ fn drive(
         }
         drop(sender);
         while publishing + consuming > 0 {
-            let mut fail = |error: BenchError| {
-                if failure.is_none() && !matches!(error, BenchError::Aborted) {
+            let mut fail = |error: ClientError| {
+                if failure.is_none() && !matches!(error, ClientError::Aborted) {
                     failure = Some(error);
                 }
                 state.abort();
@@ -156,7 +156,7 @@ fn drive(
             }
             if watch.look(state.clock.now_ns(), state.progress()) {
                 if publishing > 0 {
-                    fail(BenchError::Silent {
+                    fail(ClientError::Silent {
                         while_doing: "with publishes that it has not confirmed".to_owned(),
                         seconds: watch.patience_ns / 1_000_000_000,
                     });

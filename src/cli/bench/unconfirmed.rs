@@ -1,7 +1,7 @@
 //! The publishes of one channel that wait for their confirm: when each was due, and how many more may follow. Pure.
 //! Invariant: `oldest <= tag <= newest` for every tag that is open, and no two open tags share a place.
 
-use super::wire::Settled;
+use crate::cli::client::wire::Settled;
 
 /// A ring of the tags from the oldest open one to the newest.
 pub(super) struct Unconfirmed {

@@ -1,8 +1,8 @@
 //! Looks after a run while it lasts: the line a second on a terminal, the broker's memory, and whether anything still moves.
 
 use super::process::BrokerProcess;
-use super::report::grouped;
 use super::state::Progress;
+use crate::cli::numbers::grouped;
 use std::io::{IsTerminal, Write};
 use std::time::Duration;
 

@@ -3,9 +3,11 @@
 
 use super::commands::{Command, Shape};
 use super::format::Formatter;
-use super::refused;
+use super::{options, refused};
+use crate::cli::mover;
 use crate::config::{DATA_DIR, nearest};
 use std::fmt::Write;
+use std::num::NonZeroU16;
 use std::path::PathBuf;
 use std::str::FromStr;
 use std::time::Duration;
@@ -48,6 +50,8 @@ pub(super) struct Options {
     pub(super) tags: Option<String>,
     /// Of a vhost.
     pub(super) default_queue_type: Option<String>,
+    /// Of `move_messages`.
+    pub(super) moving: mover::Options,
 }
 
 /// What was asked.
@@ -90,6 +94,7 @@ pub(super) fn parse(
         description: None,
         tags: None,
         default_queue_type: None,
+        moving: mover::Options::default(),
     };
     let mut timeout = None;
     let mut words = Vec::new();
@@ -130,6 +135,12 @@ pub(super) fn parse(
             "--description" => options.description = Some(value()?),
             "--tags" => options.tags = Some(value()?),
             "--default-queue-type" => options.default_queue_type = Some(value()?),
+            "--queue" => options.moving.queues.push(value()?),
+            "--all-vhosts" => options.moving.all_vhosts = true,
+            "--target" => options.moving.target = Some(value()?),
+            "--prefetch" => options.moving.prefetch = parse_number::<NonZeroU16>(name, &value()?)?.get(),
+            "--cacert" => options.moving.authorities = Some(PathBuf::from(value()?)),
+            "--follow" => options.moving.follow = true,
             // Of `wait`: the broker is found by its data directory. Of certificates: they have no node.
             "--pid" | "-P" | "--within" | "--unit" => drop(value()?),
             "-?" | "--help" => help = true,
@@ -256,26 +267,8 @@ fn overview() -> String {
     for command in Command::all() {
         let _ = writeln!(text, "   {:<24}{}", command.name, command.help);
     }
-    text + OPTIONS
+    text + &options::listed()
 }
-
-const OPTIONS: &str = "
-Options, accepted anywhere:
-
-   --data-dir <dir>        Data directory of the broker [env: LEDGERMQ_DATA_DIR]
-   -n, --node <dir>        The same, or a node name of this machine, which is passed over
-   -p, --vhost <vhost>     Vhost of the command, default /
-   --formatter <name>      table, json, csv or pretty_table
-   --no-table-headers      No column names
-   -q, --quiet             Nothing but the result
-   -s, --silent            The same, and no column names
-   -t, --timeout <seconds> How long to wait for the broker
-   --limit <number>        Connections to close at most, default all
-   --per-connection-delay <ms>  Pause after each connection that is closed
-   --priority <number>     Of a policy, default 0; the highest one that matches governs
-   --apply-to <objects>    Of a policy: all (default), queues, exchanges, classic_queues, quorum_queues, streams
-   --                      What follows is no option
-";
 
 #[cfg(test)]
 mod tests {
@@ -333,6 +326,15 @@ mod tests {
                 (options.priority, options.apply_to) = (-5, "queues".into());
             },
         );
+        check(
+            "move_messages amqp://old --queue a --queue b --prefetch 9 --follow",
+            "move_messages",
+            &["amqp://old"],
+            |options| {
+                options.moving.queues = vec!["a".into(), "b".into()];
+                (options.moving.prefetch, options.moving.follow) = (9, true);
+            },
+        );
         check("list_user_limits --user u --global", "list_user_limits", &[], |options| {
             (options.user, options.global) = ("u".into(), true);
         });
@@ -363,6 +365,7 @@ mod tests {
                 "set_policy p ^q",
                 "Error (argument validation): not enough arguments.\nArguments given:\n\tset_policy p ^q\n\nUsage",
             ),
+            ("move_messages --prefetch 0 amqp://old", "Error (argument validation): Invalid options"),
             ("list_users -t 0", "Error: --timeout 0 is not a number of seconds"),
             ("list_users --formatter erlang", "Error: --formatter erlang is unknown; allowed: table, json"),
             ("-n rabbit@elsewhere status", "Error: --node rabbit@elsewhere is another machine"),
@@ -373,6 +376,23 @@ mod tests {
             let error = run(line).expect_err(line);
             assert!(error.starts_with(expected), "{line}: {error}");
         }
+    }
+
+    #[test]
+    fn every_option_that_is_told_of_is_read() {
+        for option in &options::OPTIONS {
+            let value = match (option.value, option.choices) {
+                (None, _) => "",
+                (Some(_), [first, ..]) => first,
+                (Some(_), []) => "7",
+            };
+            let long = format!("list_users --{} {value}", option.long);
+            let read = run(&long).unwrap_or_else(|error| panic!("{long}: {error}"));
+            if let Some(short) = option.short {
+                assert_eq!(run(&format!("list_users -{short} {value}")).unwrap(), read, "{long}");
+            }
+        }
+        assert!(run("help").unwrap_err().contains("\n   -p, --vhost <vhost> "));
     }
 
     #[test]
@@ -396,7 +416,14 @@ mod tests {
     fn every_command_becomes_a_request() {
         let options = run("list_users").unwrap().2;
         // These ask the broker nothing, or much in turn.
-        let others = ["version", "report", "hash_password", "export_definitions", "import_definitions"];
+        let others = [
+            "version",
+            "report",
+            "hash_password",
+            "export_definitions",
+            "import_definitions",
+            "move_messages",
+        ];
         for command in Command::all().filter(|command| !others.contains(&command.name)) {
             assert!(command.request(&[], &options).is_some(), "{}", command.name);
         }

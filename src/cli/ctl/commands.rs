@@ -2,7 +2,7 @@
 //! Names, order of arguments and texts are those of rabbitmqctl 3.10.
 
 use super::arguments::Options;
-use super::{closing, definitions, governing, health, operations};
+use super::{closing, definitions, governing, health, moving, operations};
 use crate::auth::Secret;
 use crate::cli::control::ControlRequest;
 use crate::cli::rows;
@@ -222,6 +222,7 @@ impl Command {
             .chain(&health::COMMANDS)
             .chain(&operations::COMMANDS)
             .chain(&definitions::COMMANDS)
+            .chain(&moving::COMMANDS)
     }
 
     /// The command of this name.
@@ -314,6 +315,7 @@ impl Command {
                 .or_else(|| health::banner(name, arguments, options))
                 .or_else(|| operations::banner(name, arguments))
                 .or_else(|| definitions::banner(name, arguments))
+                .or_else(|| moving::banner(name))
                 .unwrap_or_default(),
         }
     }

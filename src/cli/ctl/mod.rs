@@ -8,7 +8,9 @@ mod definitions;
 mod format;
 mod governing;
 mod health;
+mod moving;
 mod operations;
+mod options;
 mod password;
 mod plugins;
 mod refused;
@@ -78,6 +80,9 @@ fn execute(command: &Command, mut words: Vec<String>, options: &Options) -> Exit
     }
     if command.name == "report" {
         return report(options);
+    }
+    if command.name == "move_messages" {
+        return moving::run(&words, options, quiet);
     }
     if command.name == "hash_password" {
         return hash_password(words);

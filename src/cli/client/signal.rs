@@ -5,19 +5,19 @@ use std::os::fd::{AsFd, BorrowedFd, OwnedFd};
 use std::sync::atomic::{AtomicBool, Ordering};
 
 /// Raised once, seen by all.
-pub(super) struct Signal {
+pub(in crate::cli) struct Signal {
     raised: AtomicBool,
     wake: OwnedFd,
 }
 
 impl Signal {
     /// A signal that nobody has raised.
-    pub(super) fn new() -> rustix::io::Result<Self> {
+    pub(in crate::cli) fn new() -> rustix::io::Result<Self> {
         Ok(Self { raised: AtomicBool::new(false), wake: eventfd(0, EventfdFlags::CLOEXEC)? })
     }
 
     /// Raises it; it stays raised.
-    pub(super) fn raise(&self) {
+    pub(in crate::cli) fn raise(&self) {
         if !self.raised.swap(true, Ordering::AcqRel) {
             // An eventfd takes its first number always.
             let _ = rustix::io::write(&self.wake, &1_u64.to_ne_bytes());
@@ -25,12 +25,12 @@ impl Signal {
     }
 
     /// Whether it has been raised.
-    pub(super) fn is_raised(&self) -> bool {
+    pub(in crate::cli) fn is_raised(&self) -> bool {
         self.raised.load(Ordering::Acquire)
     }
 
     /// Readable once it has been raised.
-    pub(super) fn descriptor(&self) -> BorrowedFd<'_> {
+    pub(in crate::cli) fn descriptor(&self) -> BorrowedFd<'_> {
         self.wake.as_fd()
     }
 }

@@ -1,14 +1,25 @@
-//! Which broker is loaded: host, port, user, password and vhost, from a URI or from single options.
+//! Which broker is meant: host, port, user, password and vhost, from a URI or from single options.
 //! Source: RabbitMQ's AMQP 0-9-1 URI specification.
+
+use std::path::PathBuf;
+
+/// Where Debian keeps the authorities that everybody trusts.
+const AUTHORITIES: &str = "/etc/ssl/certs/ca-certificates.crt";
+/// The port of AMQP over TLS.
+const TLS_PORT: u16 = 5671;
 
 /// A broker, and who we are to it.
 #[derive(Clone, Debug, PartialEq, Eq)]
-pub(super) struct Target {
-    pub(super) host: String,
-    pub(super) port: u16,
-    pub(super) user: String,
-    pub(super) password: String,
-    pub(super) vhost: String,
+pub(in crate::cli) struct Target {
+    pub(in crate::cli) host: String,
+    pub(in crate::cli) port: u16,
+    pub(in crate::cli) user: String,
+    pub(in crate::cli) password: String,
+    pub(in crate::cli) vhost: String,
+    /// The file with the authorities that may sign the broker's certificate; `None`: no TLS.
+    pub(in crate::cli) authorities: Option<PathBuf>,
+    /// What we call ourselves.
+    pub(in crate::cli) client: &'static str,
 }
 
 impl Default for Target {
@@ -19,18 +30,24 @@ impl Default for Target {
             user: "guest".to_owned(),
             password: "guest".to_owned(),
             vhost: "/".to_owned(),
+            authorities: None,
+            client: "ledgermq bench",
         }
     }
 }
 
 impl Target {
-    /// Reads `amqp://[USER[:PASSWORD]@]HOST[:PORT][/VHOST]`; what is left out is as in [`Self::default`]. Percent signs escape.
+    /// Reads `amqp[s]://[USER[:PASSWORD]@]HOST[:PORT][/VHOST]`; what is left out is as in [`Self::default`]. Percent signs escape.
     /// The error is a sentence.
-    pub(super) fn parse(uri: &str) -> Result<Self, String> {
+    pub(in crate::cli) fn parse(uri: &str) -> Result<Self, String> {
         let mut target = Self::default();
         let rest = match uri.split_once("://") {
             Some(("amqp", rest)) => rest,
-            Some(("amqps", _)) => return Err("amqps:// is not supported: this tool speaks no TLS".to_owned()),
+            Some(("amqps", rest)) => {
+                target.port = TLS_PORT;
+                target.authorities = Some(AUTHORITIES.into());
+                rest
+            }
             Some(_) | None => return Err(format!("{uri:?} is no amqp:// URI")),
         };
         let rest = rest.split_once('?').map_or(rest, |(before, _)| before);
@@ -57,7 +74,7 @@ impl Target {
     }
 
     /// `HOST:PORT`, as error messages name it.
-    pub(super) fn place(&self) -> String {
+    pub(in crate::cli) fn place(&self) -> String {
         if self.host.contains(':') {
             format!("[{}]:{}", self.host, self.port)
         } else {
@@ -126,8 +143,16 @@ mod tests {
     }
 
     #[test]
+    fn with_tls_port_and_authorities_are_others() {
+        let target = Target::parse("amqps://eve:pw@mq/shop").unwrap();
+        assert_eq!((target.port, &*target.vhost), (TLS_PORT, "shop"));
+        assert_eq!(target.authorities, Some(AUTHORITIES.into()));
+        assert_eq!(Target::parse("amqps://mq:1").unwrap().port, 1);
+        assert_eq!(Target::parse("amqp://mq").unwrap().authorities, None);
+    }
+
+    #[test]
     fn what_is_no_uri_is_refused_in_words() {
-        check("amqps://mq", Err("no TLS"));
         check("http://mq", Err("no amqp:// URI"));
         check("mq:5672", Err("no amqp:// URI"));
         check("amqp://mq:port", Err("\"port\" is no port"));

@@ -1,11 +1,11 @@
-//! Why a measurement ended without figures. Each is one sentence for a person and an exit code for a script.
+//! Why the work with a broker ended early. Each is one sentence for a person and an exit code for a script.
 
 use crate::cli::exit::Exit;
 use std::{fmt, io};
 
 /// What went wrong.
 #[derive(Debug)]
-pub(super) enum BenchError {
+pub(in crate::cli) enum ClientError {
     /// Options that do not go together.
     Usage(String),
     /// Nobody took the connection.
@@ -24,9 +24,9 @@ pub(super) enum BenchError {
     Aborted,
 }
 
-impl BenchError {
+impl ClientError {
     /// The code the program ends with.
-    pub(super) fn exit(&self) -> Exit {
+    pub(in crate::cli) fn exit(&self) -> Exit {
         match self {
             Self::Usage(_) => Exit::Usage,
             Self::Unreachable { .. } | Self::Silent { .. } => Exit::Unavailable,
@@ -36,7 +36,7 @@ impl BenchError {
     }
 }
 
-impl fmt::Display for BenchError {
+impl fmt::Display for ClientError {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         match self {
             Self::Usage(text) => f.write_str(text),
@@ -55,21 +55,21 @@ impl fmt::Display for BenchError {
     }
 }
 
-impl std::error::Error for BenchError {}
+impl std::error::Error for ClientError {}
 
-impl From<io::Error> for BenchError {
+impl From<io::Error> for ClientError {
     fn from(error: io::Error) -> Self {
         Self::Io(error)
     }
 }
 
-impl From<rustix::io::Errno> for BenchError {
+impl From<rustix::io::Errno> for ClientError {
     fn from(error: rustix::io::Errno) -> Self {
         Self::Io(error.into())
     }
 }
 
-impl From<crate::protocol::wire::WireError> for BenchError {
+impl From<crate::protocol::wire::WireError> for ClientError {
     fn from(error: crate::protocol::wire::WireError) -> Self {
         Self::Protocol(error.to_string())
     }

@@ -1,9 +1,10 @@
-//! One connection to the broker under load, with channel 1: a socket that never blocks, a buffer for what comes and one for what
+//! One connection to a broker, with channel 1: a socket that never blocks, a buffer for what comes and one for what
 //! goes, both used again and again. The hot paths take frames from `input` and append to `output` by themselves; what every
 //! connection must obey (blocked, flow, close) is in [`control`].
 
-use super::error::BenchError;
+use super::error::ClientError;
 use super::signal::Signal;
+use super::socket::Socket;
 use super::target::Target;
 use super::wire::{Frame, Method, frame, put_long_string, put_method, put_pair};
 use super::wire::{put_short_string, put_table};
@@ -14,14 +15,15 @@ use crate::protocol::wire::Reader;
 use rustix::event::{PollFd, PollFlags, Timespec, poll};
 use std::io::{ErrorKind, Read, Write};
 use std::net::{TcpStream, ToSocketAddrs};
+use std::os::fd::AsFd;
 use std::time::Duration;
 
 /// The channel everything happens on.
-pub(super) const CHANNEL: u16 = 1;
+pub(in crate::cli) const CHANNEL: u16 = 1;
 /// Bytes read at once where many messages come.
-pub(super) const DELIVERIES_BUFFER_BYTES: usize = 256 * 1024;
+pub(in crate::cli) const DELIVERIES_BUFFER_BYTES: usize = 256 * 1024;
 /// Bytes read at once where only answers come.
-pub(super) const ANSWERS_BUFFER_BYTES: usize = 64 * 1024;
+pub(in crate::cli) const ANSWERS_BUFFER_BYTES: usize = 64 * 1024;
 /// Bytes before tune-ok, and of connections that stay idle.
 const HANDSHAKE_BUFFER_BYTES: usize = 8 * 1024;
 /// Largest frame we ask for, bytes.
@@ -32,19 +34,19 @@ const CONNECT_PATIENCE: Duration = Duration::from_secs(10);
 const ANSWER_PATIENCE_S: u64 = 60;
 
 /// A connection whose channel is open.
-pub(super) struct Connection {
-    stream: TcpStream,
-    pub(super) input: Input,
-    pub(super) output: Output,
-    pub(super) held: Held,
+pub(in crate::cli) struct Connection {
+    socket: Socket,
+    pub(in crate::cli) input: Input,
+    pub(in crate::cli) output: Output,
+    pub(in crate::cli) held: Held,
     clock: Clock,
-    pub(super) frame_bytes_max: usize,
+    pub(in crate::cli) frame_bytes_max: usize,
     /// What the broker calls itself: product and version.
-    pub(super) product: String,
+    pub(in crate::cli) product: String,
 }
 
 /// What has come and is not looked at yet.
-pub(super) struct Input {
+pub(in crate::cli) struct Input {
     buffer: Vec<u8>,
     start: usize,
     end: usize,
@@ -53,50 +55,75 @@ pub(super) struct Input {
 
 /// What waits to be written.
 #[derive(Default)]
-pub(super) struct Output {
-    pub(super) bytes: Vec<u8>,
+pub(in crate::cli) struct Output {
+    pub(in crate::cli) bytes: Vec<u8>,
     written: usize,
 }
 
 /// Why nothing may be published now.
 #[derive(Clone, Copy, Debug, Default)]
-pub(super) struct Held {
+pub(in crate::cli) struct Held {
     blocked: bool,
     flow_stopped: bool,
+    /// The broker has closed the channel for an error.
+    channel_closed: bool,
     /// How often the broker has asked for a pause.
-    pub(super) count: u64,
+    pub(in crate::cli) count: u64,
 }
 
 impl Held {
     /// Whether publishing has to wait.
-    pub(super) fn is_on(self) -> bool {
+    pub(in crate::cli) fn is_on(self) -> bool {
         self.blocked || self.flow_stopped
     }
 }
 
 impl Connection {
     /// Connects, logs in and opens channel 1; `buffer_bytes` are read at once.
-    pub(super) fn open(target: &Target, clock: Clock, buffer_bytes: usize) -> Result<Self, BenchError> {
+    pub(in crate::cli) fn open(
+        target: &Target,
+        clock: Clock,
+        buffer_bytes: usize,
+    ) -> Result<Self, ClientError> {
         let mut connection = Self::open_small(target, clock)?;
         connection.input.grow(buffer_bytes.max(connection.frame_bytes_max), connection.frame_bytes_max);
         Ok(connection)
     }
 
     /// The same for a connection that hears no more than answers to declarations.
-    pub(super) fn open_small(target: &Target, clock: Clock) -> Result<Self, BenchError> {
+    pub(in crate::cli) fn open_small(target: &Target, clock: Clock) -> Result<Self, ClientError> {
         let mut connection = Self::log_in(target, clock)?;
         connection.call(Method::CHANNEL_OPEN, |out| out.push(0))?;
         Ok(connection)
     }
 
     /// Leaves nothing but the socket: an idle connection needs no buffers.
-    pub(super) fn into_stream(self) -> TcpStream {
-        self.stream
+    pub(in crate::cli) fn into_socket(self) -> Socket {
+        self.socket
     }
 
-    fn log_in(target: &Target, clock: Clock) -> Result<Self, BenchError> {
+    /// Opens the channel again that the broker has closed for an error.
+    pub(in crate::cli) fn reopen_channel(&mut self) -> Result<(), ClientError> {
+        self.held.channel_closed = false;
+        self.send(Method::CHANNEL_CLOSE_OK, |_| {});
+        self.call(Method::CHANNEL_OPEN, |out| out.push(0)).map(drop)
+    }
+
+    /// Whether the broker has closed the channel for an error, which [`Self::reopen_channel`] undoes.
+    pub(in crate::cli) fn is_channel_closed(&self) -> bool {
+        self.held.channel_closed
+    }
+
+    /// Begins a new life of the channel, in which delivery tags and publishes count from 1 again. What was delivered and not
+    /// acknowledged goes back to its queue.
+    pub(in crate::cli) fn renew_channel(&mut self) -> Result<(), ClientError> {
+        self.close_channel()?;
+        self.call(Method::CHANNEL_OPEN, |out| out.push(0)).map(drop)
+    }
+
+    fn log_in(target: &Target, clock: Clock) -> Result<Self, ClientError> {
         let mut connection = Self {
-            stream: connect(target)?,
+            socket: connect(target)?,
             input: Input::new(HANDSHAKE_BUFFER_BYTES),
             output: Output::default(),
             held: Held::default(),
@@ -131,37 +158,37 @@ impl Connection {
     }
 
     /// Calls a synchronous method on the channel and returns the fields of its answer.
-    pub(super) fn call(
+    pub(in crate::cli) fn call(
         &mut self,
         method: Method,
         fields: impl FnOnce(&mut Vec<u8>),
-    ) -> Result<Vec<u8>, BenchError> {
+    ) -> Result<Vec<u8>, ClientError> {
         self.send(method, fields);
         self.answer_of(method)
     }
 
     /// Appends a method on the channel; [`Self::answer_of`] waits for what it is answered with.
-    pub(super) fn send(&mut self, method: Method, fields: impl FnOnce(&mut Vec<u8>)) {
+    pub(in crate::cli) fn send(&mut self, method: Method, fields: impl FnOnce(&mut Vec<u8>)) {
         put_method(&mut self.output.bytes, CHANNEL, method, fields);
     }
 
     /// Waits for the answer to a method that was sent.
-    pub(super) fn answer_of(&mut self, method: Method) -> Result<Vec<u8>, BenchError> {
+    pub(in crate::cli) fn answer_of(&mut self, method: Method) -> Result<Vec<u8>, ClientError> {
         self.answer(method.answer(), "which owed an answer")
     }
 
     /// Closes the channel in good order: what was sent on it before has been taken when this returns.
-    pub(super) fn close_channel(&mut self) -> Result<(), BenchError> {
+    pub(in crate::cli) fn close_channel(&mut self) -> Result<(), ClientError> {
         self.call(Method::CHANNEL_CLOSE, close_fields).map(drop)
     }
 
     /// Closes the connection in good order.
-    pub(super) fn close(mut self) -> Result<(), BenchError> {
+    pub(in crate::cli) fn close(mut self) -> Result<(), ClientError> {
         put_method(&mut self.output.bytes, 0, Method::CONNECTION_CLOSE, close_fields);
         self.answer(Method::CONNECTION_CLOSE.answer(), "which was told to close").map(drop)
     }
 
-    fn answer(&mut self, expected: Method, while_doing: &'static str) -> Result<Vec<u8>, BenchError> {
+    fn answer(&mut self, expected: Method, while_doing: &'static str) -> Result<Vec<u8>, ClientError> {
         let deadline_ns = self.clock.now_ns() + ANSWER_PATIENCE_S * 1_000_000_000;
         loop {
             self.send_some()?;
@@ -175,7 +202,7 @@ impl Connection {
                 }
             }
             let more = self.read_some().map_err(|error| match error {
-                BenchError::HungUp { .. } => BenchError::HungUp { while_doing },
+                ClientError::HungUp { .. } => ClientError::HungUp { while_doing },
                 other => other,
             })?;
             if more {
@@ -184,21 +211,24 @@ impl Connection {
             let now_ns = self.clock.now_ns();
             if now_ns >= deadline_ns {
                 let while_doing = while_doing.to_owned();
-                return Err(BenchError::Silent { while_doing, seconds: ANSWER_PATIENCE_S });
+                return Err(ClientError::Silent { while_doing, seconds: ANSWER_PATIENCE_S });
             }
             self.wait(None, Some(deadline_ns - now_ns))?;
         }
     }
 
     /// Writes what the socket takes now.
-    pub(super) fn send_some(&mut self) -> Result<(), BenchError> {
+    pub(in crate::cli) fn send_some(&mut self) -> Result<(), ClientError> {
         while let Some(rest) = self.output.bytes.get(self.output.written..).filter(|rest| !rest.is_empty()) {
-            match self.stream.write(rest) {
+            match self.socket.write(rest) {
                 Ok(count) => self.output.written += count,
                 Err(error) if error.kind() == ErrorKind::Interrupted => {}
                 Err(error) if error.kind() == ErrorKind::WouldBlock => return Ok(()),
                 Err(error) => return self.broken(error),
             }
+        }
+        if let Err(error) = self.socket.push() {
+            return self.broken(error);
         }
         self.output.bytes.clear();
         self.output.written = 0;
@@ -206,7 +236,7 @@ impl Connection {
     }
 
     /// A write failed: the broker may have said why before it hung up, and that is told rather than the failure.
-    fn broken(&mut self, error: std::io::Error) -> Result<(), BenchError> {
+    fn broken(&mut self, error: std::io::Error) -> Result<(), ClientError> {
         while self.read_some()? {
             while let Some(frame) = self.input.next()? {
                 if let Frame::Method(method, fields) = frame {
@@ -218,16 +248,16 @@ impl Connection {
     }
 
     /// Whether the socket did not take all of it.
-    pub(super) fn has_unsent(&self) -> bool {
+    pub(in crate::cli) fn has_unsent(&self) -> bool {
         !self.output.bytes.is_empty()
     }
 
     /// Reads what is there, without waiting. Returns whether there was anything.
-    pub(super) fn read_some(&mut self) -> Result<bool, BenchError> {
+    pub(in crate::cli) fn read_some(&mut self) -> Result<bool, ClientError> {
         let room = self.input.room();
         loop {
-            match self.stream.read(room) {
-                Ok(0) => return Err(BenchError::HungUp { while_doing: "in the middle of the run" }),
+            match self.socket.read(room) {
+                Ok(0) => return Err(ClientError::HungUp { while_doing: "in the middle of its work" }),
                 Ok(count) => {
                     self.input.end += count;
                     return Ok(true);
@@ -235,35 +265,55 @@ impl Connection {
                 Err(error) if error.kind() == ErrorKind::Interrupted => {}
                 Err(error) if error.kind() == ErrorKind::WouldBlock => return Ok(false),
                 Err(error) if error.kind() == ErrorKind::ConnectionReset => {
-                    return Err(BenchError::HungUp { while_doing: "with a reset" });
+                    return Err(ClientError::HungUp { while_doing: "with a reset" });
                 }
                 Err(error) => return Err(error.into()),
             }
         }
     }
 
+    /// Bytes that wait to be written.
+    pub(in crate::cli) fn unsent_bytes(&self) -> usize {
+        self.output.bytes.len() - self.output.written
+    }
+
     /// Waits until there is something to read, room for what is unsent, a signal, or the time has passed (ns).
-    pub(super) fn wait(&self, signal: Option<&Signal>, timeout_ns: Option<u64>) -> Result<(), BenchError> {
-        let mut interest = PollFlags::IN;
-        if self.has_unsent() {
-            interest |= PollFlags::OUT;
-        }
-        let timeout = timeout_ns.map(|ns| Timespec {
-            tv_sec: (ns / 1_000_000_000).cast_signed(),
-            tv_nsec: (ns % 1_000_000_000).cast_signed(),
-        });
-        let socket = PollFd::new(&self.stream, interest);
-        let waited = match signal {
+    pub(in crate::cli) fn wait(
+        &self,
+        signal: Option<&Signal>,
+        timeout_ns: Option<u64>,
+    ) -> Result<(), ClientError> {
+        match signal {
             Some(signal) => {
                 let signal = signal.descriptor();
-                poll(&mut [socket, PollFd::new(&signal, PollFlags::IN)], timeout.as_ref())
+                wait_for(&mut [self.interest(true), PollFd::new(&signal, PollFlags::IN)], timeout_ns)
             }
-            None => poll(&mut [socket], timeout.as_ref()),
-        };
-        match waited {
-            Ok(_) | Err(rustix::io::Errno::INTR) => Ok(()),
-            Err(error) => Err(error.into()),
+            None => wait_for(&mut [self.interest(true)], timeout_ns),
         }
+    }
+
+    /// What [`wait_for`] waits for on this connection: room for what is unsent, and, if `reads`, something to read.
+    pub(in crate::cli) fn interest(&self, reads: bool) -> PollFd<'_> {
+        let mut interest = PollFlags::empty();
+        if reads {
+            interest |= PollFlags::IN;
+        }
+        if self.has_unsent() || self.socket.wants_write() {
+            interest |= PollFlags::OUT;
+        }
+        PollFd::from_borrowed_fd(self.socket.tcp().as_fd(), interest)
+    }
+}
+
+/// Waits until one of these is ready, or the time has passed (ns).
+pub(in crate::cli) fn wait_for(ready: &mut [PollFd<'_>], timeout_ns: Option<u64>) -> Result<(), ClientError> {
+    let timeout = timeout_ns.map(|ns| Timespec {
+        tv_sec: (ns / 1_000_000_000).cast_signed(),
+        tv_nsec: (ns % 1_000_000_000).cast_signed(),
+    });
+    match poll(ready, timeout.as_ref()) {
+        Ok(_) | Err(rustix::io::Errno::INTR) => Ok(()),
+        Err(error) => Err(error.into()),
     }
 }
 
@@ -278,7 +328,7 @@ impl Input {
     }
 
     /// The next whole frame.
-    pub(super) fn next(&mut self) -> Result<Option<Frame<'_>>, BenchError> {
+    pub(in crate::cli) fn next(&mut self) -> Result<Option<Frame<'_>>, ClientError> {
         let bytes = self.buffer.get(self.start..self.end).unwrap_or_default();
         let Some((frame, length)) = frame(bytes, self.payload_bytes_max)? else { return Ok(None) };
         self.start += length;
@@ -298,12 +348,12 @@ impl Input {
 }
 
 /// Obeys a method that may come at any time: a pause, its end, a close. Others are left alone.
-pub(super) fn control(
+pub(in crate::cli) fn control(
     method: Method,
     fields: &[u8],
     output: &mut Output,
     held: &mut Held,
-) -> Result<(), BenchError> {
+) -> Result<(), ClientError> {
     match method {
         Method::BLOCKED => {
             held.blocked = true;
@@ -317,21 +367,24 @@ pub(super) fn control(
             put_method(&mut output.bytes, CHANNEL, Method::FLOW_OK, |out| out.push(active));
         }
         Method::CONNECTION_CLOSE => return Err(closed("connection", fields)?),
-        Method::CHANNEL_CLOSE => return Err(closed("channel", fields)?),
+        Method::CHANNEL_CLOSE => {
+            held.channel_closed = true;
+            return Err(closed("channel", fields)?);
+        }
         Method::CANCEL => {
-            return Err(BenchError::Protocol("the end of a consumer whose queue nobody deleted".to_owned()));
+            return Err(ClientError::Protocol("the end of a consumer whose queue nobody deleted".to_owned()));
         }
         Method(..) => {}
     }
     Ok(())
 }
 
-fn closed(scope: &'static str, fields: &[u8]) -> Result<BenchError, BenchError> {
+fn closed(scope: &'static str, fields: &[u8]) -> Result<ClientError, ClientError> {
     let mut reader = Reader::new(fields);
     let code = reader.short()?;
     let length = usize::from(reader.octet()?);
     let text = String::from_utf8_lossy(reader.slice(length)?).into_owned();
-    Ok(BenchError::Closed { scope, code, text })
+    Ok(ClientError::Closed { scope, code, text })
 }
 
 fn close_fields(out: &mut Vec<u8>) {
@@ -339,15 +392,15 @@ fn close_fields(out: &mut Vec<u8>) {
     out.extend([0; 5]);
 }
 
-fn connect(target: &Target) -> Result<TcpStream, BenchError> {
-    let unreachable = |source| BenchError::Unreachable { place: target.place(), source };
+fn connect(target: &Target) -> Result<Socket, ClientError> {
+    let unreachable = |source| ClientError::Unreachable { place: target.place(), source };
     let mut failure = std::io::Error::other("the name has no address");
     for address in (&*target.host, target.port).to_socket_addrs().map_err(unreachable)? {
         match TcpStream::connect_timeout(&address, CONNECT_PATIENCE) {
             Ok(stream) => {
                 stream.set_nodelay(true)?;
                 stream.set_nonblocking(true)?;
-                return Ok(stream);
+                return Socket::new(stream, target);
             }
             Err(error) => failure = error,
         }
@@ -357,7 +410,8 @@ fn connect(target: &Target) -> Result<TcpStream, BenchError> {
 
 fn start_ok(out: &mut Vec<u8>, target: &Target) {
     put_table(out, |out| {
-        put_pair(out, "product", "ledgermq bench");
+        put_pair(out, "product", target.client);
+        put_pair(out, "connection_name", target.client);
         put_short_string(out, "capabilities");
         out.push(b'F');
         put_table(out, |out| {
