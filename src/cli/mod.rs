@@ -1,5 +1,5 @@
 //! The command line: `ledgermq serve`, `ledgermq ctl COMMAND`, `ledgermq doctor`, `ledgermq wal inspect|verify`,
-//! `ledgermq bench WORKLOAD`. Reads arguments, prints,
+//! `ledgermq bench WORKLOAD`, `ledgermq completions SHELL`, `ledgermq man`. Reads arguments, prints,
 //! and turns outcomes into exit codes; decides nothing about messages.
 
 pub mod control;
@@ -7,9 +7,11 @@ pub mod rows;
 
 mod bench;
 mod client;
+mod completions;
 mod ctl;
 mod doctor;
 mod exit;
+mod man;
 mod mover;
 mod numbers;
 mod serve;
@@ -19,6 +21,7 @@ pub use exit::Exit;
 
 use clap::{ArgMatches, Command};
 use std::ffi::OsString;
+use std::io::Write;
 use std::path::Path;
 
 /// Runs the program with its arguments, the program's own name first.
@@ -53,9 +56,22 @@ fn dispatch(matches: &ArgMatches) -> Exit {
         Some(("doctor", matches)) => doctor::run(matches),
         Some(("wal", matches)) => wal::run(matches),
         Some(("bench", matches)) => bench::run(matches),
+        Some(("completions", matches)) => completions::run(matches),
+        Some(("man", matches)) => man::run(matches),
         // clap asks for one of the commands above.
         Some(_) | None => Exit::Usage,
     }
+}
+
+/// Prints; a reader that has gone away (`… | head`) is no error.
+fn write_out(bytes: &[u8]) -> Exit {
+    let _ = std::io::stdout().lock().write_all(bytes);
+    Exit::Success
+}
+
+/// The grammar with all commands of `ctl`, for shells and pages.
+fn full_grammar() -> Command {
+    with_ctl(ctl::grammar("ctl"))
 }
 
 /// The grammar that arguments are read by.
@@ -79,6 +95,8 @@ fn with_ctl(ctl: Command) -> Command {
         .subcommand(doctor::grammar())
         .subcommand(wal::grammar())
         .subcommand(bench::grammar())
+        .subcommand(completions::grammar())
+        .subcommand(man::man_grammar())
 }
 
 /// RabbitMQ's programs that a link to this one may be named after.
@@ -110,6 +128,7 @@ mod tests {
     #[test]
     fn the_grammar_is_sound() {
         grammar().debug_assert();
+        full_grammar().debug_assert();
     }
 
     #[test]

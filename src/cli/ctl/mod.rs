@@ -7,6 +7,7 @@ mod commands;
 mod definitions;
 mod format;
 mod governing;
+mod grammar;
 mod health;
 mod moving;
 mod operations;
@@ -21,6 +22,8 @@ use super::control::{ControlRequest, ControlResponse, RefusalReason};
 use super::exit::Exit;
 use crate::auth::{Hashing, PasswordHash, Salt};
 use crate::clock::Clock;
+pub(super) use grammar::{grammar, verbs};
+
 use arguments::{Invocation, Options};
 use commands::{Command, Shape};
 use std::ffi::OsString;
