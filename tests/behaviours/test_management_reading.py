@@ -304,9 +304,21 @@ def test_users_see_their_own(managed, client):
 
 def test_unknown_things_are_not_found(managed):
     for path in ("nope", "queues/nope", f"queues/{VHOST}/nope", f"exchanges/{VHOST}/nope", "users/nope", "nodes/nope",
-                 f"queues/{VHOST}/%252F", "queues/%ff", f"bindings/{VHOST}/e/ex/q/nope", "connections/nope", "channels/nope"):
+                 f"queues/{VHOST}/%252F", "queues/%ff", f"bindings/{VHOST}/e/ex/q/nope/~", "connections/nope", "channels/nope"):
         status, _, body = managed.api.ask(f"/api/{path}")
         assert (status, json.loads(body)) == (404, {"error": "Object Not Found", "reason": "Not Found"}), path
+
+
+def test_what_is_not_there_has_no_bindings(managed):
+    """As in RabbitMQ: tools look for a binding before they take it away."""
+    for path in (f"bindings/{VHOST}/e/ex/q/nope", f"bindings/{VHOST}/e/nope/q/cq", f"queues/{VHOST}/nope/bindings",
+                 f"exchanges/{VHOST}/nope/bindings/source", f"exchanges/{VHOST}/nope/bindings/destination"):
+        assert managed.api.get(path) == [], path
+
+
+def test_users_come_in_pages(managed):
+    page = managed.api.get("users?page=1&page_size=2&name=-member")
+    assert (page["item_count"], page["filtered_count"]) == (2, len(TAGS))
 
 
 @pytest.mark.parametrize("name", ["a/b", "ü %2F ?#&=+", '"<script>alert(1)</script>', "..", "q" * 255, "~", "[x]{y}"])

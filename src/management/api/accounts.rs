@@ -4,14 +4,14 @@ use crate::auth::{AccountsError, PermissionView};
 use crate::definitions::TopicPermissionDefinition;
 use crate::management::answer::{Answer, ApiError};
 use crate::management::call::Call;
-use crate::management::listing::{Row, bare_rows, one, row};
+use crate::management::listing::{Row, bare_rows, one, paged_rows, row};
 use serde_json::{Value, json};
 
 /// `GET /api/users`
 pub(in crate::management) async fn users(call: Call) -> Answer {
     let accounts = call.caller.accounts();
     let rows = accounts.users().into_iter().filter_map(|user| user_row(&call, &user.name)).collect();
-    bare_rows(&call.query, rows).await
+    paged_rows(&call.query, rows).await
 }
 
 /// `GET /api/users/without-permissions`

@@ -96,7 +96,6 @@ fn binding_row(vhost: &str, binding: &BindingReport) -> Row {
 /// `GET /api/exchanges/{vhost}/{exchange}/bindings/source`
 pub(in crate::management) async fn from_exchange(call: Call) -> Answer {
     let exchange = call.exchange("exchange");
-    exists(&call, DestinationKind::Exchange, exchange).await?;
     if exchange.is_empty() {
         let vhosts = [Arc::from(call.vhost())];
         let mut queues = places(&call.management, &vhosts, Look::QueueNames).await;
@@ -111,7 +110,6 @@ pub(in crate::management) async fn from_exchange(call: Call) -> Answer {
 /// `GET /api/exchanges/{vhost}/{exchange}/bindings/destination`
 pub(in crate::management) async fn to_exchange(call: Call) -> Answer {
     let exchange = call.exchange("exchange");
-    exists(&call, DestinationKind::Exchange, exchange).await?;
     let bindings = bindings_to(&call, DestinationKind::Exchange, exchange).await;
     bare_rows(&call.query, rows(call.vhost(), &bindings)).await
 }
@@ -119,31 +117,30 @@ pub(in crate::management) async fn to_exchange(call: Call) -> Answer {
 /// `GET /api/queues/{vhost}/{queue}/bindings`
 pub(in crate::management) async fn to_queue(call: Call) -> Answer {
     let queue = call.name("queue");
-    exists(&call, DestinationKind::Queue, queue).await?;
     let bindings = bindings_to(&call, DestinationKind::Queue, queue).await;
     bare_rows(&call.query, rows(call.vhost(), &bindings)).await
 }
 
 /// `GET /api/bindings/{vhost}/e/{source}/q/{destination}`
 pub(in crate::management) async fn between_exchange_and_queue(call: Call) -> Answer {
-    let bindings = between(&call, DestinationKind::Queue, call.name("destination")).await?;
+    let bindings = between(&call, DestinationKind::Queue, call.name("destination")).await;
     bare_rows(&call.query, rows(call.vhost(), &bindings)).await
 }
 
 /// `GET /api/bindings/{vhost}/e/{source}/e/{destination}`
 pub(in crate::management) async fn between_exchanges(call: Call) -> Answer {
-    let bindings = between(&call, DestinationKind::Exchange, call.exchange("destination")).await?;
+    let bindings = between(&call, DestinationKind::Exchange, call.exchange("destination")).await;
     bare_rows(&call.query, rows(call.vhost(), &bindings)).await
 }
 
 /// `GET /api/bindings/{vhost}/e/{source}/q/{destination}/{props}`
 pub(in crate::management) async fn of_queue(call: Call) -> Answer {
-    chosen(&call, &between(&call, DestinationKind::Queue, call.name("destination")).await?)
+    chosen(&call, &between(&call, DestinationKind::Queue, call.name("destination")).await)
 }
 
 /// `GET /api/bindings/{vhost}/e/{source}/e/{destination}/{props}`
 pub(in crate::management) async fn of_exchange(call: Call) -> Answer {
-    chosen(&call, &between(&call, DestinationKind::Exchange, call.exchange("destination")).await?)
+    chosen(&call, &between(&call, DestinationKind::Exchange, call.exchange("destination")).await)
 }
 
 fn chosen(call: &Call, bindings: &[BindingReport]) -> Answer {
@@ -153,43 +150,28 @@ fn chosen(call: &Call, bindings: &[BindingReport]) -> Answer {
     Ok(one(&call.query, binding_row(call.vhost(), found)))
 }
 
-async fn between(
-    call: &Call,
-    kind: DestinationKind,
-    destination: &str,
-) -> Result<Vec<BindingReport>, ApiError> {
+async fn between(call: &Call, kind: DestinationKind, destination: &str) -> Vec<BindingReport> {
     let source = call.exchange("source");
-    exists(call, DestinationKind::Exchange, source).await?;
-    exists(call, kind, destination).await?;
     let mut bindings = bindings_to(call, kind, destination).await;
     bindings.retain(|binding| binding.source == source);
-    Ok(bindings)
+    bindings
 }
 
-/// Bindings to a queue or an exchange, the implicit one first.
+/// Bindings to a queue or an exchange, the implicit one first. What is not there has none: RabbitMQ answers so, and tools
+/// that take a binding away look first.
 async fn bindings_to(call: &Call, kind: DestinationKind, name: &str) -> Vec<BindingReport> {
     let mut bindings = Vec::new();
-    if kind == DestinationKind::Queue {
+    if kind == DestinationKind::Queue && is_queue(call, name).await {
         bindings.push(implicit(name));
     }
     bindings.extend(seen(&call.management, call.vhost(), Look::BindingsTo(kind, name.into())).await);
     bindings
 }
 
-async fn exists(call: &Call, kind: DestinationKind, name: &str) -> Result<(), ApiError> {
-    let names = vec![Arc::from(name)];
-    let look = match kind {
-        DestinationKind::Queue => Look::Counts { queues: names, exchanges: vec![], channels: Some(vec![]) },
-        DestinationKind::Exchange => {
-            Look::Counts { queues: vec![], exchanges: names, channels: Some(vec![]) }
-        }
-    };
-    match call.management.broker.look(call.vhost(), look).await {
-        Some(Seen::Counts { queues, exchanges, .. })
-            if queues.iter().any(Option::is_some) || exchanges.iter().any(Option::is_some) =>
-        {
-            Ok(())
-        }
-        _ => Err(ApiError::NotFound),
-    }
+async fn is_queue(call: &Call, name: &str) -> bool {
+    let look = Look::Counts { queues: vec![name.into()], exchanges: vec![], channels: Some(vec![]) };
+    matches!(
+        call.management.broker.look(call.vhost(), look).await,
+        Some(Seen::Counts { queues, .. }) if queues.iter().any(Option::is_some)
+    )
 }
