@@ -210,6 +210,8 @@ pub const HTTP_PARAMETERS_MAX: usize = 64;
 pub const HTTP_PAGE_MAX: usize = 500;
 /// Rows of a list that are made at once; a vhost is asked for no more at a time, so that others get their turn.
 pub const HTTP_ROWS_PER_CHUNK: usize = 256;
+/// Queues that one answer to `ledgermq top` tells of, those with most messages; the others are in the sums alone.
+pub const FIGURES_QUEUES_MAX: usize = 2_000;
 /// Memory that a regular expression in a query may take, bytes; above: 400.
 pub const HTTP_PATTERN_BYTES_MAX: usize = 1024 * 1024;
 /// Parts of a response made ahead of the client that reads them.

@@ -27,6 +27,7 @@ const FLOORS: &[(&str, u8)] = &[
     ("connection", 5),
     // What the command line and the broker say to each other: plain data between the two.
     ("cli::control", 5),
+    ("cli::figures", 5),
     ("cli::rows", 5),
     ("server", 6),
     ("management", 7),
@@ -72,6 +73,7 @@ const ABSENCES: &[(&str, &[&str])] = &[
         &["src/server/data_dir.rs", "src/cli/bench/", "src/cli/client/", "src/cli/mover/", "storage/src/"],
     ),
     ("hdrhistogram::", &["src/cli/bench/"]),
+    ("ratatui::", &["src/cli/top/"]),
     ("indicatif::", &["src/cli/mover/progress.rs"]),
     ("sled::", &["storage/src/index/sled_rows.rs"]),
     ("bincode::", &["storage/src/encoding.rs"]),

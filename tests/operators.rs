@@ -126,6 +126,34 @@ fn scripts_written_for_rabbitmq_find_its_programs_and_sentences() {
     assert_eq!(link("rabbitmq-diagnostics", &["-q", "ping"]).status.code(), Some(69));
 }
 
+/// What is said of the broker as a whole outlives it: its name goes before the configured one.
+#[test]
+fn an_installation_keeps_the_name_it_was_given() {
+    let dir = tempdir().unwrap();
+    let broker = Served::start(dir.path(), &["--cluster-name", "configured"]);
+    assert!(printed(&broker.ctl(&["cluster_status"])).contains("Cluster name: configured"));
+    printed(&broker.ctl(&["set_cluster_name", "shop \"east\""]));
+    printed(&broker.ctl(&["set_global_parameter", "limits", "{\"a\":[1]}"]));
+    printed(&broker.ctl(&["set_global_parameter", "passing", "1"]));
+    printed(&broker.ctl(&["clear_global_parameter", "passing"]));
+    assert_eq!(broker.ctl(&["clear_global_parameter", "passing"]).status.code(), Some(69));
+    assert_eq!(broker.ctl(&["set_global_parameter", "no json", "{"]).status.code(), Some(69));
+    printed(&broker.ctl(&["set_vhost_tags", "/", "a", "b"]));
+    broker.signal("TERM");
+    assert_eq!(broker.ended().code, Some(0));
+    let broker = Served::start(dir.path(), &["--cluster-name", "configured"]);
+    assert!(printed(&broker.ctl(&["cluster_status"])).contains("Cluster name: shop \"east\""));
+    let listed = printed(&broker.ctl(&["list_global_parameters", "--formatter", "json"]));
+    assert_eq!(
+        serde_json::from_str::<serde_json::Value>(&listed).unwrap(),
+        serde_json::json!([
+            {"name": "cluster_name", "value": "shop \"east\""},
+            {"name": "limits", "value": {"a": [1]}}
+        ])
+    );
+    assert!(printed(&broker.ctl(&["list_vhosts", "name", "tags"])).contains("/\t[a, b]"));
+}
+
 /// What the environment of RabbitMQ's image and its configuration file say, and what a service manager is told.
 #[tokio::test]
 async fn a_container_made_for_rabbitmq_starts_with_its_user() {

@@ -11,6 +11,7 @@
 //! ← {"answer":"refused","reason":"no_such_user","message":"User \"nobody\" does not exist"}
 //! ```
 
+use super::figures::Figures;
 use crate::auth::Secret;
 use serde::{Deserialize, Serialize};
 use serde_json::{Map, Value};
@@ -174,6 +175,20 @@ pub enum ControlRequest {
         /// It may not.
         on: bool,
     },
+    /// Sets a parameter of the broker as a whole.
+    SetGlobalParameter {
+        /// Name.
+        name: String,
+        /// JSON.
+        value: String,
+    },
+    /// Removes a parameter of the broker as a whole.
+    ClearGlobalParameter {
+        /// Name.
+        name: String,
+    },
+    /// Lists the parameters of the broker as a whole: rows `name`, `value`.
+    ListGlobalParameters,
     /// Deletes a vhost with all it holds.
     DeleteVhost {
         /// Name.
@@ -347,6 +362,8 @@ pub enum ControlRequest {
     LogLocation,
     /// State of the broker: one row, see [`super::rows::StatusReport`].
     Status,
+    /// Counters and how things stand, for somebody who watches.
+    Figures,
     /// Answered once clients are accepted.
     AwaitStartup,
     /// Stops the broker cleanly; answered before it does.
@@ -385,6 +402,11 @@ pub enum ControlResponse {
     Text {
         /// The line.
         text: String,
+    },
+    /// Counters and how things stand.
+    Figures {
+        /// Them.
+        figures: Box<Figures>,
     },
     /// A queue is gone or empty.
     Removed {

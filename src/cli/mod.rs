@@ -1,8 +1,9 @@
 //! The command line: `ledgermq serve`, `ledgermq ctl COMMAND`, `ledgermq doctor`, `ledgermq wal inspect|verify`,
-//! `ledgermq bench WORKLOAD`, `ledgermq completions SHELL`, `ledgermq man`. Reads arguments, prints,
+//! `ledgermq top`, `ledgermq bench WORKLOAD`, `ledgermq completions SHELL`, `ledgermq man`. Reads arguments, prints,
 //! and turns outcomes into exit codes; decides nothing about messages.
 
 pub mod control;
+pub mod figures;
 pub mod rows;
 
 mod bench;
@@ -15,6 +16,7 @@ mod man;
 mod mover;
 mod numbers;
 mod serve;
+mod top;
 mod wal;
 
 pub use exit::Exit;
@@ -56,6 +58,7 @@ fn dispatch(matches: &ArgMatches) -> Exit {
         Some(("doctor", matches)) => doctor::run(matches),
         Some(("wal", matches)) => wal::run(matches),
         Some(("bench", matches)) => bench::run(matches),
+        Some(("top", matches)) => top::run(matches),
         Some(("completions", matches)) => completions::run(matches),
         Some(("man", matches)) => man::run(matches),
         // clap asks for one of the commands above.
@@ -94,6 +97,7 @@ fn with_ctl(ctl: Command) -> Command {
         .subcommand(ctl)
         .subcommand(doctor::grammar())
         .subcommand(wal::grammar())
+        .subcommand(top::grammar())
         .subcommand(bench::grammar())
         .subcommand(completions::grammar())
         .subcommand(man::man_grammar())

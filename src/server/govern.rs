@@ -85,6 +85,27 @@ pub(super) async fn carry_out(
             };
             broker.directory.change_vhost(&vhost, protect).await.map(|()| ControlResponse::Done)
         }
+        ControlRequest::SetGlobalParameter { name, value } => {
+            let set = match serde_json::from_str(&value) {
+                Ok(value) => {
+                    broker.set_global_parameter(&name, value).await.map_err(|error| error.to_string())
+                }
+                Err(error) => Err(format!("{value} is not JSON: {error}")),
+            };
+            set.map(|_| ControlResponse::Done).map_err(Refused::Invalid)
+        }
+        ControlRequest::ClearGlobalParameter { name } => {
+            if broker.clear_global_parameter(&name).await {
+                Ok(ControlResponse::Done)
+            } else {
+                Err(Refused::Invalid("Parameter does not exist".to_owned()))
+            }
+        }
+        ControlRequest::ListGlobalParameters => {
+            let parameters = broker.global_parameters().into_iter();
+            let rows = parameters.map(|(name, value)| rows::named([("name", json!(name)), ("value", value)]));
+            Ok(ControlResponse::Rows { rows: rows.collect() })
+        }
         ControlRequest::ListVhosts => Ok(list_vhosts(broker).await),
         _ => return None,
     })

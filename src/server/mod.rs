@@ -27,6 +27,7 @@ mod events;
 mod expiry;
 mod face;
 mod fetch;
+mod figures;
 mod govern;
 mod jwks;
 mod ldap;

@@ -3,9 +3,9 @@
 
 use super::alarms::Alarms;
 use super::broker::{Broker, Stage};
-use super::closing;
 use super::govern::{self, Refused};
 use super::watermarks::{Mark, Watermarks};
+use super::{closing, figures};
 use crate::auth::AccountsError;
 use crate::cli::control::{ControlRequest, ControlResponse, RefusalReason, Row};
 use crate::cli::rows::{self, StatusReport};
@@ -73,6 +73,7 @@ pub(super) async fn carry_out(broker: &Broker, request: ControlRequest) -> Contr
             move_watermark(broker, &limit, false, |marks, mark| marks.disk = Some(mark))
         }
         ControlRequest::Status => ControlResponse::Rows { rows: vec![status(broker).await.row()] },
+        ControlRequest::Figures => ControlResponse::Figures { figures: Box::new(figures::now(broker).await) },
         ControlRequest::Environment => {
             let pairs = KEYS.iter().map(|key| (key.name, key.text(&broker.config)));
             let rows = pairs.map(|(name, value)| row([("key", json!(name)), ("value", json!(value))]));
@@ -334,7 +335,7 @@ async fn status(broker: &Broker) -> StatusReport {
     StatusReport {
         product: broker.config.product.clone(),
         version: env!("CARGO_PKG_VERSION").to_owned(),
-        cluster_name: broker.config.cluster_name.clone(),
+        cluster_name: broker.cluster_name(),
         pid: std::process::id(),
         uptime_s: metrics.uptime_ms / 1000,
         data_dir: broker.config.data_dir.display().to_string(),

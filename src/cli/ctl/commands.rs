@@ -2,7 +2,7 @@
 //! Names, order of arguments and texts are those of rabbitmqctl 3.10.
 
 use super::arguments::Options;
-use super::{closing, definitions, governing, health, moving, operations};
+use super::{closing, definitions, global, governing, health, moving, operations};
 use crate::auth::Secret;
 use crate::cli::control::ControlRequest;
 use crate::cli::rows;
@@ -219,6 +219,7 @@ impl Command {
             .iter()
             .chain(&closing::COMMANDS)
             .chain(&governing::COMMANDS)
+            .chain(&global::COMMANDS)
             .chain(&health::COMMANDS)
             .chain(&operations::COMMANDS)
             .chain(&definitions::COMMANDS)
@@ -312,6 +313,7 @@ impl Command {
             "stop" => format!("Stopping the broker at {} ...", options.data_dir.display()),
             name => closing::banner(name, arguments, options)
                 .or_else(|| governing::banner(name, arguments, options))
+                .or_else(|| global::banner(name, arguments))
                 .or_else(|| health::banner(name, arguments, options))
                 .or_else(|| operations::banner(name, arguments))
                 .or_else(|| definitions::banner(name, arguments))
@@ -405,6 +407,7 @@ impl Command {
             name => {
                 return closing::request(name, arguments, options)
                     .or_else(|| governing::request(name, arguments, options))
+                    .or_else(|| global::request(name, arguments))
                     .or_else(|| health::request(name))
                     .or_else(|| operations::request(name, arguments));
             }

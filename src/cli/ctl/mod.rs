@@ -6,6 +6,7 @@ mod closing;
 mod commands;
 mod definitions;
 mod format;
+mod global;
 mod governing;
 mod grammar;
 mod health;
@@ -15,7 +16,7 @@ mod options;
 mod password;
 mod plugins;
 mod refused;
-mod socket;
+pub(super) mod socket;
 mod status;
 
 use super::control::{ControlRequest, ControlResponse, RefusalReason};
@@ -186,6 +187,8 @@ fn show(
             say_line(&options.formatter.line(&text));
             Exit::Success
         }
+        // Asked for by `top` alone.
+        ControlResponse::Figures { .. } => Exit::Software,
         ControlResponse::Rows { rows } if health::knows(command.name) => {
             let row = rows.into_iter().next().unwrap_or_default();
             let Ok(status) = serde_json::from_value(serde_json::Value::Object(row)) else {

@@ -10,12 +10,16 @@ use std::time::Duration;
 const RESPONSE_BYTES_MAX: u64 = 1024 * 1024 * 1024;
 
 /// The socket of the broker with this data directory.
-pub(super) fn path(data_dir: &Path) -> PathBuf {
+pub(in crate::cli) fn path(data_dir: &Path) -> PathBuf {
     data_dir.join(CONTROL_SOCKET)
 }
 
 /// Asks and waits for the answer, at most `timeout` at a time.
-pub(super) fn ask(path: &Path, request: &ControlRequest, timeout: Duration) -> io::Result<ControlResponse> {
+pub(in crate::cli) fn ask(
+    path: &Path,
+    request: &ControlRequest,
+    timeout: Duration,
+) -> io::Result<ControlResponse> {
     let mut stream = UnixStream::connect(path)?;
     stream.set_read_timeout(Some(timeout))?;
     stream.set_write_timeout(Some(timeout))?;

@@ -128,7 +128,10 @@ fn rows(here: &Here<'_>, request: &ControlRequest) -> Result<Vec<Row>, MoveError
     match here(request).map_err(|text| MoveError::Other(text, Exit::Unavailable))? {
         ControlResponse::Rows { rows } => Ok(rows),
         ControlResponse::Refused { message, .. } => Err(MoveError::Other(message, Exit::Data)),
-        ControlResponse::Done | ControlResponse::Text { .. } | ControlResponse::Removed { .. } => {
+        ControlResponse::Done
+        | ControlResponse::Text { .. }
+        | ControlResponse::Figures { .. }
+        | ControlResponse::Removed { .. } => {
             Err(MoveError::Other("the broker is of another release".to_owned(), Exit::Unavailable))
         }
     }
