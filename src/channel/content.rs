@@ -91,11 +91,12 @@ impl Assembly {
         Ok(None)
     }
 
-    /// Takes a piece of the body. Returns the content once nothing is missing. `held` counts half-received bodies of the
-    /// whole connection.
+    /// Takes a piece of the body. Returns the content once nothing is missing. `lent` is the memory `piece` is in, if it may
+    /// be kept. `held` counts half-received bodies of the whole connection.
     pub(super) fn body(
         &mut self,
         piece: &[u8],
+        lent: Option<&Bytes>,
         message_bytes_max: u64,
         held: &mut Share,
     ) -> Result<Option<Content>, ConnectionError> {
@@ -121,7 +122,7 @@ impl Assembly {
         }
         let Self::AwaitBody(partial) = std::mem::take(self) else { return Ok(None) };
         held.give(partial.body.len());
-        Ok(Some(partial.finish(piece)))
+        Ok(Some(partial.finish(piece, lent)))
     }
 
     /// Gives back what a half-received body holds: its channel is gone.
@@ -144,15 +145,17 @@ impl Partial {
         self.body.extend_from_slice(piece);
     }
 
-    /// The common case, a body of one piece, is copied once.
-    fn finish(self, last: &[u8]) -> Content {
+    /// The common case, a body of one piece, is copied once, or not at all.
+    fn finish(self, last: &[u8], lent: Option<&Bytes>) -> Content {
         let Self { announced, properties, mut body, missing_bytes: _ } = self;
-        let body = if body.is_empty() {
-            Bytes::copy_from_slice(last)
-        } else {
-            body.reserve_exact(last.len());
-            body.extend_from_slice(last);
-            Bytes::from(body)
+        let body = match lent {
+            Some(memory) if body.is_empty() => memory.slice_ref(last),
+            None if body.is_empty() => Bytes::copy_from_slice(last),
+            Some(_) | None => {
+                body.reserve_exact(last.len());
+                body.extend_from_slice(last);
+                Bytes::from(body)
+            }
         };
         Content { announced, properties, body }
     }

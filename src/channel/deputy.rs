@@ -148,6 +148,7 @@ impl Deputy {
             consumers_max: CONSUMERS_PER_CHANNEL_MAX,
             tags: &mut self.tags,
             half_received: &mut half_received,
+            lent: None,
             out: Output {
                 outbound: &mut outbound,
                 commands: &mut commands,

@@ -38,6 +38,7 @@ use crate::protocol::server_method::ServerMethod;
 use crate::protocol::server_properties::ClientCapabilities;
 use crate::vhost::command::{ChannelKey, Command, Envelope, Outcome};
 use access::Permissions;
+use bytes::Bytes;
 use confirms::Confirms;
 use consumers::{Consumers, LastQueue};
 use content::Assembly;
@@ -57,6 +58,8 @@ pub(crate) struct Context<'a> {
     pub(crate) tags: &'a mut TagMaker,
     /// Half-received bodies on all channels of the connection.
     pub(crate) half_received: &'a mut Share,
+    /// The memory the frame is in, if a message may keep it.
+    pub(crate) lent: Option<&'a Bytes>,
     pub(crate) out: Output<'a>,
 }
 

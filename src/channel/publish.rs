@@ -112,7 +112,7 @@ impl Open {
         payload: &[u8],
         cx: &mut Context<'_>,
     ) -> Result<(), Failure> {
-        let content = self.assembly.body(payload, cx.message_bytes_max, cx.half_received)?;
+        let content = self.assembly.body(payload, cx.lent, cx.message_bytes_max, cx.half_received)?;
         content.map_or(Ok(()), |content| self.finish(key, content, cx))
     }
 

@@ -33,6 +33,7 @@ use crate::protocol::server_method::ServerMethod;
 use crate::protocol::server_properties::ClientCapabilities;
 use crate::protocol::table::Table;
 use crate::vhost::command::{Addressed, ConnectionId, MethodId, Notice};
+use bytes::Bytes;
 use handshake::Handshake;
 use heartbeat::Heartbeat;
 use running::Running;
@@ -212,6 +213,21 @@ impl Connection {
         self.read_from = None;
         self.note_sent(outbound_before, now_ms, out);
         consumed
+    }
+
+    /// As [`Self::receive`] of `frame`, which is a frame's own memory: a message whose body it carries keeps it instead of
+    /// copying it.
+    pub fn receive_frame(&mut self, frame: &Bytes, now_ms: u64, out: &mut ConnectionEffects) -> usize {
+        self.lend(Some(frame.clone()));
+        let consumed = self.receive(frame, now_ms, out);
+        self.lend(None);
+        consumed
+    }
+
+    fn lend(&mut self, memory: Option<Bytes>) {
+        if let Stage::Running(running) = &mut self.stage {
+            running.lend(memory);
+        }
     }
 
     /// Whether the driver should read the socket. False while a login or vhost check is under way, while an alarm holds

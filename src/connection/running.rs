@@ -15,6 +15,7 @@ use crate::protocol::frame::ChannelId;
 use crate::protocol::method_id::MethodId;
 use crate::protocol::reply::{ConnectionCode, ConnectionError};
 use crate::vhost::command::{ChannelKey, ConnectionId, Notice};
+use bytes::Bytes;
 use foldhash::fast::RandomState;
 use std::collections::HashMap;
 use std::sync::Arc;
@@ -42,6 +43,8 @@ struct Shared {
     message_bytes_max: u64,
     consumers_max: usize,
     half_received: HalfReceived,
+    /// What [`Running::lend`] was called with.
+    lent: Option<Bytes>,
 }
 
 impl Shared {
@@ -60,6 +63,7 @@ impl Shared {
             consumers_max: self.consumers_max,
             tags: &mut self.tags,
             half_received: &mut self.half_received.share,
+            lent: self.lent.as_ref(),
             out: Output {
                 outbound: &mut out.outbound,
                 commands: &mut out.commands,
@@ -85,6 +89,7 @@ impl Running {
                 message_bytes_max: connection.config.message_bytes_max,
                 consumers_max: connection.config.consumers_max,
                 half_received: HalfReceived::new(&connection.config.half_received),
+                lent: None,
             },
             channels_max: tuned.channels_max,
             parked: Parked::default(),
@@ -163,6 +168,11 @@ impl Running {
     ) -> Result<(), Fatal> {
         let channel = self.channels.get_mut(&id.get()).ok_or_else(no_content_expected)?;
         channel.header(payload, &mut self.shared.context(client, frame_bytes_max, out))
+    }
+
+    /// The next input is in memory of which messages may keep parts; `None` ends that.
+    pub(super) fn lend(&mut self, memory: Option<Bytes>) {
+        self.shared.lent = memory;
     }
 
     /// A piece of a body on a channel.

@@ -245,10 +245,13 @@ impl<S: Socket> ConnectionTask<S> {
     fn poll_socket(&mut self, cx: &mut Context<'_>, now_ms: u64) -> Poll<()> {
         let (machine, effects) = (&mut self.machine, &mut self.effects);
         let last_count = self.last_count;
-        let polled = self.unread.poll_read(&mut self.stream, cx, |bytes| {
+        let polled = self.unread.poll_read(&mut self.stream, cx, |bytes, memory| {
             // A read mostly brings as much as the last one.
             effects.commands.reserve(last_count);
-            machine.receive(bytes, now_ms, effects)
+            match memory {
+                Some(frame) => machine.receive_frame(frame, now_ms, effects),
+                None => machine.receive(bytes, now_ms, effects),
+            }
         });
         polled.map(|brought| match brought {
             Ok(Brought::Bytes(bytes)) => self.inbox.carried.note_received(bytes),

@@ -3,6 +3,7 @@
 use crate::played::{names, number_in};
 use crate::support::machine::{Machine, PUBLISH};
 use crate::support::wire;
+use bytes::Bytes;
 use ledgermq::connection::Request;
 use ledgermq::vhost::command::{Command, Envelope, Publish};
 use std::sync::Arc;
@@ -43,6 +44,26 @@ fn a_body_arrives_in_as_many_pieces_as_it_likes() {
     };
     assert_eq!((&message.body[..], &*message.routing_key, *method), (&b"abcdef"[..], "q", PUBLISH));
     assert_eq!(machine.effects.command_bytes, message.resident_bytes());
+}
+
+#[test]
+fn a_body_alone_in_its_frame_stays_in_the_memory_of_the_frame() {
+    let check = |pieces: &[&[u8]], stays: bool| {
+        let mut machine = Machine::with_channel();
+        let (last, before) = pieces.split_last().unwrap();
+        let body_bytes = pieces.iter().map(|piece| piece.len() as u64).sum();
+        content_frames(&mut machine, body_bytes, before);
+        let frame = Bytes::from(wire::frame(3, 1, last));
+        assert_eq!(machine.connection.receive_frame(&frame, 0, &mut machine.effects), frame.len());
+        let commands = machine.commands();
+        let Some(Envelope { command: Command::Publish(publish), .. }) = commands.last() else {
+            panic!("{commands:?}")
+        };
+        assert_eq!(publish.message.body, pieces.concat());
+        assert_eq!(frame.as_ptr_range().contains(&publish.message.body.as_ptr()), stays);
+    };
+    check(&[b"abcdef"], true);
+    check(&[b"abc", b"def"], false);
 }
 
 #[test]
