@@ -67,15 +67,15 @@ impl Channel {
 
     fn listening(&mut self) -> Option<&mut Open> {
         match &mut self.state {
-            ChannelState::Open(open) | ChannelState::Ending(open) => Some(open),
+            ChannelState::Open(open) | ChannelState::Ending(open, _) => Some(open),
             ChannelState::Closing => None,
         }
     }
 
     fn closed_by_vhost(&mut self, cx: &mut Context<'_>) -> Life {
         match &self.state {
-            ChannelState::Ending(_) => {
-                cx.out.outbound.method(self.id.get(), &ServerMethod::ChannelCloseOk);
+            ChannelState::Ending(_, closes) => {
+                self.answer_closes(*closes, cx);
                 Life::Over
             }
             // The answer to our own close is the client's to give.

@@ -115,7 +115,8 @@ pub(crate) struct Channel {
 enum ChannelState {
     Open(Box<Open>),
     /// The client closed it; the vhost has yet to say that everything published is durable.
-    Ending(Box<Open>),
+    /// It may have said so several times: each is answered, up to the largest number kept here, and only at the end.
+    Ending(Box<Open>, u8),
     /// We closed it; until the client agrees, everything else it sends is dropped.
     Closing,
 }
@@ -177,7 +178,9 @@ impl Channel {
     pub(crate) fn method(&mut self, method: ClientMethod<'_>, cx: &mut Context<'_>) -> Result<Life, Fatal> {
         let open = match &mut self.state {
             ChannelState::Open(open) => open,
-            ChannelState::Ending(_) => return self.method_while_ending(&method, cx),
+            ChannelState::Ending(_, closes) => {
+                return Self::method_while_ending(closes, &method);
+            }
             ChannelState::Closing => return self.method_while_closing(&method, cx),
         };
         if let Some(error) = open.assembly.interrupted() {
@@ -210,7 +213,7 @@ impl Channel {
 
     /// Drops what a change of accounts made doubtful, and ends consumers that may no longer read.
     pub(crate) fn accounts_changed(&mut self, cx: &mut Context<'_>) {
-        let (ChannelState::Open(open) | ChannelState::Ending(open)) = &mut self.state else { return };
+        let (ChannelState::Open(open) | ChannelState::Ending(open, _)) = &mut self.state else { return };
         open.permissions.clear();
         open.publish_cache.forget_permission();
         open.cancel_unreadable(self.key, self.id, cx);
@@ -218,7 +221,7 @@ impl Channel {
 
     /// Figures for an operator; `None` once it is closing.
     pub(crate) fn figures(&self) -> Option<Figures> {
-        let (ChannelState::Open(open) | ChannelState::Ending(open)) = &self.state else { return None };
+        let (ChannelState::Open(open) | ChannelState::Ending(open, _)) = &self.state else { return None };
         Some(Figures {
             confirm: matches!(open.mode, PublishMode::Confirm(_)),
             transactional: matches!(open.mode, PublishMode::Transaction(_)),
@@ -244,7 +247,7 @@ impl Channel {
         match state {
             ChannelState::Open(open) => open.assembly.release(cx.half_received),
             // The client's channel.close crossed ours: it gets its answer, too, and still owes us one.
-            ChannelState::Ending(_) => cx.out.outbound.method(self.id.get(), &ServerMethod::ChannelCloseOk),
+            ChannelState::Ending(_, closes) => self.answer_closes(closes, cx),
             ChannelState::Closing => {}
         }
     }
@@ -272,20 +275,28 @@ impl Channel {
 
     fn close_by_client(&mut self, method: MethodId, cx: &mut Context<'_>) {
         let state = std::mem::replace(&mut self.state, ChannelState::Closing);
-        let (ChannelState::Open(open) | ChannelState::Ending(open)) = state else { return };
-        self.state = ChannelState::Ending(open);
+        let (ChannelState::Open(open) | ChannelState::Ending(open, _)) = state else { return };
+        self.state = ChannelState::Ending(open, 1);
         cx.out.commands.push(Envelope { channel: self.key, method, command: Command::CloseChannel });
     }
 
     /// The client has closed the channel and not heard of it yet: it has no business there.
-    fn method_while_ending(&self, method: &ClientMethod<'_>, cx: &mut Context<'_>) -> Result<Life, Fatal> {
+    fn method_while_ending(closes: &mut u8, method: &ClientMethod<'_>) -> Result<Life, Fatal> {
         match method {
             ClientMethod::ChannelOpen => Err((second_open(), method.id())),
+            // What the vhost still has to say comes first, as in RabbitMQ.
             ClientMethod::ChannelClose { .. } => {
-                cx.out.outbound.method(self.id.get(), &ServerMethod::ChannelCloseOk);
+                *closes = closes.saturating_add(1);
                 Ok(Life::Goes)
             }
             _ => Ok(Life::Goes),
+        }
+    }
+
+    /// Answers the client's closes.
+    fn answer_closes(&self, closes: u8, cx: &mut Context<'_>) {
+        for _ in 0..closes {
+            cx.out.outbound.method(self.id.get(), &ServerMethod::ChannelCloseOk);
         }
     }
 

@@ -1,6 +1,6 @@
 //! How channels and connections end, from either side or both.
 
-use crate::played::{PUBLISHED, delivery, in_state, names};
+use crate::played::{PUBLISHED, delivery, in_state, message, names};
 use crate::support::machine::{CAPABLE, HEADER, Machine, PUBLISH, accounts, key, start_ok};
 use ledgermq::connection::{ConnectionConfig, Request};
 use ledgermq::protocol::reply::{ChannelCode, ChannelError, ConnectionCode, ConnectionError};
@@ -55,6 +55,23 @@ fn closes_that_cross_are_both_answered() {
     let heard = other.heard();
     assert!(heard[0].starts_with("1 channel.close ") && heard[1] == "1 channel.close-ok", "{heard:?}");
     assert_eq!(names(&other.commands()), ["CloseChannel", "OpenChannel"]);
+}
+
+/// RabbitMQ 3.10 returns, then answers both.
+#[test]
+fn a_channel_closed_twice_is_answered_twice_and_says_nothing_behind_that() {
+    let mut machine = Machine::with_channel();
+    let publish = "basic.publish routing-key=nowhere mandatory=true body=x";
+    machine.send(1, &format!("{publish}\nchannel.close reply-code=200\nchannel.close reply-code=200"));
+    assert_eq!(names(&machine.commands()), ["Publish", "CloseChannel"]);
+    assert!(machine.heard().is_empty(), "the vhost may have something to say");
+    let notice = Notice::Returned { code: 312, text: "NO_ROUTE", message: message("x") };
+    machine.notice(key(1, 0), notice);
+    machine.reply(key(1, 0), Reply::ChannelClosed);
+    let heard = machine.heard();
+    assert!(heard[0].starts_with("1 basic.return "), "{heard:?}");
+    assert_eq!(heard[heard.len() - 2..], ["1 channel.close-ok", "1 channel.close-ok"]);
+    machine.open_channel(1);
 }
 
 #[test]

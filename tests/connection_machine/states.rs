@@ -59,7 +59,7 @@ channel.open                503    -      503    503    -      ask    504    505
 channel.open-ok             503    -      503    503    -      503    503    503    503    503    503    .      .      .
 channel.flow                503    -      503    503    -      504    540    505    505    .      .      .      .      .
 channel.flow-ok             503    -      503    503    -      504    503    505    505    .      .      .      .      .
-channel.close               503    -      503    503    -      504    ask    505    505    ok     ok     .      .      .
+channel.close               503    -      503    503    -      504    ask    505    505    .      ok     .      .      .
 channel.close-ok            503    -      503    503    -      504    503    505    505    .      .      .      .      .
 access.request              503    -      503    503    -      504    ok     505    505    .      .      .      .      .
 access.request-ok           503    -      503    503    -      503    503    503    503    503    503    .      .      .
