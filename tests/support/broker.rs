@@ -15,7 +15,7 @@ use ledgermq::vhost::events::EventTap;
 use ledgermq::vhost::input::{AdminCommand, AdminId, AdminReply, Effect, Effects, Input};
 use ledgermq::vhost::report::VhostReport;
 use ledgermq::vhost::{DeliverMode, Now, Vhost, VhostConfig, VhostSettings};
-use std::collections::{BTreeMap, VecDeque};
+use std::collections::{BTreeMap, BTreeSet, VecDeque};
 use std::sync::Arc;
 
 /// What a broker is told at birth.
@@ -36,6 +36,8 @@ pub struct Broker {
     pub connection_config: Arc<ConnectionConfig>,
     /// By name.
     clients: Vec<Client>,
+    /// Clients whose sockets broke, and whom nobody asks for again.
+    forgotten: BTreeSet<ConnectionId>,
     user_channels: BTreeMap<String, Tally>,
     connections: u64,
     /// While set, nothing becomes durable.
@@ -64,6 +66,8 @@ struct Client {
     deaf: bool,
     /// Commands it has given the vhost.
     command_count: usize,
+    /// The vhost knows its connection.
+    attached: bool,
 }
 
 impl Given {
@@ -98,6 +102,7 @@ impl Broker {
             accounts,
             connection_config: Arc::new(connection_config),
             clients: Vec::new(),
+            forgotten: BTreeSet::new(),
             connections: 0,
             user_channels: BTreeMap::new(),
             disk_stopped: false,
@@ -130,6 +135,7 @@ impl Broker {
             socket_closed: false,
             deaf: false,
             command_count: 0,
+            attached: false,
         };
         self.clients.retain(|known| known.name != name);
         let at = self.clients.partition_point(|known| *known.name < *name);
@@ -181,6 +187,13 @@ impl Broker {
         client.socket_closed = true;
         client.machine.socket_closed(&mut client.effects);
         self.settle();
+    }
+
+    /// Nobody will ask for a client again whose socket broke: it takes no time once the vhost is through with it.
+    pub fn forget(&mut self, name: &str) {
+        let id = self.client(name).id;
+        self.forgotten.insert(id);
+        self.clients.retain(|client| client.attached || !self.forgotten.contains(&client.id));
     }
 
     /// A client reads nothing any more.
@@ -294,9 +307,8 @@ impl Broker {
     }
 
     fn run_client(&mut self, at: usize) -> bool {
-        let accounts = Arc::clone(&self.accounts);
         let now_ms = self.now.monotonic_ms;
-        // A field of its own, so that both can be borrowed.
+        // A field of its own, so that the accounts can be borrowed too.
         let client = &mut self.clients[at];
         let consumed = client.machine.receive(&client.unread, now_ms, &mut client.effects);
         client.unread.drain(..consumed);
@@ -321,16 +333,17 @@ impl Broker {
         for request in requests {
             match request {
                 Request::Authenticate(login) => {
-                    let result = accounts.login(&login.user, login.password.as_bytes(), true);
+                    let result = self.accounts.login(&login.user, login.password.as_bytes(), true);
                     let result = result.map(|()| login.user.as_str().into());
                     let result = result.map_err(|refused| refused.reason(&login.user));
                     client.machine.authenticated(result, now_ms, &mut client.effects);
                 }
                 Request::OpenVhost { vhost, user } => {
-                    let result = open_vhost(&vhost, &user, &accounts);
+                    let result = open_vhost(&vhost, &user, &self.accounts);
                     let channels = self.user_channels.entry(user.to_string()).or_default();
                     client.machine.count_channels_in(channels.clone());
-                    if result.is_ok() {
+                    client.attached = result.is_ok();
+                    if client.attached {
                         inputs.push(Input::Attach(id));
                     }
                     client.machine.vhost_opened(result, now_ms, &mut client.effects);
@@ -428,6 +441,8 @@ impl Broker {
             let mine = effects.notices.extract_if(.., |notice| notice.channel.connection == client.id);
             client.machine.notices(mine, now_ms, &mut client.effects);
         }
+        // What became durable late may be said to nobody.
+        effects.notices.retain(|notice| !self.forgotten.contains(&notice.channel.connection));
         assert!(effects.notices.is_empty(), "every notice has a receiver");
         for effect in effects.effects {
             match effect {
@@ -435,6 +450,7 @@ impl Broker {
                     let client = self.clients.iter_mut().find(|client| client.id == id);
                     let client = client.expect("who detaches was attached");
                     client.machine.detached(now_ms, &mut client.effects);
+                    client.attached = false;
                 }
                 Effect::Event(event) => self.apply(Input::Event(event)),
                 Effect::ReadBodies { .. } | Effect::ReadEntries { .. } | Effect::ReadStream { .. } => {

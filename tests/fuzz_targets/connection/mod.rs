@@ -241,7 +241,8 @@ impl World {
     fn stand_up(&mut self, at: usize) {
         self.broker.break_socket(&self.seats[at].name);
         self.listen();
-        self.seats[at] = Seat::default();
+        let seat = std::mem::take(&mut self.seats[at]);
+        self.broker.forget(&seat.name);
     }
 
     /// Everybody hears what they were told.
