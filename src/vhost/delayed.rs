@@ -20,8 +20,19 @@ use std::sync::Arc;
 
 /// The header.
 const DELAY: &str = "x-delay";
-/// The argument of such a queue that names its exchange; the queue's definition has it on disk.
-pub(super) const DELAYS_FOR: &str = "x-delays-for";
+/// The argument of such a queue that names its exchange; the queue's definition has it on disk, under a name that no client
+/// may declare.
+const DELAYS_FOR: &str = "x-delays-for";
+
+fn room_name(exchange: &str) -> String {
+    format!("amq.delayed.{exchange}")
+}
+
+/// The exchange whose messages a queue of this definition keeps; `None` if it is any other queue, whatever its arguments say.
+pub(super) fn exchange_of_room(queue: &str, arguments: &Table) -> Option<Arc<str>> {
+    let exchange = arguments.get(DELAYS_FOR)?.as_str()?;
+    (queue == room_name(exchange)).then(|| exchange.into())
+}
 
 /// How long a message wants to wait, ms; `None` if not at all. At most ten years.
 pub(super) fn delay_ms(message: &Message) -> Option<u64> {
@@ -48,8 +59,8 @@ fn undelayed(message: &Message) -> Message {
 pub(super) fn waiting_room(mut queue: Queue, exchange: &Arc<str>, durable: bool) -> QueueRecord {
     queue.order_by_time();
     let arguments = Table::from_pairs(&[(DELAYS_FOR, Value::text(exchange))]);
-    let name = format!("amq.delayed.{exchange}").into();
-    let mut record = QueueRecord::new(name, queue, arguments, QueueArguments::default());
+    let mut record =
+        QueueRecord::new(room_name(exchange).into(), queue, arguments, QueueArguments::default());
     record.durable = durable;
     record.delays_for = Some(Arc::clone(exchange));
     record

@@ -1,7 +1,7 @@
 //! A vhost comes back: exchanges, queues and bindings from their definitions, messages from what the log kept of each
 //! queue. At a clean stop it notes what was delivered, so that the next start can say so.
 
-use super::delayed::{DELAYS_FOR, waiting_room};
+use super::delayed::{exchange_of_room, waiting_room};
 use super::topology::{QueueRecord, Target};
 use super::{Context, PolicyLayer, Vhost, VhostConfig};
 use crate::budget::Budget;
@@ -131,8 +131,8 @@ impl Vhost {
             Some(messages) => restored(messages, clean, budget),
             None => Queue::new(definition.queue, budget),
         };
-        if let Some(exchange) = arguments.get(DELAYS_FOR).and_then(|value| value.as_str()) {
-            self.topology.insert_nameless_queue(waiting_room(queue, &exchange.into(), true));
+        if let Some(exchange) = exchange_of_room(&definition.name, &arguments) {
+            self.topology.insert_nameless_queue(waiting_room(queue, &exchange, true));
             return Ok(());
         }
         let mut record = QueueRecord::new(definition.name.into(), queue, arguments, declared);

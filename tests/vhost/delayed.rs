@@ -208,6 +208,30 @@ fn its_type_must_be_one() {
     ));
 }
 
+/// What the definition on disk says of such a queue, a client may say too: it means nothing then.
+#[test]
+fn a_queue_whose_arguments_pretend_to_wait_for_an_exchange_comes_back_as_what_it_is() {
+    let mut talk = Talk::new();
+    talk.converse(
+        "1.1 < exchange.declare later x-delayed-message durable x-delayed-type=direct
+         1.1 > exchange.declare-ok
+         1.1 < queue.declare q durable x-delays-for=later
+         1.1 > queue.declare-ok q 0 0
+         1.1 < queue.bind q amq.direct k
+         1.1 > queue.bind-ok
+         1.1 < publish amq.direct k a persistent
+         crash
+         1.1 < get q
+         1.1 > get-ok a 0 redelivered
+         1.1 < publish later k b persistent h-x-delay=100
+         1.1 < queue.bind q later k
+         1.1 > queue.bind-ok
+         clock 100
+         1.1 < get q
+         1.1 > get-ok b 0 x-delay=-100",
+    );
+}
+
 #[test]
 fn nobody_can_name_where_messages_wait() {
     converse(&format!(
