@@ -2,7 +2,6 @@
 
 use super::alarms::Alarms;
 use super::client_lines::ClientLines;
-use super::confirm_times::ConfirmSamples;
 use super::connections::Connections;
 use super::directory::Directory;
 use super::ldap::Ldap;
@@ -17,7 +16,7 @@ use crate::clock::Clock;
 use crate::config::Config;
 use crate::connection::ConnectionConfig;
 use crate::vhost::figures::VhostFigures;
-use ledgermq_storage::{RecoveryStatistics, Store, StoreStatus, Survey};
+use ledgermq_storage::{Durations, RecoveryStatistics, Store, StoreStatus, Survey};
 use std::net::{IpAddr, SocketAddr};
 use std::sync::{Arc, Mutex, MutexGuard, OnceLock, PoisonError, Weak};
 use tokio::sync::{Semaphore, watch};
@@ -79,7 +78,7 @@ pub struct BrokerMetrics {
     /// Logins that were tried, by protocol: how many succeeded and how many failed.
     pub logins: Vec<(&'static str, u64, u64)>,
     /// How long confirms took.
-    pub confirms: ConfirmSamples,
+    pub confirms: Durations,
     /// Memory that half-received messages take, bytes.
     pub half_received_bytes: u64,
     /// Sums over all vhosts.
@@ -151,7 +150,7 @@ impl Broker {
             connections_opened: self.connections.opened_count(),
             logins_refused: self.lock_refusals().count(),
             logins: self.login_counts(),
-            confirms: self.directory.confirm_samples(),
+            confirms: self.directory.confirm_times(),
             half_received_bytes: self.connection_config.half_received.used_bytes() as u64,
             figures,
             body_memory_bytes: self.budget.used_bytes() as u64,

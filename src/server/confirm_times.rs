@@ -2,36 +2,8 @@
 //! to its connection. Sampled, so that no message pays for it: a vhost watches one publish at a time, the first of a
 //! batch, and asks the time once when its confirm went out.
 
-use ledgermq_storage::{Lsn, SYNC_CLASSES_US};
-use std::sync::atomic::{AtomicU64, Ordering};
-
-/// Samples since the start. A counter, so a reader that comes between two additions sees one of them.
-#[derive(Debug, Default)]
-pub(super) struct ConfirmTimes {
-    counts: [AtomicU64; SYNC_CLASSES_US.len() + 1],
-    total_ns: AtomicU64,
-}
-
-/// What was sampled: counts by the classes of [`SYNC_CLASSES_US`], the last without an upper end, and all durations
-/// together, ns.
-pub type ConfirmSamples = ([u64; SYNC_CLASSES_US.len() + 1], u64);
-
-impl ConfirmTimes {
-    fn note(&self, took_ns: u64) {
-        let class = SYNC_CLASSES_US.partition_point(|end_us| end_us * 1000 < took_ns);
-        if let Some(count) = self.counts.get(class) {
-            count.fetch_add(1, Ordering::Relaxed);
-        }
-        self.total_ns.fetch_add(took_ns, Ordering::Relaxed);
-    }
-
-    /// What was sampled.
-    pub(super) fn samples(&self) -> ConfirmSamples {
-        let read =
-            |class| self.counts.get(class).map_or(0, |count: &AtomicU64| count.load(Ordering::Relaxed));
-        (std::array::from_fn(read), self.total_ns.load(Ordering::Relaxed))
-    }
-}
+use ledgermq_storage::{DurationCounter, Lsn};
+use std::time::Duration;
 
 /// The publish that a vhost watches.
 #[derive(Debug, Default)]
@@ -51,9 +23,9 @@ impl ConfirmProbe {
     }
 
     /// Its confirm is out.
-    pub(super) fn end(&mut self, now_ns: u64, times: &ConfirmTimes) {
+    pub(super) fn end(&mut self, now_ns: u64, times: &DurationCounter) {
         if let Some((_, began_ns)) = self.0.take() {
-            times.note(now_ns.saturating_sub(began_ns));
+            times.note(Duration::from_nanos(now_ns.saturating_sub(began_ns)));
         }
     }
 }
@@ -61,10 +33,11 @@ impl ConfirmProbe {
 #[cfg(test)]
 mod tests {
     use super::*;
+    use ledgermq_storage::DURATION_CLASSES_US;
 
     #[test]
     fn one_publish_at_a_time_is_watched_until_it_is_durable() {
-        let (mut probe, times) = (ConfirmProbe::default(), ConfirmTimes::default());
+        let (mut probe, times) = (ConfirmProbe::default(), DurationCounter::default());
         probe.begin(Lsn::NONE, 5);
         assert!(!probe.is_over(Lsn(99)), "nothing was published");
         probe.begin(Lsn(10), 1_000_000);
@@ -72,8 +45,8 @@ mod tests {
         assert!(!probe.is_over(Lsn(10)) && probe.is_over(Lsn(11)));
         probe.end(3_500_000, &times);
         assert!(!probe.is_over(Lsn(99)), "it is watched no more");
-        let (counts, total_ns) = times.samples();
-        let class = SYNC_CLASSES_US.iter().position(|end| *end == 2_500).unwrap();
-        assert_eq!((counts[class], counts.iter().sum::<u64>(), total_ns), (1, 1, 2_500_000));
+        let found = times.durations();
+        let class = DURATION_CLASSES_US.iter().position(|end| *end == 2_500).unwrap();
+        assert_eq!((found.counts[class], found.count(), found.total_ns), (1, 1, 2_500_000));
     }
 }

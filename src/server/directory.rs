@@ -4,7 +4,6 @@
 //! Accounts are handed out as snapshots: a change makes a new one and tells every connection. A change is appended to the
 //! log under the lock that makes it visible, so that the log has the changes in the order in which they took effect.
 
-use super::confirm_times::ConfirmSamples;
 use super::connections::Connections;
 use super::events::EventBus;
 use super::mail::{ConnectionMail, VhostInbox, VhostMail};
@@ -18,7 +17,7 @@ use crate::vhost::figures::VhostFigures;
 use crate::vhost::input::{AdminCommand, AdminReply};
 use crate::vhost::report::VhostReport;
 use crate::vhost::views::{Look, Seen};
-use ledgermq_storage::{GroupId, Lsn, Reader};
+use ledgermq_storage::{Durations, GroupId, Lsn, Reader};
 use std::collections::BTreeMap;
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use tokio::sync::oneshot;
@@ -120,8 +119,8 @@ impl Directory {
     }
 
     /// How long confirms took.
-    pub(super) fn confirm_samples(&self) -> ConfirmSamples {
-        self.nursery.confirm_times.samples()
+    pub(super) fn confirm_times(&self) -> Durations {
+        self.nursery.confirm_times.durations()
     }
 
     /// What there is to see of all vhosts, by name.

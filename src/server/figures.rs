@@ -7,7 +7,6 @@ use crate::limits::{FIGURES_QUEUES_MAX, HTTP_ROWS_PER_CHUNK};
 use crate::vhost::counts::MessageCounts;
 use crate::vhost::figures::VhostFigures;
 use crate::vhost::views::{Look, Seen};
-use ledgermq_storage::SYNC_CLASSES_US;
 use std::cmp::Reverse;
 
 /// How the broker stands now.
@@ -44,10 +43,7 @@ pub(super) async fn now(broker: &Broker) -> Figures {
         wal_segments: store.map_or(0, |store| store.segment_count),
         wal_bytes: store.map_or(0, |store| store.segment_bytes),
         wal_staged_bytes: store.map_or(0, |store| store.staged_bytes),
-        sync_classes: store.map_or_else(Vec::new, |store| {
-            let ends = SYNC_CLASSES_US.into_iter().map(Some).chain([None]);
-            ends.zip(store.sync_times.counts).collect()
-        }),
+        sync_classes: store.map_or_else(Vec::new, |store| store.sync_times.classes().collect()),
         queues,
     }
 }

@@ -60,7 +60,6 @@ mod wal_log;
 mod watermarks;
 
 pub use broker::{Broker, BrokerMetrics};
-pub use confirm_times::ConfirmSamples;
 pub use connections::Acquaintance;
 pub use definitions_file::ImportError;
 pub use errands::{ErrandError, Peeked};

@@ -1,7 +1,6 @@
 //! What it takes to start a vhost's task, and to wait for the disk: the store's handles and the settings all vhosts share.
 //! Knows no names but those it is given.
 
-use super::confirm_times::ConfirmTimes;
 use super::events::EventBus;
 use super::mail::VhostInbox;
 use super::random_bytes;
@@ -13,7 +12,7 @@ use crate::clock::Clock;
 use crate::queue::QueueKind;
 use crate::vhost::events::EVENT_VHOST;
 use crate::vhost::{DeliverMode, Vhost, VhostConfig, VhostSettings};
-use ledgermq_storage::{GroupId, Lsn, Progress, Reader, Wal};
+use ledgermq_storage::{DurationCounter, GroupId, Lsn, Progress, Reader, Wal};
 use std::sync::Arc;
 use tokio::sync::watch;
 
@@ -30,7 +29,7 @@ pub(super) struct Nursery {
     /// The type of queues that name none, in vhosts that say nothing of it.
     pub(super) default_queue_kind: QueueKind,
     pub(super) events: EventBus,
-    pub(super) confirm_times: Arc<ConfirmTimes>,
+    pub(super) confirm_times: Arc<DurationCounter>,
 }
 
 impl Nursery {

@@ -4,7 +4,7 @@
 //! It stops taking from its inbox while the log has no room: then permits run out, connections stop reading, TCP pushes
 //! back. It never waits for a connection.
 
-use super::confirm_times::{ConfirmProbe, ConfirmTimes};
+use super::confirm_times::ConfirmProbe;
 use super::events::EventBus;
 use super::mail::{ConnectionInbox, ConnectionMail, VhostInbox, VhostMail};
 use super::wal_log::WalLog;
@@ -14,7 +14,7 @@ use crate::vhost::command::{Addressed, ConnectionId};
 use crate::vhost::input::{AdminId, AdminReply, Effect, Effects, Input, LogProgress};
 use crate::vhost::{Now, Vhost};
 use foldhash::HashMap;
-use ledgermq_storage::{Progress, Reader, Wal};
+use ledgermq_storage::{DurationCounter, Progress, Reader, Wal};
 use std::collections::HashMap as StdHashMap;
 use std::future::{Future, poll_fn};
 use std::pin::pin;
@@ -41,7 +41,7 @@ pub(super) struct VhostParts {
     pub(super) progress: watch::Receiver<Progress>,
     pub(super) name: Arc<str>,
     pub(super) events: EventBus,
-    pub(super) confirm_times: Arc<ConfirmTimes>,
+    pub(super) confirm_times: Arc<DurationCounter>,
 }
 
 /// See the file's head.

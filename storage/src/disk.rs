@@ -4,7 +4,8 @@
 //! Names are paths relative to the data directory, made by this crate only (`wal/0000000000000001.seg`); the empty name
 //! is the data directory itself.
 
-use crate::sync_times::{SyncClock, SyncTimes};
+use crate::durations::Durations;
+use crate::sync_times::SyncClock;
 use rustix::fs::{Advice, FallocateFlags};
 use rustix::io::Errno;
 use std::collections::HashMap;
@@ -56,8 +57,8 @@ pub trait Disk: Send + Sync + 'static {
     /// fdatasync. After an error nothing is known of what was written since the last success.
     fn sync(&self, file: FileId) -> io::Result<()>;
     /// How long [`Disk::sync`] took since this value was made; a simulated disk takes no time.
-    fn sync_times(&self) -> SyncTimes {
-        SyncTimes::default()
+    fn sync_times(&self) -> Durations {
+        Durations::default()
     }
     /// fsync of a directory: makes create, rename and unlink in it durable.
     fn sync_dir(&self, dir: &str) -> io::Result<()>;
@@ -248,7 +249,7 @@ impl Disk for RealDisk {
         self.sync_clock.time(|| file.sync_data())
     }
 
-    fn sync_times(&self) -> SyncTimes {
+    fn sync_times(&self) -> Durations {
         self.sync_clock.times()
     }
 

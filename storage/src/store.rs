@@ -11,6 +11,7 @@
 
 use crate::commit::{Committer, Next};
 use crate::disk::Disk;
+use crate::durations::Durations;
 use crate::error::{AppendError, OpenError};
 use crate::frame::BufferPool;
 use crate::id_blocks::{Ids, STORE_DEFINITION_KIND};
@@ -29,7 +30,6 @@ use crate::segment::{COLD_DIR, WAL_DIR, parse_segment_name};
 use crate::settled::SettledSet;
 use crate::staging::{Staging, StagingSettings};
 use crate::survey::Survey;
-use crate::sync_times::SyncTimes;
 use crate::threads::{Threads, forward};
 use crate::wal::{Progress, Shared, Waits, Wal, Watcher};
 use std::fmt;
@@ -122,7 +122,7 @@ pub struct StoreStatus {
     /// Bytes free for the broker's user.
     pub free_bytes: u64,
     /// How long the disk took to sync.
-    pub sync_times: SyncTimes,
+    pub sync_times: Durations,
 }
 
 impl Store {

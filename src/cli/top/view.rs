@@ -3,7 +3,7 @@
 
 use crate::cli::figures::{Figures, Passed, QueueFigures};
 use clap::ValueEnum;
-use std::cmp::Reverse;
+use ledgermq_storage::quantile;
 use std::collections::HashMap;
 
 /// What queues are sorted by; names are sorted upwards, numbers downwards.
@@ -205,8 +205,8 @@ impl View {
                 Sort::Ack => by_number(|line| line.rates.ack),
                 Sort::Name => std::cmp::Ordering::Equal,
             };
-            let name = |line: &Line| (Reverse(0), line.queue.vhost.clone(), line.queue.name.clone());
-            order.then_with(|| name(a).cmp(&name(b)))
+            let (a, b) = (&a.queue, &b.queue);
+            order.then_with(|| (&a.vhost, &a.name).cmp(&(&b.vhost, &b.name)))
         });
         lines
     }
@@ -218,16 +218,9 @@ fn since(before: &[(Option<u64>, u64)], now: &[(Option<u64>, u64)]) -> Vec<(Opti
     now.iter().enumerate().map(|(at, (end, count))| (*end, count.saturating_sub(earlier(at)))).collect()
 }
 
-/// The time that so many percent took at most, ms: the end of a class; `None` before the first, or without an end.
+/// The time that so many percent took at most, ms: the end of a class.
 fn quantile_ms(classes: &[(Option<u64>, u64)], percent: u64) -> Option<f64> {
-    let count: u64 = classes.iter().map(|(_, count)| count).sum();
-    let wanted = (count * percent).div_ceil(100);
-    let mut seen = 0;
-    let class = classes.iter().find(|(_, count)| {
-        seen += count;
-        wanted > 0 && seen >= wanted
-    });
-    Some(class?.0? as f64 / 1000.0)
+    quantile(classes.iter().copied(), percent).map(|us| us as f64 / 1000.0)
 }
 
 #[cfg(test)]

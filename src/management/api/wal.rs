@@ -3,7 +3,7 @@
 
 use crate::management::answer::{Answer, ApiError, Reply};
 use crate::management::call::Call;
-use ledgermq_storage::{Lsn, SYNC_CLASSES_US, SyncTimes};
+use ledgermq_storage::{Lsn, quantile};
 use serde_json::{Value, json};
 
 /// `GET /api/wal`
@@ -52,8 +52,8 @@ pub(in crate::management) async fn wal(call: Call) -> Answer {
         "appended_bytes": appended_bytes(status.progress.written, broker.segment_bytes()),
         "syncs": status.sync_times.count(),
         "sync_us": {
-            "p50": quantile_us(&status.sync_times, 50),
-            "p99": quantile_us(&status.sync_times, 99),
+            "p50": quantile(status.sync_times.classes(), 50),
+            "p99": quantile(status.sync_times.classes(), 99),
         },
         "checkpoint": checkpoint,
         "recovery": recovery,
@@ -64,35 +64,4 @@ pub(in crate::management) async fn wal(call: Call) -> Answer {
 /// Bytes of the log up to there, those of segments used again included; about, since segments may end early.
 fn appended_bytes(at: Lsn, segment_bytes: u32) -> u64 {
     u64::from(at.segment().0) * u64::from(segment_bytes) + u64::from(at.offset())
-}
-
-/// Time that so many percent of the syncs took at most, µs: the upper end of a class. `None` before the first, or if it is
-/// in the last class, which has no end.
-fn quantile_us(times: &SyncTimes, percent: u64) -> Option<u64> {
-    let wanted = (times.count() * percent).div_ceil(100);
-    if wanted == 0 {
-        return None;
-    }
-    let mut seen = 0;
-    let mut classes = times.counts.iter().zip(SYNC_CLASSES_US);
-    classes.find_map(|(count, end_us)| {
-        seen += count;
-        (seen >= wanted).then_some(end_us)
-    })
-}
-
-#[cfg(test)]
-mod tests {
-    use super::*;
-
-    #[test]
-    fn quantiles_are_the_ends_of_their_classes() {
-        let mut times = SyncTimes::default();
-        assert_eq!(quantile_us(&times, 50), None, "nothing was synced");
-        (times.counts[0], times.counts[2]) = (98, 2);
-        let [first, _, third, ..] = SYNC_CLASSES_US;
-        assert_eq!((quantile_us(&times, 50), quantile_us(&times, 99)), (Some(first), Some(third)));
-        times.counts[SYNC_CLASSES_US.len()] = 100;
-        assert_eq!(quantile_us(&times, 99), None, "the last class has no end");
-    }
 }

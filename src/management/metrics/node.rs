@@ -2,7 +2,7 @@
 
 use super::text::{Kind, Page};
 use crate::server::{Broker, BrokerMetrics};
-use ledgermq_storage::SYNC_CLASSES_US;
+use ledgermq_storage::{DURATION_CLASSES_US, Durations};
 use std::time::Duration;
 
 /// Who this is. Each panel of RabbitMQ's dashboards joins its numbers with `rabbitmq_identity_info`, by instance.
@@ -121,22 +121,18 @@ pub(super) fn store(page: &mut Page, metrics: &BrokerMetrics) {
     page.ours("wal_staged_bytes", Gauge, "Bytes appended and not yet written").value(store.staged_bytes);
     page.ours("wal_segments", Gauge, "Files of the log").value(store.segment_count);
     page.ours("wal_segment_bytes", Gauge, "Bytes of the files of the log").value(store.segment_bytes);
-    page.ours("disk_sync_seconds", Kind::Histogram, "Time of fdatasync").histogram(
-        &[],
-        class_ends_s(),
-        &store.sync_times.counts,
-        synced_s,
-    );
+    histogram(page, "disk_sync_seconds", "Time of fdatasync", &store.sync_times);
 }
 
 /// How long publishers wait.
 pub(super) fn confirms(page: &mut Page, metrics: &BrokerMetrics) {
-    let (counts, total_ns) = &metrics.confirms;
     let help = "Time from the arrival of a persistent publish at its vhost to its confirm, sampled";
-    let sum_s = Duration::from_nanos(*total_ns).as_secs_f64();
-    page.ours("confirm_seconds", Kind::Histogram, help).histogram(&[], class_ends_s(), counts, sum_s);
+    histogram(page, "confirm_seconds", help, &metrics.confirms);
 }
 
-fn class_ends_s() -> impl Iterator<Item = String> {
-    SYNC_CLASSES_US.into_iter().map(|end_us| Duration::from_micros(end_us).as_secs_f64().to_string())
+fn histogram(page: &mut Page, name: &str, help: &str, found: &Durations) {
+    let ends_us = DURATION_CLASSES_US.into_iter();
+    let ends_s = ends_us.map(|end_us| Duration::from_micros(end_us).as_secs_f64().to_string());
+    let sum_s = Duration::from_nanos(found.total_ns).as_secs_f64();
+    page.ours(name, Kind::Histogram, help).histogram(&[], ends_s, &found.counts, sum_s);
 }
