@@ -7,6 +7,7 @@ use bytes::Bytes;
 use ledgermq_storage::StoredMessage;
 use std::borrow::Cow;
 use std::sync::Arc;
+use std::sync::atomic::{AtomicU32, Ordering};
 
 /// A published message. Shared by all queues it was routed to; never changed after routing.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -24,13 +25,49 @@ pub struct Message {
     pub persistent: bool,
     /// It was dead-lettered: the history in its `x-death` header is the broker's own. A publisher's is not believed.
     pub dead_lettered: bool,
+    /// Who keeps it in memory.
+    pub holders: Holders,
 }
+
+/// How many entries of queues keep a message in memory, so that a message in many queues counts once against the memory that
+/// there is for all of them. Says nothing of what a message is: a copy begins without holders, and all are equal.
+#[derive(Debug, Default)]
+pub struct Holders(AtomicU32);
+
+impl Holders {
+    /// An entry holds the message from now on. Answers whether it is the first.
+    pub fn add(&self) -> bool {
+        self.0.fetch_add(1, Ordering::Relaxed) == 0
+    }
+
+    /// An entry that held the message does so no longer. Answers whether it was the last.
+    pub fn remove(&self) -> bool {
+        let before = self.0.fetch_sub(1, Ordering::Relaxed);
+        assert!(before > 0, "who lets go of a message held it");
+        before == 1
+    }
+}
+
+impl Clone for Holders {
+    fn clone(&self) -> Self {
+        Self::default()
+    }
+}
+
+impl PartialEq for Holders {
+    fn eq(&self, _: &Self) -> bool {
+        true
+    }
+}
+
+impl Eq for Holders {}
 
 impl From<StoredMessage> for Message {
     /// What the log holds of a message, as it was logged.
     fn from(stored: StoredMessage) -> Self {
         let StoredMessage { exchange, routing_key, properties, body, persistent, dead_lettered, .. } = stored;
-        Self { exchange, routing_key, properties, body, persistent, dead_lettered }
+        let holders = Holders::default();
+        Self { exchange, routing_key, properties, body, persistent, dead_lettered, holders }
     }
 }
 

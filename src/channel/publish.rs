@@ -9,7 +9,7 @@ use super::content::{Assembly, Content};
 use super::{Context, Failure, Open, PublishMode};
 use crate::auth::Access;
 use crate::limits::{EXPIRATION_MS_MAX, PROPERTIES_KEPT_BYTES_MAX};
-use crate::message::Message;
+use crate::message::{Holders, Message};
 use crate::protocol::header_keys::UnacceptableHeader;
 use crate::protocol::method_id::MethodId;
 use crate::protocol::properties::Properties;
@@ -153,7 +153,15 @@ impl Open {
             PublishMode::Confirm(confirms) => Some(confirms.number()),
             PublishMode::Plain | PublishMode::Transaction(_) => None,
         };
-        let message = Message { exchange, routing_key, properties, body, persistent, dead_lettered: false };
+        let message = Message {
+            exchange,
+            routing_key,
+            properties,
+            body,
+            persistent,
+            dead_lettered: false,
+            holders: Holders::default(),
+        };
         *cx.out.command_bytes += message.resident_bytes();
         let mut topic_refusal = None;
         if self.publish_cache.restricted {

@@ -73,6 +73,7 @@ impl History {
 #[cfg(test)]
 mod tests {
     use super::*;
+    use crate::message::Holders;
     use crate::protocol::properties::PropertyList;
     use bytes::Bytes;
 
@@ -85,6 +86,7 @@ mod tests {
             body: body.into(),
             persistent: false,
             dead_lettered: false,
+            holders: Holders::default(),
         })
     }
 

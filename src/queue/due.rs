@@ -120,6 +120,11 @@ impl Due {
         self.near.range(..self.horizon).map(|(_, entry)| entry)
     }
 
+    /// Every entry in memory, in no particular order.
+    pub(super) fn resident(&self) -> impl Iterator<Item = &Entry> {
+        self.near.values().chain(self.pass.iter().flat_map(|pass| pass.fresh.values()))
+    }
+
     /// These bodies are being read.
     pub(super) fn note_asked(&mut self, seqs: impl Iterator<Item = Seq>) {
         let asked: BTreeSet<Seq> = seqs.collect();

@@ -154,7 +154,8 @@ impl Queue {
         settled: SettledSet,
         redelivered: Redelivered,
     ) -> Self {
-        let mut queue = Self { next_seq, settled, redelivered, ..Self::new(id, budget) };
+        let mut queue = Self::new(id, budget);
+        (queue.next_seq, queue.settled, queue.redelivered) = (next_seq, settled, redelivered);
         for WaitingRun { run, live_count, body_bytes, is_guess } in runs {
             if live_count > 0 || is_guess {
                 let is_estimate = true;
@@ -432,12 +433,22 @@ impl Queue {
     }
 }
 
+/// What is in memory for this queue alone is so no longer.
+impl Drop for Queue {
+    fn drop(&mut self) {
+        let due = self.due.iter().flat_map(|due| due.resident());
+        let held = self.unacked.iter().map(|held| &held.entry).chain(self.leaving.iter());
+        self.residency.release_all(self.ready.resident().chain(due).chain(held));
+    }
+}
+
 #[cfg(test)]
 mod tests;
 
 #[cfg(test)]
 pub(crate) mod test_support {
     use super::*;
+    use crate::message::Holders;
     use bytes::Bytes;
 
     /// A message with this body, published to the default exchange.
@@ -449,6 +460,7 @@ pub(crate) mod test_support {
             body: Bytes::copy_from_slice(body.as_bytes()),
             persistent,
             dead_lettered: false,
+            holders: Holders::default(),
         })
     }
 }

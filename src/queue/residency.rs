@@ -1,6 +1,6 @@
-//! Which bodies a queue keeps in memory, and its share of the budget for them.
-//! Invariant: `bytes` is what the queue has taken from the budget; it is given back when the queue goes.
-//! A message in several queues is counted by each of them: the budget errs on the safe side.
+//! Which bodies a queue keeps in memory, and what the budget is charged for them: a message in several queues once, by the first
+//! that keeps it, given back by the last.
+//! Invariant: `bytes` and `count` are of the messages that the queue's entries hold.
 
 use super::entry::Entry;
 use crate::budget::Budget;
@@ -34,7 +34,9 @@ impl Residency {
     /// Counts a message that an entry holds from now on.
     pub(super) fn hold(&mut self, message: &Message) {
         let bytes = message.resident_bytes();
-        self.budget.take(bytes);
+        if message.holders.add() {
+            self.budget.take(bytes);
+        }
         self.bytes += bytes;
         self.count += 1;
     }
@@ -42,12 +44,24 @@ impl Residency {
     /// Takes the message out of an entry and stops counting it.
     pub(super) fn release(&mut self, entry: &mut Entry) -> Option<Arc<Message>> {
         let message = entry.message.take()?;
+        self.let_go(&message);
+        Some(message)
+    }
+
+    /// Stops counting what entries hold that go with the queue.
+    pub(super) fn release_all<'a>(&mut self, entries: impl Iterator<Item = &'a Entry>) {
+        entries.filter_map(|entry| entry.message.as_deref()).for_each(|message| self.let_go(message));
+        assert!(self.count == 0, "every entry of the queue was seen");
+    }
+
+    fn let_go(&mut self, message: &Message) {
         let bytes = message.resident_bytes();
         assert!(self.bytes >= bytes && self.count > 0, "what is released was held");
-        self.budget.give(bytes);
+        if message.holders.remove() {
+            self.budget.give(bytes);
+        }
         self.bytes -= bytes;
         self.count -= 1;
-        Some(message)
     }
 
     /// Whether a new logged message may stay in memory. Above the budget only the first few of a queue that is being
@@ -62,12 +76,6 @@ impl Residency {
     pub(super) fn admits_held(&self, is_wanted: bool) -> bool {
         let is_little = self.count <= HELD_MESSAGES_MAX && self.bytes <= HEAD_BYTES_MAX;
         !self.budget.exceeded() && (is_wanted || is_little)
-    }
-}
-
-impl Drop for Residency {
-    fn drop(&mut self) {
-        self.budget.give(self.bytes);
     }
 }
 
@@ -108,8 +116,25 @@ mod tests {
         assert!(residency.release(&mut entry).is_some());
         assert!(residency.release(&mut entry).is_none(), "once");
         assert_eq!((budget.used_bytes(), residency.count()), (0, 0));
-        residency.hold(&super::super::test_support::message("other", true));
-        drop(residency);
-        assert_eq!(budget.used_bytes(), 0, "a queue that goes gives everything back");
+    }
+
+    #[test]
+    fn a_message_in_several_queues_counts_once() {
+        let budget = Budget::new(usize::MAX);
+        let mut queues = [0, 1, 2].map(|_| Residency::new(budget.clone()));
+        let message = message("body", true);
+        let bytes = message.resident_bytes();
+        for queue in &mut queues {
+            queue.hold(&message);
+            assert_eq!((budget.used_bytes(), queue.bytes), (bytes, bytes));
+        }
+        let entry = Entry::new(Seq(0), Lsn(1), 1, Arc::clone(&message));
+        let [first, others @ ..] = &mut queues;
+        first.release(&mut entry.clone());
+        assert_eq!(budget.used_bytes(), bytes);
+        others.iter_mut().for_each(|queue| queue.release_all(std::iter::once(&entry)));
+        assert_eq!(budget.used_bytes(), 0);
+        first.hold(&message);
+        assert_eq!(budget.used_bytes(), bytes, "and may be held again");
     }
 }

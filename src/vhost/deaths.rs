@@ -5,7 +5,7 @@
 //! Source: RabbitMQ `mc:record_death`, `mc:is_cycle_v2`, `mc_amqpl:death_table`.
 
 use crate::limits::DEATHS_MAX;
-use crate::message::Message;
+use crate::message::{Holders, Message};
 use crate::protocol::properties::Properties;
 use crate::protocol::table::{Fields, Table};
 use crate::protocol::value::{Array, Value};
@@ -195,6 +195,7 @@ pub(super) fn letter(message: &Message, obituary: &Obituary<'_>, address: Addres
         body: message.body.clone(),
         persistent: message.persistent,
         dead_lettered: true,
+        holders: Holders::default(),
     };
     Letter { message, history }
 }
@@ -233,6 +234,7 @@ mod tests {
             body: Bytes::from_static(b"body"),
             persistent: true,
             dead_lettered: false,
+            holders: Holders::default(),
         }
     }
 

@@ -11,7 +11,7 @@ use super::topology::{ExchangeSlot, Gone, QueueRecord, QueueSlot, Target};
 use super::{Context, Vhost};
 use crate::definitions::DestinationKind;
 use crate::exchange::EVENT_EXCHANGE;
-use crate::message::Message;
+use crate::message::{Holders, Message};
 use crate::protocol::properties::PropertyList;
 use crate::protocol::table::Table;
 use crate::protocol::value::Value;
@@ -108,6 +108,7 @@ impl Vhost {
             body: Bytes::new(),
             persistent: true,
             dead_lettered: false,
+            holders: Holders::default(),
         });
         let mut queues = Vec::new();
         self.topology.route(exchange, &message, &mut queues);

@@ -6,7 +6,7 @@
 
 use super::topology::QueueSlot;
 use super::{Context, Vhost};
-use crate::message::Message;
+use crate::message::{Holders, Message};
 use crate::protocol::properties::{Properties, PropertyList};
 use crate::protocol::table::Table;
 use crate::protocol::value::{Array, Value};
@@ -104,6 +104,7 @@ impl Vhost {
             body: message.body.clone(),
             persistent: false,
             dead_lettered: false,
+            holders: Holders::default(),
         });
         let mut queues = Vec::new();
         self.topology.route(exchange, &copy, &mut queues);

@@ -3,7 +3,7 @@
 use crate::support::machine::{CAPABLE, HEADER, Machine, start_ok};
 use crate::support::wire;
 use bytes::Bytes;
-use ledgermq::message::Message;
+use ledgermq::message::{Holders, Message};
 use ledgermq::vhost::command::{Deliver, Envelope, Notice};
 use ledgermq_storage::{QueueId, Seq};
 use std::sync::Arc;
@@ -18,6 +18,7 @@ pub(crate) fn message(body: &str) -> Arc<Message> {
         body: Bytes::copy_from_slice(body.as_bytes()),
         persistent: false,
         dead_lettered: false,
+        holders: Holders::default(),
     })
 }
 

@@ -12,7 +12,7 @@ use ledgermq::definitions::{
     LimitsDefinition, PermissionDefinition, PolicyDefinition, QueueDefinition, TopicPermissionDefinition,
     UserDefinition, VhostDefinition, VhostMetadataDefinition,
 };
-use ledgermq::message::Message;
+use ledgermq::message::{Holders, Message};
 use ledgermq::vhost::command::{ChannelKey, Command, ConnectionId, Envelope, MethodId, Publish};
 use ledgermq::vhost::events::EventTap;
 use ledgermq::vhost::input::{Effects, Input};
@@ -219,6 +219,7 @@ fn publish(channel: ChannelKey, exchange: &str) -> Envelope {
         body: Bytes::from_static(b"x"),
         persistent: true,
         dead_lettered: false,
+        holders: Holders::default(),
     };
     let publish = Publish {
         message: Arc::new(message),

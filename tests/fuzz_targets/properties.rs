@@ -3,7 +3,7 @@
 
 use super::table::is_table;
 use bytes::Bytes;
-use ledgermq::message::Message;
+use ledgermq::message::{Holders, Message};
 use ledgermq::protocol::content::ContentHeader;
 use ledgermq::protocol::header_keys::UnacceptableHeader;
 use ledgermq::protocol::properties::Properties;
@@ -117,6 +117,7 @@ fn check(bytes: &[u8]) {
         body: Bytes::new(),
         persistent: false,
         dead_lettered: false,
+        holders: Holders::default(),
     };
     assert!(message.expiration_ms().is_none() || properties.expiration().is_some());
 }

@@ -18,7 +18,7 @@ use super::memory_log::MemoryLog;
 use bytes::Bytes;
 use ledgermq::budget::Budget;
 use ledgermq::definitions::{ApplyTo, Definition, DestinationKind, PolicyDefinition};
-use ledgermq::message::Message;
+use ledgermq::message::{Holders, Message};
 use ledgermq::protocol::properties::{Properties, PropertyList};
 use ledgermq::protocol::table::{Fields, Table};
 use ledgermq::protocol::value::Value;
@@ -784,6 +784,7 @@ fn publish(exchange: &str, key: &str, body: &str, words: &[&str]) -> Publish {
         body: Bytes::from(body),
         persistent: words.contains(&"persistent"),
         dead_lettered: false,
+        holders: Holders::default(),
     };
     let publish_seq = words.iter().find_map(|word| word.strip_prefix('#'));
     Publish {

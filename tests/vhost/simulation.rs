@@ -7,7 +7,7 @@ use super::model::{At, Consumer, Holder, Model, PRIORITY_MAX, said_priority};
 use bytes::Bytes;
 use ledgermq::budget::Budget;
 use ledgermq::definitions::Definition;
-use ledgermq::message::Message;
+use ledgermq::message::{Holders, Message};
 use ledgermq::protocol::properties::PropertyList;
 use ledgermq::protocol::table::Table;
 use ledgermq::protocol::value::Value;
@@ -624,6 +624,7 @@ fn publish(to: &str, body: u64, persistent: bool, publish_seq: Option<PublishSeq
         body: Bytes::from(text),
         persistent,
         dead_lettered: false,
+        holders: Holders::default(),
     };
     Command::Publish(Publish {
         message: Arc::new(message),

@@ -101,6 +101,7 @@ fn term(value: &Value<'_>) -> String {
 #[cfg(test)]
 mod tests {
     use super::*;
+    use crate::message::Holders;
     use crate::protocol::properties::PropertyList;
     use bytes::Bytes;
 
@@ -142,6 +143,7 @@ mod tests {
             body: Bytes::new(),
             persistent: true,
             dead_lettered: false,
+            holders: Holders::default(),
         }
     }
 

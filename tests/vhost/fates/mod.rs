@@ -10,7 +10,7 @@ use super::simulation::{Random, ShowSeed, seeds};
 use bytes::Bytes;
 use ledgermq::budget::Budget;
 use ledgermq::definitions::Definition;
-use ledgermq::message::Message;
+use ledgermq::message::{Holders, Message};
 use ledgermq::protocol::properties::{Properties, PropertyList};
 use ledgermq::protocol::table::Table;
 use ledgermq::protocol::value::Value;
@@ -239,6 +239,7 @@ impl World {
             body: Bytes::from(format!("{number:.<width$}")),
             persistent,
             dead_lettered: false,
+            holders: Holders::default(),
         };
         self.answer = None;
         self.say(Command::Publish(Publish {

@@ -20,7 +20,7 @@ use super::simulation::{Random, ShowSeed, seeds};
 use bytes::Bytes;
 use ledgermq::budget::Budget;
 use ledgermq::definitions::Definition;
-use ledgermq::message::Message;
+use ledgermq::message::{Holders, Message};
 use ledgermq::protocol::properties::PropertyList;
 use ledgermq::protocol::table::Table;
 use ledgermq::protocol::value::Value;
@@ -251,6 +251,7 @@ impl House {
             body: Bytes::from(format!("{number:.<width$}")),
             persistent: true,
             dead_lettered: false,
+            holders: Holders::default(),
         };
         self.say(Command::Publish(Publish {
             message: Arc::new(message),
