@@ -1,10 +1,14 @@
 //! How fast the log takes messages on the disk at hand: bodies of 16 B, 1 KiB and 64 KiB with 1, 100 and 1000 messages
-//! between two waits for the sync; the staging buffer alone; and recovery's scan. Set `TMPDIR` to the disk to be measured.
+//! between two waits for the sync, beside the least that anybody would have to do for them: a copy, a write into blocks that
+//! are already written, and a sync; the staging buffer alone; and recovery's scan. Set `TMPDIR` to the disk to be measured.
 
-use criterion::{Criterion, Throughput, criterion_group, criterion_main};
+use criterion::measurement::WallTime;
+use criterion::{BenchmarkGroup, Criterion, Throughput, criterion_group, criterion_main};
 use ledgermq_storage::record_encode::{Stamp, encode_publish};
 use ledgermq_storage::{GroupId, Lsn, Options, Publish, QueueId, RealDisk, Seq, Slot, Store, Wal, record};
+use std::fs::OpenOptions;
 use std::hint::black_box;
+use std::os::unix::fs::FileExt;
 use std::sync::{Arc, Condvar, Mutex};
 use std::time::{Duration, Instant};
 
@@ -78,9 +82,41 @@ fn append(criterion: &mut Criterion) {
                 });
             });
             bench.store.shutdown().expect("the store closes");
+            bare(&mut group, &format!("{name}/{outstanding}/bare"), bytes, outstanding);
         }
     }
     group.finish();
+}
+
+/// Bytes of the file that [`bare`] writes round and round.
+const BARE_FILE_BYTES: usize = 64 << 20;
+/// What the log adds to a body, about: the head of its record, names, properties and place in a queue.
+const RECORD_BYTES: usize = 48;
+
+/// The same bytes without a log: copied, written over what the file holds, synced.
+fn bare(group: &mut BenchmarkGroup<'_, WallTime>, name: &str, body_bytes: usize, outstanding: u64) {
+    let file = tempfile::NamedTempFile::new().expect("a file");
+    file.as_file().write_all_at(&vec![1; BARE_FILE_BYTES], 0).expect("there is space");
+    file.as_file().sync_all().expect("the disk works");
+    let file = OpenOptions::new().write(true).open(file.path()).expect("it is there");
+    let record = vec![7; RECORD_BYTES + body_bytes];
+    let (mut batch, mut at) = (Vec::new(), 0);
+    group.bench_function(name, |bencher| {
+        bencher.iter(|| {
+            batch.clear();
+            for _ in 0..outstanding {
+                batch.extend_from_slice(black_box(&record));
+            }
+            // Whole blocks, as the log writes them.
+            batch.resize(batch.len().next_multiple_of(4096), 0);
+            if at + batch.len() > BARE_FILE_BYTES {
+                at = 0;
+            }
+            file.write_all_at(&batch, at as u64).expect("there is space");
+            file.sync_data().expect("the disk works");
+            at += batch.len();
+        });
+    });
 }
 
 fn encode(criterion: &mut Criterion) {
