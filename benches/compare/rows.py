@@ -136,6 +136,7 @@ LARGE_ROWS = (
     Row("w1", "one publisher that waits for each confirm", "waiting", "--publishers 1", "--seconds 4", (PUBLISHED, CPU)),
     Row("w1000", "1,000 publishers that wait for each confirm", "waiting", "--publishers 1000", "--seconds 4", (PUBLISHED, CPU)),
     Row("t1", "topic exchange, one binding", "topic", "--bindings 1", "--seconds 4", (PUBLISHED, CPU)),
+    Row("d10k", "direct exchange, 10,000 bindings", "topic", "--direct --bindings 10000", "--seconds 4", (PUBLISHED, CPU)),
     Row("t10k", "topic exchange, 10,000 bindings", "topic", "--bindings 10000", "--seconds 4", (PUBLISHED, CPU)),
     Row("h100", "fanout of 100 B to 100 queues", "fanout", "--size 100 --queues 100 --consumers 1", "--seconds 4", THROUGH),
     Row("h1000", "fanout of 100 B to 1,000 queues", "fanout", "--size 100 --queues 1000 --consumers 1", "--seconds 4", THROUGH),

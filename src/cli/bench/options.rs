@@ -149,6 +149,9 @@ pub(super) struct Topical {
     /// Bindings, spread over the queues; each message goes by one of them
     #[arg(long, value_name = "COUNT", default_value_t = 1000)]
     bindings: usize,
+    /// Through a direct exchange instead, with the keys themselves bound: what patterns cost beside it
+    #[arg(long)]
+    direct: bool,
     #[command(flatten)]
     traffic: Traffic,
 }
@@ -250,7 +253,7 @@ impl Workload {
                 Plan { routing: Routing::Fanout, queues, consumers, ..run.own.plan(&run.common) }
             }
             Self::Topic(run) => {
-                let routing = Routing::Topic { bindings: run.own.bindings };
+                let routing = Routing::Bound { bindings: run.own.bindings, direct: run.own.direct };
                 Plan { routing, ..run.own.traffic.plan(&run.common) }
             }
             Self::Waiting(run) => {
@@ -383,7 +386,11 @@ mod tests {
         let waiting = plan("bench waiting");
         assert_eq!((waiting.publishers, waiting.window), (64, 1));
         assert_eq!(plan("bench backlog").extent, Extent::Messages(1_000_000));
-        assert_eq!(plan("bench topic").routing, Routing::Topic { bindings: 1000 });
+        assert_eq!(plan("bench topic").routing, Routing::Bound { bindings: 1000, direct: false });
+        assert_eq!(
+            plan("bench topic --direct --bindings 7").routing,
+            Routing::Bound { bindings: 7, direct: true }
+        );
         assert!(workload("bench storm").unwrap().plan().is_none());
     }
 

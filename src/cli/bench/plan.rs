@@ -22,8 +22,9 @@ pub(super) enum Routing {
     Direct,
     /// Through a fanout exchange: each message to every queue.
     Fanout,
-    /// Through a topic exchange with this many bindings, each message by one of them.
-    Topic { bindings: usize },
+    /// Through a topic exchange with this many bindings, each message by one of them; or through a direct one, each key bound as
+    /// it is.
+    Bound { bindings: usize, direct: bool },
 }
 
 /// When a publisher has published enough.
@@ -70,6 +71,11 @@ pub(super) struct Route {
     pub(super) queue: usize,
 }
 
+/// The key of a message that goes by this binding.
+fn bound_key(binding: usize) -> String {
+    format!("bench.any.{binding}.key")
+}
+
 impl Plan {
     /// Refuses what cannot be run.
     pub(super) fn check(&self) -> Result<(), ClientError> {
@@ -88,7 +94,7 @@ impl Plan {
         if self.queues == 0 || self.publishers + self.consumers == 0 {
             return refuse("there must be a queue, and somebody to use it".to_owned());
         }
-        if matches!(self.routing, Routing::Topic { bindings } if bindings < self.queues) {
+        if matches!(self.routing, Routing::Bound { bindings, .. } if bindings < self.queues) {
             return refuse("--bindings: each queue needs one".to_owned());
         }
         most(self.queues.div_ceil(self.consumers.max(1)) * self.publishers, PAIRS_MAX, "publishers x queues")
@@ -107,12 +113,9 @@ impl Plan {
                 .into_iter()
                 .map(|queue| Route { routing_key: self.queue_name(queue), queue })
                 .collect(),
-            Routing::Topic { bindings } => share(publisher, self.publishers, bindings)
+            Routing::Bound { bindings, .. } => share(publisher, self.publishers, bindings)
                 .into_iter()
-                .map(|binding| Route {
-                    routing_key: format!("bench.any.{binding}.key"),
-                    queue: binding % self.queues,
-                })
+                .map(|binding| Route { routing_key: bound_key(binding), queue: binding % self.queues })
                 .collect(),
         }
     }
@@ -122,8 +125,9 @@ impl Plan {
         match self.routing {
             Routing::Direct => Vec::new(),
             Routing::Fanout => (0..self.queues).map(|queue| (queue, String::new())).collect(),
-            Routing::Topic { bindings } => {
-                (0..bindings).map(|binding| (binding % self.queues, format!("bench.*.{binding}.#"))).collect()
+            Routing::Bound { bindings, direct } => {
+                let key = |binding| if direct { bound_key(binding) } else { format!("bench.*.{binding}.#") };
+                (0..bindings).map(|binding| (binding % self.queues, key(binding))).collect()
             }
         }
     }
@@ -133,7 +137,8 @@ impl Plan {
         match self.routing {
             Routing::Direct => None,
             Routing::Fanout => Some((format!("{}-fanout", self.prefix), "fanout")),
-            Routing::Topic { .. } => Some((format!("{}-topic", self.prefix), "topic")),
+            Routing::Bound { direct: false, .. } => Some((format!("{}-topic", self.prefix), "topic")),
+            Routing::Bound { direct: true, .. } => Some((format!("{}-direct", self.prefix), "direct")),
         }
     }
 
@@ -226,10 +231,12 @@ mod tests {
         assert_eq!(plan.sent_by_queue(0, 10), [(0, 4), (1, 3), (2, 3)]);
         let plan = Plan { routing: Routing::Fanout, ..plan };
         assert_eq!(plan.sent_by_queue(0, 10), [(0, 10), (1, 10), (2, 10)]);
-        let plan = Plan { routing: Routing::Topic { bindings: 5 }, queues: 2, ..plan };
+        let plan = Plan { routing: Routing::Bound { bindings: 5, direct: false }, queues: 2, ..plan };
         // Bindings 0, 2, 4 lead to queue 0, the others to queue 1.
         assert_eq!(plan.sent_by_queue(0, 7), [(0, 4), (1, 3)]);
-        assert_eq!(plan.bindings().len(), 5);
+        assert_eq!(plan.bindings()[3], (1, "bench.*.3.#".to_owned()));
+        let plan = Plan { routing: Routing::Bound { bindings: 5, direct: true }, ..plan };
+        assert_eq!(plan.bindings()[3], (1, plan.routes_of_publisher(0)[3].routing_key.clone()));
     }
 
     #[test]
@@ -251,7 +258,7 @@ mod tests {
         refused(Plan { queues: 0, ..sample() }, "there must be a queue");
         refused(Plan { publishers: 5000, ..sample() }, "--publishers: 5000 are more than 4096");
         refused(
-            Plan { routing: Routing::Topic { bindings: 1 }, queues: 2, ..sample() },
+            Plan { routing: Routing::Bound { bindings: 1, direct: false }, queues: 2, ..sample() },
             "each queue needs one",
         );
         refused(Plan { publishers: 4096, queues: 100_000, ..sample() }, "publishers x queues");
