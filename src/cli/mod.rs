@@ -6,6 +6,7 @@ pub mod control;
 pub mod figures;
 pub mod rows;
 
+mod addresses;
 mod bench;
 mod client;
 mod completions;

@@ -3,11 +3,12 @@
 use super::lanes::{self, Until};
 use super::options::{Common, Declare};
 use super::report::{Report, rounded};
-use super::topology::{ask_to_declare_queue, delete_queue};
+use super::topology::ask_to_declare_queue;
 use super::watch::Watch;
 use crate::cli::client::connection::Connection;
 use crate::cli::client::error::ClientError;
 use crate::cli::client::target::Target;
+use crate::cli::client::topology::delete_queue;
 use crate::cli::client::wire::Method;
 use crate::clock::Clock;
 use serde_json::json;

@@ -3,10 +3,8 @@
 use super::plan::Plan;
 use crate::cli::client::connection::Connection;
 use crate::cli::client::error::ClientError;
+use crate::cli::client::topology::{DURABLE, bind_queue, declare_exchange, delete_exchange, delete_queue};
 use crate::cli::client::wire::{Method, put_pair, put_short_string, put_table};
-
-/// Durable: the bit of queue.declare and exchange.declare.
-const DURABLE: u8 = 0b10;
 
 /// Makes what the plan needs. Queues of an earlier run are deleted first: what is left in them is not of this one.
 pub(super) fn make(connection: &mut Connection, plan: &Plan) -> Result<(), ClientError> {
@@ -15,13 +13,7 @@ pub(super) fn make(connection: &mut Connection, plan: &Plan) -> Result<(), Clien
     }
     if let Some((exchange, kind)) = plan.exchange() {
         delete_exchange(connection, &exchange)?;
-        connection.call(Method::EXCHANGE_DECLARE, |out| {
-            out.extend([0, 0]);
-            put_short_string(out, &exchange);
-            put_short_string(out, kind);
-            out.push(DURABLE);
-            out.extend([0; 4]);
-        })?;
+        declare_exchange(connection, &exchange, kind, DURABLE)?;
     }
     for queue in 0..plan.queues {
         let name = plan.queue_name(queue);
@@ -30,14 +22,7 @@ pub(super) fn make(connection: &mut Connection, plan: &Plan) -> Result<(), Clien
     }
     let exchange = plan.exchange().map(|(exchange, _)| exchange).unwrap_or_default();
     for (queue, key) in plan.bindings() {
-        connection.call(Method::QUEUE_BIND, |out| {
-            out.extend([0, 0]);
-            put_short_string(out, &plan.queue_name(queue));
-            put_short_string(out, &exchange);
-            put_short_string(out, &key);
-            out.push(0);
-            out.extend([0; 4]);
-        })?;
+        bind_queue(connection, &plan.queue_name(queue), &exchange, &key)?;
     }
     Ok(())
 }
@@ -74,23 +59,4 @@ pub(super) fn ask_to_declare_queue(connection: &mut Connection, name: &str, argu
         out.push(DURABLE);
         put_table(out, |out| arguments.iter().for_each(|(key, value)| put_pair(out, key, value)));
     });
-}
-
-/// Deletes a queue with what is in it; one that is not there is no error (RabbitMQ and its likes).
-pub(super) fn delete_queue(connection: &mut Connection, name: &str) -> Result<(), ClientError> {
-    let fields = |out: &mut Vec<u8>| {
-        out.extend([0, 0]);
-        put_short_string(out, name);
-        out.push(0);
-    };
-    connection.call(Method::QUEUE_DELETE, fields).map(drop)
-}
-
-fn delete_exchange(connection: &mut Connection, name: &str) -> Result<(), ClientError> {
-    let fields = |out: &mut Vec<u8>| {
-        out.extend([0, 0]);
-        put_short_string(out, name);
-        out.push(0);
-    };
-    connection.call(Method::EXCHANGE_DELETE, fields).map(drop)
 }

@@ -6,4 +6,5 @@ pub(super) mod error;
 pub(super) mod signal;
 pub(super) mod socket;
 pub(super) mod target;
+pub(super) mod topology;
 pub(super) mod wire;

@@ -4,12 +4,13 @@
 use super::arguments::Options;
 use super::commands::{Command, Shape, plain};
 use super::format::Formatter;
+use crate::cli::addresses::reachable;
 use crate::cli::control::ControlRequest;
 use crate::cli::exit::Exit;
 use crate::cli::rows::StatusReport;
 use serde_json::{Value, json};
 use std::fmt::Write;
-use std::net::{IpAddr, Ipv4Addr, Ipv6Addr, SocketAddr, TcpStream};
+use std::net::{SocketAddr, TcpStream};
 use std::time::Duration;
 
 /// Commands, in the order of the help.
@@ -285,16 +286,6 @@ fn connectivity(status: &StatusReport) -> Outcome {
     Err((sentence, Exit::Unavailable))
 }
 
-/// All interfaces are reached by the loopback one.
-fn reachable(mut address: SocketAddr) -> SocketAddr {
-    match address.ip() {
-        IpAddr::V4(ip) if ip.is_unspecified() => address.set_ip(Ipv4Addr::LOCALHOST.into()),
-        IpAddr::V6(ip) if ip.is_unspecified() => address.set_ip(Ipv6Addr::LOCALHOST.into()),
-        _ => {}
-    }
-    address
-}
-
 fn flags(columns: &[String], formatter: Formatter) -> String {
     let columns: Vec<&str> =
         if columns.is_empty() { vec!["name", "state"] } else { columns.iter().map(String::as_str).collect() };
@@ -449,14 +440,5 @@ mod tests {
         assert_eq!(json("cluster_status")["running_nodes"][0], NODE);
         assert_eq!(json("cluster_status")["cluster_name"], "payments");
         assert_eq!(json("list_feature_flags")[0]["state"], "enabled");
-    }
-
-    #[test]
-    fn all_interfaces_are_reached_by_the_loopback_one() {
-        for (listen, expected) in
-            [("0.0.0.0:1", "127.0.0.1:1"), ("[::]:1", "[::1]:1"), ("192.0.2.1:1", "192.0.2.1:1")]
-        {
-            assert_eq!(reachable(listen.parse().unwrap()).to_string(), expected);
-        }
     }
 }

@@ -11,6 +11,7 @@ use super::progress::Progress;
 use crate::cli::client::connection::Connection;
 use crate::cli::client::error::ClientError;
 use crate::cli::client::signal::Signal;
+use crate::cli::client::topology::{AUTO_DELETE, bind_queue, declare_exchange, delete_exchange};
 use crate::cli::client::wire::{Method, put_short_string};
 use crate::clock::Clock;
 use crate::protocol::wire::Reader;
@@ -134,34 +135,18 @@ fn exchange_for(queue: &str) -> String {
 
 fn prepare(ends: &mut Ends, queue: &str, exchange: &str, prefetch: u16) -> Result<(), MoveError> {
     let Ends { source, target } = ends;
-    let mut at_target = |method, fields: &dyn Fn(&mut Vec<u8>)| {
-        target.call(method, |out| fields(out)).map_err(MoveError::at(End::Target))
-    };
-    at_target(Method::CONFIRM_SELECT, &|out| out.push(0))?;
-    at_target(Method::EXCHANGE_DECLARE, &|out| {
-        out.extend([0, 0]);
-        put_short_string(out, exchange);
-        put_short_string(out, "fanout");
-        // auto-delete: it goes with the queue
-        out.push(0b100);
-        out.extend([0; 4]);
-    })?;
-    at_target(Method::QUEUE_BIND, &|out| {
-        out.extend([0, 0]);
-        put_short_string(out, queue);
-        put_short_string(out, exchange);
-        put_short_string(out, "");
-        out.push(0);
-        out.extend([0; 4]);
-    })?;
-    let mut at_source = |method, fields: &dyn Fn(&mut Vec<u8>)| {
-        source.call(method, |out| fields(out)).map_err(MoveError::at(End::Source))
-    };
-    at_source(Method::QOS, &|out| {
+    target
+        .call(Method::CONFIRM_SELECT, |out| out.push(0))
+        // It goes with the queue.
+        .and_then(|_| declare_exchange(target, exchange, "fanout", AUTO_DELETE))
+        .and_then(|()| bind_queue(target, queue, exchange, ""))
+        .map_err(MoveError::at(End::Target))?;
+    let qos = |out: &mut Vec<u8>| {
         out.extend([0; 4]);
         out.extend(prefetch.to_be_bytes());
         out.push(0);
-    })?;
+    };
+    source.call(Method::QOS, qos).map_err(MoveError::at(End::Source))?;
     // Deliveries may come before consume-ok is looked at: the pass reads both.
     source.send(Method::CONSUME, |out| {
         out.extend([0, 0]);
@@ -177,16 +162,12 @@ fn prepare(ends: &mut Ends, queue: &str, exchange: &str, prefetch: u16) -> Resul
 fn tidy(ends: &mut Ends, exchange: &str) -> Result<(), MoveError> {
     renew(&mut ends.source, End::Source)?;
     renew(&mut ends.target, End::Target)?;
-    let deleted = ends.target.call(Method::EXCHANGE_DELETE, |out| {
-        out.extend([0, 0]);
-        put_short_string(out, exchange);
-        out.push(0);
-    });
+    let deleted = delete_exchange(&mut ends.target, exchange);
     match deleted.map_err(MoveError::at(End::Target)) {
         Err(MoveError::Queue(_)) => {
             ends.target.reopen_channel().map_err(|error| MoveError::Connection(End::Target, error))
         }
-        deleted => deleted.map(drop),
+        deleted => deleted,
     }
 }
 
