@@ -38,6 +38,7 @@ class Given:
     """A broker that runs already: not ours to stop, to kill or to empty."""
 
     can_be_killed = False
+    has_certificate = False
     peer = True
 
     def __init__(self, place):
@@ -46,7 +47,7 @@ class Given:
         self.host, self.port = self.host or "127.0.0.1", int(port)
         self.name = name or address
 
-    def target(self):
+    def target(self, over_tls=False):
         here = self.host in ("127.0.0.1", "localhost", "::1")
         pid = ["--broker-pid", "auto"] if here else []
         return ["--host", self.host, "--port", str(self.port), *pid]
@@ -62,12 +63,13 @@ class Started:
     """A broker of our own: `start` makes an empty store, `stop` removes it."""
 
     can_be_killed = True
+    has_certificate = False
 
     def __init__(self, scratch):
         self.directory = scratch / f"store-{self.name.lower().replace(' ', '-')}-{os.getpid()}"
         self.process = None
 
-    def target(self):
+    def target(self, over_tls=False):
         return ["--port", str(self.port), "--broker-pid", str(self.process.pid)]
 
     def start(self):
@@ -143,11 +145,40 @@ class LedgerMq(Started):
         super().__init__(scratch)
         self.binary = binary
 
+    def start(self):
+        self.tls_port = free_port()
+        super().start()
+
+    def target(self, over_tls=False):
+        if not over_tls:
+            return super().target()
+        uri = f"amqps://localhost:{self.tls_port}"
+        return ["--uri", uri, "--cacert", str(self.directory / "certificate"), "--broker-pid", str(self.process.pid)]
+
     def command(self):
         store = ["--data-dir", str(self.directory / "data")]
         flags = ["--listen", f"127.0.0.1:{self.port}", "--http-listen", "off"]
+        if self.has_certificate:
+            certificate, key = self.certificate()
+            flags += ["--tls-listen", f"127.0.0.1:{self.tls_port}", "--tls-cert", certificate, "--tls-key", key]
         plain = {name: value for name, value in os.environ.items() if not name.startswith("LEDGERMQ_")}
         return [str(self.binary), "serve", *store, *flags], plain
+
+
+    @property
+    def has_certificate(self):
+        return shutil.which("openssl") is not None
+
+    def certificate(self):
+        """A certificate that signs itself, and its key: made once for a store."""
+        certificate, key = str(self.directory / "certificate"), str(self.directory / "key")
+        if not os.path.exists(key):
+            names = ["-subj", "/CN=localhost", "-addext", "subjectAltName=DNS:localhost", "-addext", "basicConstraints=CA:FALSE"]
+            kind = ["-newkey", "ec", "-pkeyopt", "ec_paramgen_curve:prime256v1", "-nodes", "-days", "2"]
+            subprocess.run(
+                ["openssl", "req", "-x509", *kind, *names, "-keyout", key, "-out", certificate], check=True, capture_output=True
+            )
+        return certificate, key
 
 
 class RabbitMq(Started):

@@ -68,6 +68,8 @@ def main():
         for row in rows:
             # Who goes first changes, so that nobody always has the warmer or the colder machine.
             for broker in brokers[turn % len(brokers) :] + brokers[: turn % len(brokers)]:
+                if row.over_tls and not broker.has_certificate:
+                    continue
                 report, is_clean = measure(chosen.binary, broker, row, chosen.quick)
                 clean = clean and is_clean
                 reports[row.name][broker.name].append(report)
@@ -86,7 +88,7 @@ def measure(binary, broker, row, quick):
     broker.start()
     try:
         if row.workload not in ("backlog", "declare") or not broker.can_be_killed:
-            return bench(binary, broker, row.arguments(quick))
+            return bench(binary, broker, row.arguments(quick), row.over_tls)
         if row.workload == "declare":
             declared, is_clean = bench(binary, broker, row.arguments(quick))
             declared["ready_s"] = broker.kill_and_start()
@@ -101,8 +103,8 @@ def measure(binary, broker, row, quick):
         broker.stop()
 
 
-def bench(binary, broker, arguments):
-    command = [str(binary), "bench", *arguments, "--json", *broker.target()]
+def bench(binary, broker, arguments, over_tls=False):
+    command = [str(binary), "bench", *arguments, "--json", *broker.target(over_tls)]
     done = subprocess.run(command, stdin=subprocess.DEVNULL, capture_output=True, text=True)
     if done.returncode not in (0, 65) or not done.stdout:
         broker.stop()

@@ -27,6 +27,8 @@ class Row:
     extent: str
     figures: tuple
     quick: str = "--messages 2000"
+    # Over TLS: only of brokers that have a certificate.
+    over_tls: bool = False
 
     @property
     def main(self):
@@ -130,9 +132,10 @@ READY = Figure("ready_s", "ready after kill -9", "s", False)
 DISK = Figure("disk_mib", "disk", "MiB", False)
 FILLED = (PUBLISHED, DELIVERED, RSS, DISK, READY)
 
-# Large numbers: what ends them is no broker's speed but its memory, its start, its tables. Not part of the comparison that is
-# made in a quarter of an hour.
+# Large numbers: what ends them is no broker's speed but its memory, its start, its tables; and TLS, which is to be seen beside
+# row a1k. Not part of the comparison that is made in a quarter of an hour.
 LARGE_ROWS = (
+    Row("tls1k", "persistent 1 KiB, window 1000, over TLS 1.3", "throughput", "--size 1024", "--seconds 4", THROUGH, over_tls=True),
     Row("w1", "one publisher that waits for each confirm", "waiting", "--publishers 1", "--seconds 4", (PUBLISHED, CPU)),
     Row("w1000", "1,000 publishers that wait for each confirm", "waiting", "--publishers 1000", "--seconds 4", (PUBLISHED, CPU)),
     Row("t1", "topic exchange, one binding", "topic", "--bindings 1", "--seconds 4", (PUBLISHED, CPU)),

@@ -5,6 +5,7 @@ use super::plan::{Extent, Plan, Routing};
 use crate::cli::client::error::ClientError;
 use crate::cli::client::target::Target;
 use clap::{Args, Subcommand};
+use std::path::PathBuf;
 
 const AFTER_HELP: &str = "\
 Every message carries its publisher, its number and a check. What is lost, doubled, reordered or damaged is counted, and ends \
@@ -57,9 +58,12 @@ pub(super) struct Run<T: Args> {
 /// Which broker, and how the outcome is told.
 #[derive(Debug, Args)]
 pub(super) struct Common {
-    /// The broker: amqp://USER:PASSWORD@HOST:PORT/VHOST
+    /// The broker: amqp://USER:PASSWORD@HOST:PORT/VHOST, or amqps:// with TLS
     #[arg(long, value_name = "URI", conflicts_with_all = ["host", "port", "user", "password", "vhost"])]
     pub(super) uri: Option<String>,
+    /// Who may sign its certificate, in amqps:// [default: the authorities of the system]
+    #[arg(long, value_name = "FILE", requires = "uri")]
+    pub(super) cacert: Option<PathBuf>,
     /// Its host [default: 127.0.0.1]
     #[arg(long)]
     pub(super) host: Option<String>,
@@ -313,10 +317,10 @@ impl Common {
     /// Which broker, as whom.
     pub(super) fn target(&self) -> Result<Target, ClientError> {
         if let Some(uri) = &self.uri {
-            let target = Target::parse(uri).map_err(|text| ClientError::Usage(format!("--uri: {text}")))?;
-            if target.authorities.is_some() {
-                let text = "--uri: a measurement is made without TLS: say amqp://";
-                return Err(ClientError::Usage(text.to_owned()));
+            let mut target =
+                Target::parse(uri).map_err(|text| ClientError::Usage(format!("--uri: {text}")))?;
+            if let (Some(authorities), Some(given)) = (&mut target.authorities, &self.cacert) {
+                authorities.clone_from(given);
             }
             return Ok(target);
         }
@@ -405,6 +409,9 @@ mod tests {
         let run = workload("bench storm --uri amqp://eve:pw@mq/shop --count 3").unwrap();
         let target = run.common().1.target().unwrap();
         assert_eq!((&*target.user, &*target.vhost, &*target.place()), ("eve", "shop", "mq:5672"));
+        let run = workload("bench throughput --uri amqps://mq --cacert /own.pem").unwrap();
+        let target = run.common().1.target().unwrap();
+        assert_eq!((&*target.place(), target.authorities), ("mq:5671", Some("/own.pem".into())));
     }
 
     #[test]
@@ -420,6 +427,7 @@ mod tests {
             "bench declare --window 0",
             "bench backlog --only-fill --only-drain",
             "bench connections --hold -1",
+            "bench throughput --cacert /own.pem",
         ] {
             assert!(workload(words).is_err(), "{words}");
         }

@@ -157,8 +157,11 @@ impl Publisher {
             } else {
                 self.connection.wait(Some(state.aborted()), self.next_turn_ns(state))?;
             }
-            if self.connection.read_some()? {
+            while self.connection.read_some()? {
                 self.take_answers(state)?;
+                if !self.connection.may_hold_back() {
+                    break;
+                }
             }
         }
         self.outcome.held_count = self.connection.held.count;

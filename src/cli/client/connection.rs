@@ -272,6 +272,11 @@ impl Connection {
         }
     }
 
+    /// Whether there may be something to read after [`Self::read_some`] although nobody would be woken for it.
+    pub(in crate::cli) fn may_hold_back(&self) -> bool {
+        self.socket.may_hold_back()
+    }
+
     /// Bytes that wait to be written.
     pub(in crate::cli) fn unsent_bytes(&self) -> usize {
         self.output.bytes.len() - self.output.written

@@ -38,6 +38,11 @@ impl Socket {
         }
     }
 
+    /// Whether bytes that have come may be left when there is nothing to wait for at the TCP connection.
+    pub(super) fn may_hold_back(&self) -> bool {
+        matches!(self, Self::Tls(_))
+    }
+
     /// Whether bytes that were taken wait for room in the kernel.
     pub(super) fn wants_write(&self) -> bool {
         match self {
