@@ -208,6 +208,12 @@ pub const HTTP_DEFINITIONS_BYTES_MAX: usize = 20 * 1024 * 1024;
 pub const HTTP_PARAMETERS_MAX: usize = 64;
 /// Rows of a page that HTTP clients may ask for; more: 400.
 pub const HTTP_PAGE_MAX: usize = 500;
+/// Queues or exchanges that a vhost sums up or names before it serves its clients again, below a millisecond's work.
+pub const VHOST_PLACES_PER_LOOK: usize = 2048;
+/// Names that are sorted on a thread that serves clients, a millisecond's work; more: on a thread beside them.
+pub const SORTED_HERE_MAX: usize = 4096;
+/// Parts of HTTP lists made at the same time, beside the threads that serve clients; further ones wait for their turn.
+pub const HTTP_LISTS_AT_WORK: usize = 4;
 /// Rows of a list that are made at once; a vhost is asked for no more at a time, so that others get their turn.
 pub const HTTP_ROWS_PER_CHUNK: usize = 256;
 /// Queues that one answer to `ledgermq top` tells of, those with most messages; the others are in the sums alone.

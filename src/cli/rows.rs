@@ -5,8 +5,9 @@ use super::control::Row;
 use crate::connection::ConnectionReport;
 use crate::protocol::table::Table;
 use crate::queue::Shown;
+use crate::vhost::figures::VhostFigures;
 use crate::vhost::report::{
-    BindingReport, ChannelReport, ConsumerReport, ExchangeReport, PolicyReport, QueueReport, VhostReport,
+    BindingReport, ChannelReport, ConsumerReport, ExchangeReport, PolicyReport, QueueReport,
 };
 use serde::{Deserialize, Serialize};
 use serde_json::{Value, json};
@@ -151,18 +152,21 @@ pub fn policy_row(vhost: &str, policy: &PolicyReport) -> Row {
 }
 
 /// A vhost's row.
-pub fn vhost_row(report: &VhostReport, connection_count: u64, about: &VhostDescription<'_>) -> Row {
-    let queues = report.queues.iter();
-    let message_count: u64 = queues.map(|queue| queue.messages_ready + queue.messages_unacknowledged).sum();
+pub fn vhost_row(
+    name: &str,
+    sums: &VhostFigures,
+    connection_count: u64,
+    about: &VhostDescription<'_>,
+) -> Row {
     row([
-        ("name", json!(report.name)),
+        ("name", json!(name)),
         ("description", json!(about.description)),
         ("tags", json!(about.tags)),
         ("default_queue_type", json!(about.default_queue_type)),
         ("protected_from_deletion", json!(about.is_protected)),
-        ("tracing", json!(report.tracing)),
+        ("tracing", json!(sums.tracing)),
         ("cluster_state", json!("running")),
-        ("messages", json!(message_count)),
+        ("messages", json!(sums.messages_ready + sums.messages_unacknowledged)),
         ("connections", json!(connection_count)),
     ])
 }
@@ -384,7 +388,7 @@ mod tests {
             default_queue_type: "classic",
             is_protected: false,
         };
-        check(&vhost_row(&VhostReport::default(), 0, &about), VHOST_COLUMNS);
+        check(&vhost_row("v", &VhostFigures::default(), 0, &about), VHOST_COLUMNS);
         check(&policy_row("/", &PolicyReport::default()), POLICY_COLUMNS);
         check(&queue_row("/", &QueueReport::default(), None), QUEUE_COLUMNS);
         check(&exchange_row("/", &ExchangeReport::default()), EXCHANGE_COLUMNS);

@@ -2,15 +2,27 @@
 //! without `use_regex`) filters pages, `sort` and `sort_reverse` order, `columns` chooses fields.
 //!
 //! What a list costs is bounded whatever its length: there are keys for everything, rows only for a chunk at a time.
-//! A bare array is sent while it is made.
+//! A bare array is sent while it is made. Long lists are filtered, sorted and made into text beside the threads that serve
+//! clients, a few at the same time.
 
 use super::answer::{Answer, ApiError, Reply};
 use super::call::Query;
-use crate::limits::{HTTP_PAGE_MAX, HTTP_PATTERN_BYTES_MAX, HTTP_ROWS_PER_CHUNK, HTTP_SORTED_ROWS_MAX};
+use crate::limits::{
+    HTTP_LISTS_AT_WORK, HTTP_PAGE_MAX, HTTP_PATTERN_BYTES_MAX, HTTP_ROWS_PER_CHUNK, HTTP_SORTED_ROWS_MAX,
+};
 use regex::{Regex, RegexBuilder};
+use serde::Serialize;
 use serde_json::{Map, Value, json};
 use std::cmp::Ordering;
 use std::future::Future;
+use std::panic::resume_unwind;
+use std::sync::Arc;
+use tokio::runtime::Handle;
+use tokio::sync::Semaphore;
+use tokio::task::spawn_blocking;
+
+/// Room that a row of text has from the start, bytes: most need no more.
+const ROW_BYTES: usize = 1536;
 
 /// One line of a list.
 pub(super) type Row = Map<String, Value>;
@@ -25,6 +37,43 @@ pub(super) trait Source: Send + Sync + 'static {
 
     /// The row of each of these; `None` for what went away meanwhile. Fields that are not wanted may be left out.
     fn rows(&self, keys: &[Self::Key], wanted: &Wanted) -> impl Future<Output = Vec<Option<Row>>> + Send;
+
+    /// The row of each of these that is still there, as JSON. A source whose lists are long may write it without a tree of
+    /// values in between.
+    fn texts(&self, keys: &[Self::Key], wanted: &Wanted) -> impl Future<Output = Vec<Vec<u8>>> + Send {
+        self.texts_of_rows(keys, wanted)
+    }
+
+    /// The same, with a tree of values in between.
+    fn texts_of_rows(
+        &self,
+        keys: &[Self::Key],
+        wanted: &Wanted,
+    ) -> impl Future<Output = Vec<Vec<u8>>> + Send {
+        async move {
+            let rows = self.rows(keys, wanted).await.into_iter().flatten();
+            // Maps with keys that are texts are all there is, so nothing can fail.
+            rows.map(|row| serde_json::to_vec(&wanted.of(row)).unwrap_or_default()).collect()
+        }
+    }
+
+    /// What each of these is sorted by, the field that a path leads to; `None` for what went away meanwhile. A source may
+    /// know it without making a row.
+    fn fields(&self, keys: &[Self::Key], path: &[String]) -> impl Future<Output = Vec<Option<Value>>> + Send {
+        self.fields_of_rows(keys, path)
+    }
+
+    /// The same, of rows with this field alone.
+    fn fields_of_rows(
+        &self,
+        keys: &[Self::Key],
+        path: &[String],
+    ) -> impl Future<Output = Vec<Option<Value>>> + Send {
+        async move {
+            let rows = self.rows(keys, &Wanted::to_sort_by(path)).await.into_iter();
+            rows.map(|row| Some(value_at(row?, path))).collect()
+        }
+    }
 }
 
 /// Rows that are made already.
@@ -43,44 +92,57 @@ impl Source for Vec<Row> {
 /// A list that can be had in pages.
 pub(super) async fn paged<S: Source>(query: &Query, source: S, keys: Vec<S::Key>) -> Answer {
     let Some(page) = Page::asked(query)? else { return bare(query, source, keys).await };
+    let (filter, order, wanted) = (name_filter(query)?, Order::asked(query), Wanted::asked(query));
     let total_count = keys.len();
-    let wanted = name_filter(query)?;
-    let mut keys = keys;
-    keys.retain(|key| wanted.as_ref().is_none_or(|wanted| wanted.is_match(source.name(key))));
-    let order = Order::asked(query);
-    let keys = order.sort(&source, keys).await;
-    let filtered_count = keys.len();
-    let chosen = page.of(&keys)?;
-    let wanted = Wanted::asked(query);
-    let rows = source.rows(chosen, &wanted).await.into_iter().flatten();
-    let items: Vec<Value> = rows.map(|row| wanted.of(row)).collect();
-    Ok(Reply::json(&json!({
-        "filtered_count": filtered_count,
-        "item_count": items.len(),
-        "items": items,
-        "page": page.number,
-        "page_count": filtered_count.div_ceil(page.size),
-        "page_size": page.size,
-        "total_count": total_count,
-    })))
+    let list = async move {
+        let mut keys = keys;
+        keys.retain(|key| filter.as_ref().is_none_or(|filter| filter.is_match(source.name(key))));
+        let keys = order.sort(&source, keys).await;
+        let filtered_count = keys.len();
+        let chosen = page.of(&keys)?;
+        let rows = source.rows(chosen, &wanted).await.into_iter().flatten();
+        let items: Vec<Value> = rows.map(|row| wanted.of(row)).collect();
+        Ok(Reply::json(&json!({
+            "filtered_count": filtered_count,
+            "item_count": items.len(),
+            "items": items,
+            "page": page.number,
+            "page_count": filtered_count.div_ceil(page.size),
+            "page_size": page.size,
+            "total_count": total_count,
+        })))
+    };
+    aside(total_count, list).await?
 }
 
 /// A list that is always a bare array.
 pub(super) async fn bare<S: Source>(query: &Query, source: S, keys: Vec<S::Key>) -> Answer {
-    let order = Order::asked(query);
-    let keys = order.sort(&source, keys).await;
-    let wanted = Wanted::asked(query);
+    let (order, wanted) = (Order::asked(query), Wanted::asked(query));
+    let count = keys.len();
+    let sort = async move { (order.sort(&source, keys).await, source) };
+    let (keys, source) = aside(count, sort).await?;
+    let list = Arc::new((keys, source, wanted));
     let (reply, mut sink) = Reply::in_parts();
     // Ends when everything is sent, or when the client is gone.
     tokio::spawn(async move {
         let mut text = vec![b'['];
-        for chunk in keys.chunks(HTTP_ROWS_PER_CHUNK) {
-            for row in source.rows(chunk, &wanted).await.into_iter().flatten() {
-                if text.len() > 1 || sink.has_sent() {
-                    text.push(b',');
+        for start in (0..count).step_by(HTTP_ROWS_PER_CHUNK) {
+            let list = Arc::clone(&list);
+            let is_first = !sink.has_sent();
+            let chunk = async move {
+                let (keys, source, wanted) = &*list;
+                let end = keys.len().min(start + HTTP_ROWS_PER_CHUNK);
+                let chunk = keys.get(start..end).unwrap_or_default();
+                for row in source.texts(chunk, wanted).await {
+                    if text.len() > 1 || !is_first {
+                        text.push(b',');
+                    }
+                    text.extend(row);
                 }
-                let _ = serde_json::to_writer(&mut text, &wanted.of(row));
-            }
+                text
+            };
+            let Ok(more) = aside(count, chunk).await else { return };
+            text = more;
             // Not the opening bracket by itself: what was sent tells whether a comma is due.
             if text.len() > 1 && !sink.send(std::mem::take(&mut text)).await {
                 return;
@@ -90,6 +152,31 @@ pub(super) async fn bare<S: Source>(query: &Query, source: S, keys: Vec<S::Key>)
         sink.send(text).await;
     });
     Ok(reply)
+}
+
+/// Turns to work on long lists, of all brokers in this process. Nobody waits for a client while it is their turn.
+static TURNS: Semaphore = Semaphore::const_new(HTTP_LISTS_AT_WORK);
+
+/// Does work on a list of `count` rows: where it is called if they are few, else on a thread that serves no client, because
+/// sorting a hundred thousand names takes as long as a hundred confirms.
+async fn aside<T: Send + 'static>(
+    count: usize,
+    work: impl Future<Output = T> + Send + 'static,
+) -> Result<T, ApiError> {
+    if count <= HTTP_ROWS_PER_CHUNK {
+        return Ok(work.await);
+    }
+    let turn = TURNS.acquire().await;
+    let runtime = Handle::current();
+    let work = move || {
+        // Its turn lasts as long as the work, also if nobody waits for it any more.
+        let _turn = turn;
+        runtime.block_on(work)
+    };
+    spawn_blocking(work).await.map_err(|error| match error.try_into_panic() {
+        Ok(panic) => resume_unwind(panic),
+        Err(_) => ApiError::Unavailable("the broker is stopping".into()),
+    })
 }
 
 /// Rows whose number nobody knows before they are made.
@@ -157,8 +244,8 @@ pub(super) fn row<const N: usize>(fields: [(&str, Value); N]) -> Row {
 
 #[derive(Debug, PartialEq, Eq)]
 struct Page {
-    /// From 1.
-    number: usize,
+    /// From 1; RabbitMQ bounds it no more than Erlang bounds numbers.
+    number: u128,
     size: usize,
 }
 
@@ -167,9 +254,9 @@ impl Page {
     fn asked(query: &Query) -> Result<Option<Self>, ApiError> {
         let Some(number) = query.given("page") else { return Ok(None) };
         let size = query.given("page_size");
-        let parse = |text: &str| text.parse::<i64>().map_err(|_| malformed());
+        let parse = |text: &str| text.parse::<i128>().map_err(|_| malformed());
         let (asked, size) = (parse(number)?, size.map(parse).transpose()?);
-        match (usize::try_from(asked), usize::try_from(size.unwrap_or(100))) {
+        match (u128::try_from(asked), usize::try_from(size.unwrap_or(100))) {
             (Ok(number @ 1..), Ok(size @ 1..=HTTP_PAGE_MAX)) => Ok(Some(Self { number, size })),
             _ => {
                 let size = size.map_or_else(|| "undefined".to_owned(), |size| size.to_string());
@@ -180,13 +267,13 @@ impl Page {
     }
 
     fn of<'a, K>(&self, keys: &'a [K]) -> Result<&'a [K], ApiError> {
-        let start = (self.number - 1).saturating_mul(self.size);
-        if start >= keys.len() && self.number > 1 {
-            let Self { number, size } = self;
+        let Self { number, size } = self;
+        let page = usize::try_from(number - 1).ok().and_then(|before| keys.chunks(*size).nth(before));
+        if page.is_none() && *number > 1 {
             let reason = format!("Page out of range, page: {number} page size: {size}, len: {}", keys.len());
             return Err(ApiError::Invalid { error: "page_out_of_range", reason });
         }
-        Ok(keys.chunks(self.size).nth(self.number - 1).unwrap_or_default())
+        Ok(page.unwrap_or_default())
     }
 }
 
@@ -225,11 +312,9 @@ impl Order {
             }
             Some(path) => {
                 let mut sorted = Vec::with_capacity(keys.len());
-                let wanted = Wanted::to_sort_by(path);
                 for chunk in keys.chunks(HTTP_ROWS_PER_CHUNK) {
-                    let rows = source.rows(chunk, &wanted).await.into_iter();
-                    let there = rows.zip(chunk).filter_map(|(row, key)| Some((row?, key.clone())));
-                    sorted.extend(there.map(|(row, key)| (value_at(row, path), key)));
+                    let fields = source.fields(chunk, path).await.into_iter();
+                    sorted.extend(fields.zip(chunk).filter_map(|(field, key)| Some((field?, key.clone()))));
                 }
                 sorted.sort_by(|(one, _), (other, _)| compare(one, other));
                 sorted.into_iter().map(|(_, key)| key).collect()
@@ -302,6 +387,11 @@ impl Wanted {
         self.is_shown
     }
 
+    /// Everything is wanted.
+    pub(super) fn is_all(&self) -> bool {
+        self.paths.is_none()
+    }
+
     /// Whether the field that this path leads to is wanted, or something in it.
     pub(super) fn has(&self, path: &[&str]) -> bool {
         let leads_there = |wanted: &Vec<String>| wanted.iter().zip(path).all(|(one, other)| one == other);
@@ -315,21 +405,81 @@ impl Wanted {
     }
 }
 
-/// A row in the making, which takes only what is wanted.
-pub(super) struct Fields<'a> {
-    wanted: &'a Wanted,
-    row: Row,
+/// Where the fields of a row, or of an object in it, are put; no name comes twice.
+pub(super) trait Put {
+    /// Adds a field.
+    fn put(&mut self, name: &str, value: impl Serialize);
+
+    /// Adds a field that is an object.
+    fn put_object(&mut self, name: &str, fill: impl FnOnce(&mut Self));
 }
 
-impl<'a> Fields<'a> {
-    pub(super) fn new(wanted: &'a Wanted) -> Self {
-        Self { wanted, row: Row::new() }
+impl Put for Row {
+    fn put(&mut self, name: &str, value: impl Serialize) {
+        // Maps with keys that are texts are all there is, so nothing can fail.
+        self.insert(name.to_owned(), serde_json::to_value(value).unwrap_or_default());
+    }
+
+    fn put_object(&mut self, name: &str, fill: impl FnOnce(&mut Self)) {
+        let mut object = Self::new();
+        fill(&mut object);
+        self.insert(name.to_owned(), Value::Object(object));
+    }
+}
+
+/// An object that is written as JSON while it is made.
+pub(super) struct Text(Vec<u8>);
+
+impl Text {
+    pub(super) fn new() -> Self {
+        let mut text = Vec::with_capacity(ROW_BYTES);
+        text.push(b'{');
+        Self(text)
+    }
+
+    pub(super) fn finish(mut self) -> Vec<u8> {
+        self.0.push(b'}');
+        self.0
+    }
+
+    fn name(&mut self, name: &str) {
+        if self.0.last() != Some(&b'{') {
+            self.0.push(b',');
+        }
+        let _ = serde_json::to_writer(&mut self.0, name);
+        self.0.push(b':');
+    }
+}
+
+impl Put for Text {
+    fn put(&mut self, name: &str, value: impl Serialize) {
+        self.name(name);
+        let _ = serde_json::to_writer(&mut self.0, &value);
+    }
+
+    fn put_object(&mut self, name: &str, fill: impl FnOnce(&mut Self)) {
+        self.name(name);
+        self.0.push(b'{');
+        fill(self);
+        self.0.push(b'}');
+    }
+}
+
+/// A row in the making, which takes only what is wanted.
+pub(super) struct Fields<'a, P> {
+    wanted: &'a Wanted,
+    row: P,
+}
+
+impl<'a, P: Put> Fields<'a, P> {
+    pub(super) fn new(wanted: &'a Wanted, row: P) -> Self {
+        Self { wanted, row }
     }
 
     /// Adds a field, made only if it is wanted.
-    pub(super) fn add(&mut self, name: &str, value: impl FnOnce() -> Value) {
+    pub(super) fn add<T: Serialize>(&mut self, name: &str, value: impl FnOnce() -> T) {
         if self.wanted.has(&[name]) {
-            self.row.insert(name.to_owned(), value());
+            self.row.put(name, value());
         }
     }
 
@@ -339,11 +489,11 @@ impl<'a> Fields<'a> {
     }
 
     /// The row, to be added to by hand.
-    pub(super) fn row(&mut self) -> &mut Row {
+    pub(super) fn row(&mut self) -> &mut P {
         &mut self.row
     }
 
-    pub(super) fn finish(self) -> Row {
+    pub(super) fn finish(self) -> P {
         self.row
     }
 }
@@ -437,6 +587,16 @@ mod tests {
                 "Invalid pagination parameters: page number 1, page size 501",
             ),
             (vec![("page", "7")], "page_out_of_range", "Page out of range, page: 7 page size: 100, len: 5"),
+            (
+                vec![("page", "99999999999999999999")],
+                "page_out_of_range",
+                "Page out of range, page: 99999999999999999999 page size: 100, len: 5",
+            ),
+            (
+                vec![("page", "1"), ("page_size", "-1")],
+                "invalid_pagination_parameters",
+                "Invalid pagination parameters: page number 1, page size -1",
+            ),
         ] {
             let reason = reason.to_owned();
             assert_eq!(answered(&pairs).await.unwrap_err(), ApiError::Invalid { error, reason });
@@ -467,12 +627,71 @@ mod tests {
         assert_eq!(values, [Value::Null, json!(1.5), json!(2), json!(false), json!(true), json!("a")]);
     }
 
+    #[tokio::test]
+    async fn a_list_of_many_chunks_is_one_array_and_its_pages_are_its_parts() {
+        let count = 3 * HTTP_ROWS_PER_CHUNK + 7;
+        let rows: Vec<Row> = (0..count)
+            .map(|at| row([("name", json!(format!("q{at:04}"))), ("messages", json!((at * 37) % count))]))
+            .collect();
+        let answered = async |pairs: &[(&str, &str)]| -> Value {
+            let response = paged_rows(&query(pairs), rows.clone()).await.unwrap().into_response();
+            let bytes = axum::body::to_bytes(response.into_body(), 1 << 20).await.unwrap();
+            serde_json::from_slice(&bytes).unwrap()
+        };
+        let all = answered(&[("sort", "messages"), ("sort_reverse", "true")]).await;
+        let all = all.as_array().unwrap();
+        assert_eq!(all.len(), count);
+        assert!(all.is_sorted_by_key(|row| std::cmp::Reverse(row["messages"].as_u64())));
+        let mut together = Vec::new();
+        for page in 1..=count.div_ceil(100) {
+            let page = page.to_string();
+            let sorted = [("page", &*page), ("sort", "messages"), ("sort_reverse", "true"), ("name", "q")];
+            together.extend(answered(&sorted).await["items"].as_array().unwrap().clone());
+        }
+        assert_eq!(&together, all);
+    }
+
+    #[tokio::test]
+    async fn lists_wait_for_their_turn_and_get_it() {
+        let lists = (0..4 * HTTP_LISTS_AT_WORK).map(|number| {
+            tokio::spawn(aside(HTTP_ROWS_PER_CHUNK + 1, async move {
+                tokio::task::yield_now().await;
+                number
+            }))
+        });
+        let mut done = Vec::new();
+        for list in lists.collect::<Vec<_>>() {
+            done.push(list.await.unwrap().unwrap());
+        }
+        assert_eq!(done, (0..4 * HTTP_LISTS_AT_WORK).collect::<Vec<_>>());
+    }
+
+    #[test]
+    fn text_says_what_a_row_says() {
+        fn fill(to: &mut impl Put) {
+            to.put_object("none", |_| ());
+            to.put("name", "a\"b");
+            to.put_object("stats", |stats| {
+                stats.put("in", 1);
+                stats.put("in_details", json!({"rate": 0.5}));
+            });
+            to.put("nothing", Value::Null);
+        }
+        let (mut text, mut row) = (Text::new(), Row::new());
+        fill(&mut text);
+        fill(&mut row);
+        let expected =
+            r#"{"none":{},"name":"a\"b","stats":{"in":1,"in_details":{"rate":0.5}},"nothing":null}"#;
+        assert_eq!(String::from_utf8(text.finish()).unwrap(), expected);
+        assert_eq!(serde_json::to_string(&row).unwrap(), expected);
+    }
+
     #[test]
     fn only_what_is_wanted_is_made() {
         let some = Wanted::asked(&query(&[("columns", "name,stats.out")]));
-        let mut fields = Fields::new(&some);
+        let mut fields = Fields::new(&some, Row::new());
         fields.add("name", || json!("q"));
-        fields.add("messages", || unreachable!("nobody asked for it"));
+        fields.add("messages", || -> Value { unreachable!("nobody asked for it") });
         assert_eq!(fields.finish(), row([("name", json!("q"))]));
         assert!(some.has(&["stats"]) && some.has(&["stats", "out"]) && some.has(&["stats", "out", "rate"]));
         assert!(some.has(&["name", "x"]) && !some.has(&["stats", "in"]) && !some.has(&["out"]));

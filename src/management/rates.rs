@@ -4,7 +4,7 @@
 use super::answer::ApiError;
 use super::call::Query;
 use super::history::{Sample, Series, Span};
-use super::listing::{Row, Wanted};
+use super::listing::{Put, Row, Wanted};
 use crate::limits::HISTORY_POINTS_MAX;
 use crate::vhost::counts::{CountName, MessageCounts};
 use serde_json::{Value, json};
@@ -57,14 +57,18 @@ impl Spans {
     /// Adds `name` with `value`, and its details.
     pub(super) fn add(
         &self,
-        row: &mut Row,
+        row: &mut impl Put,
         (name, value): (&str, u64),
         series: &Series,
         span: Option<Span>,
         number: impl Fn(&Sample) -> u64,
     ) {
-        row.insert(name.to_owned(), json!(value));
-        row.insert(format!("{name}_details"), self.details(series, span, number));
+        row.put(name, value);
+        let name = format!("{name}_details");
+        match span {
+            None => row.put_object(&name, |details| details.put("rate", series.rate(number))),
+            span => row.put(&name, self.details(series, span, number)),
+        }
     }
 
     /// The rate of a number, and its samples if they are asked for.
@@ -102,18 +106,32 @@ impl Spans {
         wanted: &Wanted,
     ) -> Value {
         let mut stats = Row::new();
-        let is_wanted = |name: &str| {
-            wanted.has(&["message_stats", name]) || wanted.has(&["message_stats", &format!("{name}_details")])
-        };
-        for (name, count) in names.iter().filter(|(name, _)| is_wanted(name)) {
-            let number = |sample: &Sample| count(&sample.counts);
-            self.add(&mut stats, (name, count(counts)), series, self.messages, number);
-        }
+        self.add_message_stats(&mut stats, counts, names, series, wanted);
         Value::Object(stats)
     }
 
+    /// The same, one by one.
+    pub(super) fn add_message_stats(
+        &self,
+        stats: &mut impl Put,
+        counts: &MessageCounts,
+        names: &[CountName],
+        series: &Series,
+        wanted: &Wanted,
+    ) {
+        let is_wanted = |name: &str| {
+            wanted.is_all()
+                || wanted.has(&["message_stats", name])
+                || wanted.has(&["message_stats", &format!("{name}_details")])
+        };
+        for (name, count) in names.iter().filter(|(name, _)| is_wanted(name)) {
+            let number = |sample: &Sample| count(&sample.counts);
+            self.add(stats, (name, count(counts)), series, self.messages, number);
+        }
+    }
+
     /// `messages`, `messages_ready` and `messages_unacknowledged`.
-    pub(super) fn add_lengths(&self, row: &mut Row, ready: u64, unacked: u64, series: &Series) {
+    pub(super) fn add_lengths(&self, row: &mut impl Put, ready: u64, unacked: u64, series: &Series) {
         let all = |sample: &Sample| sample.ready + sample.unacked;
         self.add(row, ("messages", ready + unacked), series, self.lengths, all);
         self.add(row, ("messages_ready", ready), series, self.lengths, |sample| sample.ready);

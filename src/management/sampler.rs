@@ -5,6 +5,7 @@
 use super::Management;
 use super::history::{NodeSample, Object, Sample};
 use crate::limits::{HISTORY_ALWAYS_MAX, HISTORY_SAMPLE_MS, HTTP_ROWS_PER_CHUNK};
+use crate::server::Listed;
 use crate::vhost::command::ConnectionId;
 use crate::vhost::figures::VhostFigures;
 use crate::vhost::views::{Look, Seen};
@@ -36,8 +37,8 @@ async fn take(management: &Management) {
     let mut samples = Vec::new();
     let mut vhosts = BTreeMap::new();
     for name in broker.vhost_names() {
-        if let Some(Seen::Sums(sums)) = broker.look(&name, Look::Sums).await {
-            vhosts.insert(name, *sums);
+        if let Some(sums) = broker.sums(&name).await {
+            vhosts.insert(name, sums);
         }
     }
     let mut wanted = wanted(management, &vhosts).await;
@@ -98,10 +99,11 @@ async fn wanted(
     let mut wanted: BTreeMap<Arc<str>, Wanted> = BTreeMap::new();
     let objects: u64 = vhosts.values().map(|sums| sums.queues + sums.exchanges).sum();
     if objects <= HISTORY_ALWAYS_MAX as u64 {
+        let broker = &management.broker;
         for name in vhosts.keys() {
             let here = wanted.entry(Arc::clone(name)).or_default();
-            here.queues.extend(names(management, name, Look::QueueNames).await);
-            here.exchanges.extend(names(management, name, Look::ExchangeNames).await);
+            here.queues.extend(broker.names(name, Listed::Queues).await.unwrap_or_default());
+            here.exchanges.extend(broker.names(name, Listed::Exchanges).await.unwrap_or_default());
         }
     }
     let connections: BTreeMap<ConnectionId, Arc<str>> =
@@ -123,13 +125,6 @@ async fn wanted(
         }
     }
     wanted
-}
-
-async fn names(management: &Management, vhost: &str, look: Look) -> Vec<Arc<str>> {
-    match management.broker.look(vhost, look).await {
-        Some(Seen::Names(names)) => names,
-        _ => Vec::new(),
-    }
 }
 
 async fn objects_of(

@@ -10,13 +10,12 @@ use super::mail::{ConnectionMail, VhostInbox, VhostMail};
 use super::nursery::Nursery;
 use super::parameters::GlobalParameters;
 use super::restore::Restored;
+use super::survey::Listed;
 use super::vhost_about::VhostAbout;
 use crate::auth::{Accounts, AccountsError, PasswordHash, check_name};
 use crate::definitions::{Definition, DefinitionChange, VhostDefinition};
 use crate::vhost::figures::VhostFigures;
-use crate::vhost::input::{AdminCommand, AdminReply};
-use crate::vhost::report::VhostReport;
-use crate::vhost::views::{Look, Seen};
+use crate::vhost::input::AdminCommand;
 use ledgermq_storage::{Durations, GroupId, Lsn, Reader};
 use std::collections::BTreeMap;
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
@@ -94,24 +93,12 @@ impl Directory {
         vhosts.iter().map(|(name, open)| (Arc::clone(name), open.inbox.clone())).collect()
     }
 
-    /// What there is to see of a vhost; `None` if there is no such vhost.
-    pub(super) async fn report(&self, vhost: &str) -> Option<VhostReport> {
-        match self.vhost(vhost)?.ask(AdminCommand::Report).await? {
-            AdminReply::Report(report) => Some(*report),
-            _ => None,
-        }
-    }
-
-    /// Sums over all vhosts: they count at the same time, and copy nothing.
+    /// Sums over all vhosts, which copy nothing for it.
     pub(super) async fn figures(&self) -> VhostFigures {
-        let look = || AdminCommand::Look(Look::Sums);
-        let answers: Vec<_> = self.vhosts().iter().map(|(_, inbox)| inbox.tell(look())).collect();
         let mut sum = VhostFigures::default();
-        for answer in answers {
+        for (_, inbox) in self.vhosts() {
             // A vhost that ended meanwhile is not there to be counted.
-            if let Ok(AdminReply::Seen(seen)) = answer.await
-                && let Seen::Sums(figures) = *seen
-            {
+            if let Some(figures) = inbox.sums().await {
                 sum.add(&figures);
             }
         }
@@ -121,15 +108,6 @@ impl Directory {
     /// How long confirms took.
     pub(super) fn confirm_times(&self) -> Durations {
         self.nursery.confirm_times.durations()
-    }
-
-    /// What there is to see of all vhosts, by name.
-    pub(super) async fn reports(&self) -> Vec<VhostReport> {
-        let mut reports = Vec::new();
-        for (name, _) in self.vhosts() {
-            reports.extend(self.report(&name).await);
-        }
-        reports
     }
 
     /// Changes users or permissions; returns once the change is durable.
@@ -253,9 +231,8 @@ impl Directory {
             changes.extend(removed.about.definitions(name).iter().map(Definition::removed));
             Ok(changes)
         })?;
-        if let Some(AdminReply::Report(report)) = removed.inbox.ask(AdminCommand::Report).await {
-            for queue in report.queues {
-                let name = queue.name.into();
+        if let Some(names) = removed.inbox.names(Listed::Queues).await {
+            for name in names {
                 let delete = AdminCommand::DeleteQueue { name, if_unused: false, if_empty: false };
                 removed.inbox.ask(delete).await;
             }

@@ -6,6 +6,7 @@ use super::connections::Acquaintance;
 use super::login_counts::Door;
 use super::mail::ConnectionMail;
 use super::proxy_header::{self, Proxied};
+use super::survey::Listed;
 use super::tokens::LoggedIn;
 use super::vhost_about::VhostAbout;
 use crate::auth::{Accounts, AccountsError};
@@ -14,6 +15,7 @@ use crate::definitions::DefinitionChange;
 use crate::limits::TLS_HANDSHAKE_MS;
 use crate::queue::QueueKind;
 use crate::vhost::command::ConnectionId;
+use crate::vhost::figures::VhostFigures;
 use crate::vhost::input::{AdminCommand, AdminReply};
 use crate::vhost::views::{Look, Seen};
 use std::collections::BTreeSet;
@@ -141,10 +143,17 @@ impl Broker {
 
     /// Looks at a part of a vhost; `None` if there is no such vhost.
     pub async fn look(&self, vhost: &str, look: Look) -> Option<Seen> {
-        match self.ask(vhost, AdminCommand::Look(look)).await? {
-            AdminReply::Seen(seen) => Some(*seen),
-            _ => None,
-        }
+        self.directory.vhost(vhost)?.look(look).await
+    }
+
+    /// The names of all queues or exchanges of a vhost, sorted; `None` if there is no such vhost.
+    pub async fn names(&self, vhost: &str, kind: Listed) -> Option<Vec<Arc<str>>> {
+        self.directory.vhost(vhost)?.names(kind).await
+    }
+
+    /// Sums over a vhost; `None` if there is no such vhost.
+    pub async fn sums(&self, vhost: &str) -> Option<VhostFigures> {
+        self.directory.vhost(vhost)?.sums().await
     }
 
     /// Whether a vhost answers; it is asked for nothing, so that probes cost nothing.

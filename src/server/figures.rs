@@ -2,6 +2,7 @@
 //! counts alone, in pieces, so that watching costs little.
 
 use super::broker::Broker;
+use super::survey::Listed;
 use crate::cli::figures::{Figures, Passed, QueueFigures};
 use crate::limits::{FIGURES_QUEUES_MAX, HTTP_ROWS_PER_CHUNK};
 use crate::vhost::counts::MessageCounts;
@@ -13,7 +14,7 @@ use std::cmp::Reverse;
 pub(super) async fn now(broker: &Broker) -> Figures {
     let (mut sums, mut queues) = (VhostFigures::default(), Vec::new());
     for vhost in broker.vhost_names() {
-        if let Some(Seen::Sums(here)) = broker.look(&vhost, Look::Sums).await {
+        if let Some(here) = broker.sums(&vhost).await {
             sums.add(&here);
         }
         queues.extend(queues_of(broker, &vhost).await);
@@ -49,7 +50,7 @@ pub(super) async fn now(broker: &Broker) -> Figures {
 }
 
 async fn queues_of(broker: &Broker, vhost: &str) -> Vec<QueueFigures> {
-    let Some(Seen::Names(names)) = broker.look(vhost, Look::QueueNames).await else { return Vec::new() };
+    let names = broker.names(vhost, Listed::Queues).await.unwrap_or_default();
     let mut queues = Vec::new();
     for names in names.chunks(HTTP_ROWS_PER_CHUNK) {
         let look = Look::Counts { queues: names.to_vec(), exchanges: vec![], channels: Some(vec![]) };

@@ -10,7 +10,6 @@ use crate::definitions::{ApplyTo, PolicyDefinition};
 use crate::queue::QueueKind;
 use crate::vhost::PolicyLayer;
 use crate::vhost::input::{AdminCommand, AdminReply};
-use crate::vhost::report::VhostReport;
 use serde_json::json;
 
 /// Why something was not done.
@@ -135,9 +134,9 @@ async fn order(broker: &Broker, vhost: &str, command: AdminCommand) -> Result<Co
 }
 
 async fn list_policies(broker: &Broker, vhost: &str, operator: bool) -> Result<ControlResponse, Refused> {
-    let report = broker.directory.report(vhost).await.ok_or_else(|| no_vhost(vhost))?;
-    let VhostReport { policies, operator_policies, .. } = &report;
-    let policies = if operator { operator_policies } else { policies };
+    let inbox = broker.directory.vhost(vhost).ok_or_else(|| no_vhost(vhost))?;
+    let layer = if operator { PolicyLayer::Operator } else { PolicyLayer::User };
+    let policies = inbox.policies(layer).await.ok_or_else(|| no_vhost(vhost))?;
     Ok(ControlResponse::Rows {
         rows: policies.iter().map(|policy| rows::policy_row(vhost, policy)).collect(),
     })
@@ -278,14 +277,15 @@ async fn list_vhosts(broker: &Broker) -> ControlResponse {
     for (name, about) in broker.directory.about_vhosts() {
         let kind = about.default_queue_kind.unwrap_or(broker.config.default_queue_kind);
         // A vhost that is being deleted answers no more.
-        let Some(report) = broker.directory.report(&name).await else { continue };
+        let Some(inbox) = broker.directory.vhost(&name) else { continue };
+        let Some(sums) = inbox.sums().await else { continue };
         let about = rows::VhostDescription {
             description: &about.description,
             tags: &about.tags,
             default_queue_type: kind.name(),
             is_protected: about.is_protected,
         };
-        rows.push(rows::vhost_row(&report, broker.connections.count_in(&name), &about));
+        rows.push(rows::vhost_row(&name, &sums, broker.connections.count_in(&name), &about));
     }
     ControlResponse::Rows { rows }
 }

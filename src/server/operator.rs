@@ -15,7 +15,7 @@ use crate::definitions::{PermissionDefinition, TopicPermissionDefinition};
 use crate::diagnostics;
 use crate::vhost::command::ConnectionId;
 use crate::vhost::input::{AdminCommand, AdminReply};
-use crate::vhost::report::VhostReport;
+use crate::vhost::report::{ConsumerReport, QueueReport};
 use serde_json::json;
 use std::collections::HashMap;
 use std::net::{Ipv4Addr, SocketAddr};
@@ -44,10 +44,10 @@ pub(super) async fn carry_out(broker: &Broker, request: ControlRequest) -> Contr
         | ControlRequest::ListUserPermissions { .. } => {
             list_accounts(broker, request).unwrap_or_else(|error| refused(&error))
         }
-        ControlRequest::ListQueues { vhost } => list(broker, &vhost, queue_rows).await,
-        ControlRequest::ListExchanges { vhost } => list(broker, &vhost, exchange_rows).await,
-        ControlRequest::ListBindings { vhost } => list(broker, &vhost, binding_rows).await,
-        ControlRequest::ListConsumers { vhost } => list(broker, &vhost, consumer_rows).await,
+        ControlRequest::ListQueues { vhost } => listed(&vhost, queue_rows(broker, &vhost).await),
+        ControlRequest::ListExchanges { vhost } => listed(&vhost, exchange_rows(broker, &vhost).await),
+        ControlRequest::ListBindings { vhost } => listed(&vhost, binding_rows(broker, &vhost).await),
+        ControlRequest::ListConsumers { vhost } => listed(&vhost, consumer_rows(broker, &vhost).await),
         ControlRequest::ListConnections => {
             let reports = broker.connections.reports().await;
             ControlResponse::Rows { rows: reports.iter().map(rows::connection_row).collect() }
@@ -221,41 +221,40 @@ fn topic_permission_row(of: (&str, &str), permission: &TopicPermissionDefinition
 /// Names that operators know connections by.
 type Names = HashMap<ConnectionId, String>;
 
-async fn list(
-    broker: &Broker,
-    vhost: &str,
-    rows: impl Fn(&VhostReport, &Names) -> Vec<Row>,
-) -> ControlResponse {
-    let Some(report) = broker.directory.report(vhost).await else {
-        return refused(&AccountsError::NoSuchVhost(vhost.to_owned()));
-    };
-    let names = names(&broker.connections.reports().await);
-    ControlResponse::Rows { rows: rows(&report, &names) }
+fn listed(vhost: &str, rows: Option<Vec<Row>>) -> ControlResponse {
+    match rows {
+        Some(rows) => ControlResponse::Rows { rows },
+        None => refused(&AccountsError::NoSuchVhost(vhost.to_owned())),
+    }
 }
 
 fn names(connections: &[ConnectionReport]) -> Names {
     connections.iter().map(|report| (report.id, rows::connection_name(report))).collect()
 }
 
-fn queue_rows(report: &VhostReport, names: &Names) -> Vec<Row> {
-    let owner = |queue: &crate::vhost::report::QueueReport| {
-        queue.owner.and_then(|id| names.get(&id)).map(String::as_str)
-    };
-    report.queues.iter().map(|queue| rows::queue_row(&report.name, queue, owner(queue))).collect()
+async fn queue_rows(broker: &Broker, vhost: &str) -> Option<Vec<Row>> {
+    let queues = broker.directory.vhost(vhost)?.queues().await?;
+    let names = names(&broker.connections.reports().await);
+    let owner = |queue: &QueueReport| queue.owner.and_then(|id| names.get(&id)).map(String::as_str);
+    Some(queues.iter().map(|queue| rows::queue_row(vhost, queue, owner(queue))).collect())
 }
 
-fn exchange_rows(report: &VhostReport, _: &Names) -> Vec<Row> {
-    report.exchanges.iter().map(|exchange| rows::exchange_row(&report.name, exchange)).collect()
+async fn exchange_rows(broker: &Broker, vhost: &str) -> Option<Vec<Row>> {
+    let exchanges = broker.directory.vhost(vhost)?.exchanges().await?;
+    Some(exchanges.iter().map(|exchange| rows::exchange_row(vhost, exchange)).collect())
 }
 
-fn binding_rows(report: &VhostReport, _: &Names) -> Vec<Row> {
-    report.bindings.iter().map(|binding| rows::binding_row(&report.name, binding)).collect()
+async fn binding_rows(broker: &Broker, vhost: &str) -> Option<Vec<Row>> {
+    let bindings = broker.directory.vhost(vhost)?.bindings().await?;
+    Some(bindings.iter().map(|binding| rows::binding_row(vhost, binding)).collect())
 }
 
-fn consumer_rows(report: &VhostReport, names: &Names) -> Vec<Row> {
+async fn consumer_rows(broker: &Broker, vhost: &str) -> Option<Vec<Row>> {
+    let consumers = broker.directory.vhost(vhost)?.consumers().await?;
+    let names = names(&broker.connections.reports().await);
     let name = |id| names.get(&id).map_or("", String::as_str);
-    let consumers = report.consumers.iter();
-    consumers.map(|consumer| rows::consumer_row(&report.name, consumer, name(consumer.connection))).collect()
+    let row = |consumer: &ConsumerReport| rows::consumer_row(vhost, consumer, name(consumer.connection));
+    Some(consumers.iter().map(row).collect())
 }
 
 async fn list_channels(broker: &Broker) -> ControlResponse {
@@ -267,10 +266,10 @@ async fn list_channels(broker: &Broker) -> ControlResponse {
         })
         .collect();
     let mut listed = Vec::new();
-    for report in broker.directory.reports().await {
-        for channel in &report.channels {
+    for (vhost, inbox) in broker.directory.vhosts() {
+        for channel in inbox.channels().await.unwrap_or_default() {
             let (name, user) = known.get(&channel.connection).map_or(("", ""), |(name, user)| (name, user));
-            listed.push(rows::channel_row(&report.name, channel, name, user));
+            listed.push(rows::channel_row(&vhost, &channel, name, user));
         }
     }
     ControlResponse::Rows { rows: listed }

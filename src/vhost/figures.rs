@@ -1,11 +1,12 @@
-//! Sums over a vhost, for who watches the broker from outside. Made in one pass over what is there, without a copy of any
-//! name, so that a vhost with 100,000 queues is asked as often as one likes.
+//! Sums over a vhost, for who watches the broker from outside. Made without a copy of any name, and for a stretch of its
+//! queues at a time, so that a vhost with 100,000 queues is asked as often as one likes.
 
 use super::Vhost;
 use super::counts::MessageCounts;
 use super::report::VhostTotals;
 use super::sizes::MessageSizes;
 use super::topology::QueueRecord;
+use super::views::Stretch;
 use crate::queue::QueueKind;
 
 /// How much there is in a vhost, or in several.
@@ -144,6 +145,20 @@ impl VhostTotals {
 impl Vhost {
     /// Sums over everything there is to see.
     pub fn figures(&self) -> VhostFigures {
+        self.figures_of(Stretch::ALL).0
+    }
+
+    /// Sums over a stretch of the queues, with the first one everything else; and where the next stretch begins.
+    pub(super) fn figures_of(&self, stretch: Stretch) -> (VhostFigures, Option<usize>) {
+        let (records, next) = self.topology.queues.stretch(stretch.from, stretch.places);
+        let mut figures =
+            if stretch.from == 0 { self.figures_beside_queues() } else { VhostFigures::default() };
+        let named = records.filter(|record| record.delays_for.is_none());
+        named.for_each(|record| figures.add_queue(record));
+        (figures, next)
+    }
+
+    fn figures_beside_queues(&self) -> VhostFigures {
         let mut figures = VhostFigures {
             tracing: self.traces,
             exchanges: self.topology.exchange_count(),
@@ -154,7 +169,6 @@ impl Vhost {
             sizes: self.sizes,
             ..VhostFigures::default()
         };
-        self.named_queues().for_each(|record| figures.add_queue(record));
         for (_, channel) in self.channels.slots.iter().filter(|(_, channel)| channel.is_open) {
             figures.channels += 1;
             figures.publishers += u64::from(channel.counts.publish > 0);

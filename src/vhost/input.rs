@@ -99,8 +99,6 @@ pub struct AdminId(pub u64);
 /// What an operator may ask of a vhost.
 #[derive(Debug)]
 pub enum AdminCommand {
-    /// Everything there is to see: answered by [`AdminReply::Report`].
-    Report,
     /// What a definitions file says of it: answered by [`AdminReply::Objects`].
     Objects,
     /// The bindings between two things: answered by [`AdminReply::Bindings`].
@@ -158,8 +156,6 @@ pub enum AdminCommand {
 /// What a vhost answers an operator.
 #[derive(Debug)]
 pub enum AdminReply {
-    /// A view of the vhost.
-    Report(Box<super::report::VhostReport>),
     /// What a definitions file says of the vhost.
     Objects(Box<VhostObjects>),
     /// Bindings.

@@ -1,4 +1,5 @@
-//! What operators ask and order. A report is a copy of everything, sorted, made on request.
+//! What operators ask and order. A report is a copy of everything, sorted; who asks while clients wait looks at parts of it:
+//! see [`super::views`].
 
 use super::channels::Until;
 use super::deletion::Deletion;
@@ -15,11 +16,6 @@ use ledgermq_storage::Lsn;
 use std::sync::Arc;
 
 impl Vhost {
-    pub(super) fn answer_report(&mut self, id: AdminId, cx: &mut Context<'_>) {
-        let report = AdminReply::Report(Box::new(self.report()));
-        cx.effects.effects.push(Effect::Answer(id, report));
-    }
-
     pub(super) fn answer_purge(&mut self, id: AdminId, name: &str, cx: &mut Context<'_>) {
         let Some(queue) = self.topology.queue_named(name) else {
             return refuse(id, self.missing(name), cx);

@@ -278,7 +278,6 @@ impl Vhost {
             Input::Identify(connection, identity) => self.identify(connection, identity, cx),
             Input::Event(event) => self.publish_event(&event, cx),
             Input::Detach(connection) => self.detach(connection, cx),
-            Input::Admin(id, AdminCommand::Report) => self.answer_report(id, cx),
             Input::Admin(id, AdminCommand::Objects) => {
                 let objects = AdminReply::Objects(Box::new(self.objects()));
                 cx.effects.effects.push(Effect::Answer(id, objects));

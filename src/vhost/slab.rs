@@ -73,6 +73,13 @@ impl<K: SlabKey, T> Slab<K, T> {
         numbered.filter_map(|(index, value)| Some((K::new(index as u32), value.as_ref()?)))
     }
 
+    /// The values of at most `count` places from the place `from` on, and the place behind them if there are more.
+    pub(super) fn stretch(&self, from: usize, count: usize) -> (impl Iterator<Item = &T>, Option<usize>) {
+        let end = from.saturating_add(count).min(self.values.len());
+        let values = self.values.get(from..end).unwrap_or_default();
+        (values.iter().flatten(), (end < self.values.len()).then_some(end))
+    }
+
     /// The values with their keys, to be changed.
     pub(super) fn iter_mut(&mut self) -> impl Iterator<Item = (K, &mut T)> {
         let numbered = self.values.iter_mut().enumerate();
@@ -97,5 +104,21 @@ mod tests {
         assert_eq!((slab.remove(a), slab.get(a)), (None, None));
         assert_eq!(slab.insert("c"), a);
         assert_eq!(slab.iter().collect::<Vec<_>>(), [(a, &"c"), (b, &"b")]);
+    }
+
+    #[test]
+    fn values_are_gone_through_in_stretches() {
+        let mut slab: Slab<ChannelSlot, u32> = Slab::default();
+        let keys: Vec<_> = (0..5).map(|value| slab.insert(value)).collect();
+        slab.remove(keys[1]);
+        let seen = |from, count| {
+            let (values, next) = slab.stretch(from, count);
+            (values.copied().collect::<Vec<_>>(), next)
+        };
+        assert_eq!(seen(0, 2), (vec![0], Some(2)), "places count, not values: who goes on comes to an end");
+        assert_eq!(seen(2, 2), (vec![2, 3], Some(4)));
+        assert_eq!(seen(4, 2), (vec![4], None));
+        assert_eq!(seen(0, usize::MAX), (vec![0, 2, 3, 4], None));
+        assert_eq!(seen(9, usize::MAX), (vec![], None), "it was longer when somebody began");
     }
 }

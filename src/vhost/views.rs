@@ -11,18 +11,20 @@ use super::report::{
 use super::topology::{ExchangeSlot, Target};
 use super::{Context, PolicyLayer, Vhost};
 use crate::definitions::DestinationKind;
+use crate::limits::VHOST_PLACES_PER_LOOK;
 use std::collections::BTreeSet;
 use std::sync::Arc;
 
 /// What to look at.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub enum Look {
-    /// How much there is of everything: [`Seen::Sums`].
-    Sums,
-    /// The names of all queues that clients can name, in no order: [`Seen::Names`].
-    QueueNames,
-    /// The names of all exchanges, in no order: [`Seen::Names`].
-    ExchangeNames,
+    /// How much there is: [`Seen::Sums`]. Queues are summed up a stretch at a time; what is not of queues comes with the
+    /// first one.
+    Sums(Stretch),
+    /// The names of the queues that clients can name, in no order, a stretch at a time: [`Seen::Names`].
+    QueueNames(Stretch),
+    /// The same of exchanges.
+    ExchangeNames(Stretch),
     /// These queues: [`Seen::Queues`].
     Queues(Vec<Arc<str>>),
     /// These exchanges: [`Seen::Exchanges`].
@@ -50,13 +52,41 @@ pub enum Look {
     },
 }
 
+/// Some of a vhost's queues or exchanges: whoever wants all asks for one stretch after the other, and the vhost serves its
+/// clients in between.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Stretch {
+    /// Where to begin: 0, or what the stretch before this one said.
+    pub from: usize,
+    /// Places to look at; some may be empty.
+    pub places: usize,
+}
+
+impl Stretch {
+    /// All in one piece, however long that takes.
+    pub const ALL: Self = Self { from: 0, places: usize::MAX };
+
+    /// As much as a vhost does at a time, from this place on.
+    pub fn from(from: usize) -> Self {
+        Self { from, places: VHOST_PLACES_PER_LOOK }
+    }
+}
+
 /// What was seen; lists are in the order in which they were asked for, with `None` for what is not there.
 #[derive(Clone, Debug, PartialEq)]
 pub enum Seen {
     /// See [`Look::Sums`].
-    Sums(Box<VhostFigures>),
-    /// See [`Look::QueueNames`].
-    Names(Vec<Arc<str>>),
+    Sums {
+        /// What there is in this stretch.
+        figures: Box<VhostFigures>,
+        /// Where the next stretch begins; `None` if this was the last.
+        next: Option<usize>,
+        /// Queues deleted since the vhost started, at this moment: if it moves while somebody goes from stretch to stretch, a
+        /// queue may be counted in none of them or twice.
+        deleted_count: u64,
+    },
+    /// See [`Look::QueueNames`]: names, and where the next stretch begins if there is one.
+    Names(Vec<Arc<str>>, Option<usize>),
     /// See [`Look::Queues`].
     Queues(Vec<Option<QueueReport>>),
     /// See [`Look::Exchanges`].
@@ -89,13 +119,19 @@ impl Vhost {
     /// Looks at a part.
     pub fn look(&self, look: &Look) -> Seen {
         match look {
-            Look::Sums => Seen::Sums(Box::new(self.figures())),
-            Look::QueueNames => {
-                Seen::Names(self.named_queues().map(|record| Arc::clone(&record.name)).collect())
+            Look::Sums(stretch) => {
+                let (figures, next) = self.figures_of(*stretch);
+                let deleted_count = self.totals.queues_deleted_count;
+                Seen::Sums { figures: Box::new(figures), next, deleted_count }
             }
-            Look::ExchangeNames => {
-                let all = self.topology.exchanges.iter();
-                Seen::Names(all.map(|(_, record)| Arc::clone(&record.exchange.name)).collect())
+            Look::QueueNames(Stretch { from, places }) => {
+                let (records, next) = self.topology.queues.stretch(*from, *places);
+                let named = records.filter(|record| record.delays_for.is_none());
+                Seen::Names(named.map(|record| Arc::clone(&record.name)).collect(), next)
+            }
+            Look::ExchangeNames(Stretch { from, places }) => {
+                let (records, next) = self.topology.exchanges.stretch(*from, *places);
+                Seen::Names(records.map(|record| Arc::clone(&record.exchange.name)).collect(), next)
             }
             Look::Queues(names) => {
                 Seen::Queues(names.iter().map(|name| self.queue_report_of(name)).collect())

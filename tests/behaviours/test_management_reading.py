@@ -358,6 +358,42 @@ def test_lists_are_paged_filtered_and_sorted(managed, client):
         channel.queue_delete(f"page-{number:02}")
 
 
+def test_long_lists_are_sorted_by_what_their_rows_say(managed, client):
+    """The order is known from figures alone, long lists are written piece by piece: neither may say anything else than
+    the rows of a short one."""
+    channel = client.channel()
+    for number in range(300):
+        channel.queue_declare(f"long-{number:03}", arguments={"x-queue-type": ("classic", "quorum")[number % 2]}, durable=True)
+        for _ in range(number * 7 % 4):
+            channel.basic_publish("", f"long-{number:03}", b"x")
+    for number in range(0, 300, 5):
+        channel.basic_get(f"long-{number:03}")
+    api = managed.api
+    whole = {row["name"]: row for row in api.get(f"queues/{VHOST}")}
+    assert len(whole) >= 300
+    page = api.get(f"queues/{VHOST}?page=2&page_size=100&name=long-")
+    assert [row["name"] for row in page["items"]] == [f"long-{number:03}" for number in range(100, 200)]
+    for row in page["items"]:
+        assert row.keys() == whole[row["name"]].keys() == api.get(f"queues/{VHOST}/{row['name']}?columns=" + ",".join(row)).keys()
+        assert row["message_stats"].keys() == whole[row["name"]]["message_stats"].keys()
+    for path in ("messages", "messages_ready", "messages_unacknowledged", "message_stats.publish", "message_stats.get",
+                 "messages_details.rate", "message_stats.publish_details.rate", "type", "message_bytes"):
+        def value(row):
+            for name in path.split("."):
+                row = row[name]
+            return row
+
+        rows = api.get(f"queues/{VHOST}?sort={path}&columns={path},name")
+        assert len(rows) == len(whole)
+        values = [value(row) for row in rows]
+        assert values == sorted(values), path
+        if not path.endswith("rate"):
+            assert values == sorted(value(row) for row in whole.values()), path
+    for number in range(300):
+        channel.queue_delete(f"long-{number:03}")
+    channel.close()
+
+
 def test_an_operator_closes_a_connection_and_says_why(managed):
     connection = managed.connect(VHOST, client_properties={"connection_name": "victim"})
     (victim,) = [one for one in managed.api.get("connections") if one["user_provided_name"] == "victim"]

@@ -2,8 +2,9 @@
 
 use super::script::Talk;
 use ledgermq::vhost::counts::MessageCounts;
+use ledgermq::vhost::figures::VhostFigures;
 use ledgermq::vhost::report::VhostReport;
-use ledgermq::vhost::views::{Look, Seen};
+use ledgermq::vhost::views::{Look, Seen, Stretch};
 
 type Named = (&'static str, fn(&MessageCounts) -> u64);
 
@@ -97,7 +98,7 @@ fn parts_are_what_the_whole_report_says_of_them() {
     );
     let whole = talk.vhost.report();
     let look = |look: Look| talk.vhost.look(&look);
-    let Seen::Names(mut names) = look(Look::QueueNames) else { panic!("names") };
+    let Seen::Names(mut names, None) = look(Look::QueueNames(Stretch::ALL)) else { panic!("names") };
     names.sort();
     assert_eq!(names.iter().map(|name| &**name).collect::<Vec<_>>(), ["q", "r"]);
     let Seen::Queues(queues) = look(Look::Queues(vec!["r".into(), "none".into(), "q".into()])) else {
@@ -115,7 +116,53 @@ fn parts_are_what_the_whole_report_says_of_them() {
     assert_eq!(look(Look::Consumers(vec!["q".into()])), Seen::Consumers(whole.consumers.clone()));
     assert_eq!(look(Look::Consumers(vec!["r".into()])), Seen::Consumers(vec![]));
     assert_eq!(look(Look::Channels), Seen::Channels(whole.channels.clone()));
-    let Seen::Sums(sums) = look(Look::Sums) else { panic!("sums") };
+    let Seen::Sums { figures: sums, next: None, .. } = look(Look::Sums(Stretch::ALL)) else { panic!("sums") };
     assert_eq!((sums.queues, sums.bindings, sums.consumers, sums.channels), (2, 1, 1, 1));
     assert_eq!((sums.messages_ready, sums.messages_unacknowledged, sums.counts.publish), (0, 1, 1));
+}
+
+#[test]
+fn stretches_add_up_to_the_whole_and_tell_of_queues_that_went_meanwhile() {
+    let mut talk = Talk::new();
+    for number in 0..7 {
+        talk.converse(&format!(
+            "1.1 < queue.declare q{number}
+             1.1 > queue.declare-ok q{number} 0 0
+             1.1 < publish . q{number} body"
+        ));
+    }
+    let in_stretches = |talk: &Talk| {
+        let (mut sums, mut seen, mut names) = (VhostFigures::default(), Vec::new(), Vec::new());
+        let mut place = Some(0);
+        while let Some(from) = place {
+            let stretch = Stretch { from, places: 3 };
+            let Seen::Sums { figures, next, deleted_count } = talk.vhost.look(&Look::Sums(stretch)) else {
+                panic!("sums")
+            };
+            let Seen::Names(some, next_name) = talk.vhost.look(&Look::QueueNames(stretch)) else {
+                panic!("names")
+            };
+            assert!(some.len() <= 3 && next == next_name, "the same places");
+            sums.add(&figures);
+            names.extend(some.iter().map(ToString::to_string));
+            seen.push(deleted_count);
+            place = next;
+        }
+        names.sort();
+        (sums, seen, names)
+    };
+    let (sums, seen, names) = in_stretches(&talk);
+    assert_eq!((sums, sums.queues, sums.messages_ready), (talk.vhost.figures(), 7, 7));
+    assert_eq!(seen, [0, 0, 0]);
+    assert_eq!(names, ["q0", "q1", "q2", "q3", "q4", "q5", "q6"]);
+    talk.converse(
+        "1.1 < queue.delete q4
+         1.1 > queue.delete-ok 1",
+    );
+    let (sums, seen, names) = in_stretches(&talk);
+    assert_eq!((sums, sums.queues), (talk.vhost.figures(), 6));
+    assert_eq!(seen, [1, 1, 1], "who began before and ends now knows that a queue went");
+    assert_eq!(names, ["q0", "q1", "q2", "q3", "q5", "q6"]);
+    let beyond = talk.vhost.look(&Look::QueueNames(Stretch::from(1000)));
+    assert_eq!(beyond, Seen::Names(vec![], None));
 }

@@ -682,7 +682,6 @@ fn told(effect: Effect) -> String {
         }
         Effect::Answer(_, AdminReply::Holds(is_there)) => format!("holds {is_there}"),
         Effect::Answer(_, AdminReply::Refused(why)) => format!("refused {why}"),
-        Effect::Answer(_, AdminReply::Report(_)) => "report".into(),
         Effect::Answer(_, AdminReply::Seen(seen)) => format!("{seen:?}"),
         Effect::Damaged { queue, first, last, count, .. } => {
             format!("damaged {queue} {first}..={last} {count}")

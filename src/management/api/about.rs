@@ -3,7 +3,7 @@
 use crate::limits::HTTP_ROWS_PER_CHUNK;
 use crate::management::answer::{Answer, Reply};
 use crate::management::call::Call;
-use crate::server::Broker;
+use crate::server::{Broker, Listed};
 use crate::vhost::views::{Look, Seen};
 use serde_json::{Value, json};
 
@@ -122,7 +122,7 @@ impl Deprecated {
 }
 
 async fn has_transient_queue(broker: &Broker, vhost: &str) -> bool {
-    let Some(Seen::Names(names)) = broker.look(vhost, Look::QueueNames).await else { return false };
+    let names = broker.names(vhost, Listed::Queues).await.unwrap_or_default();
     for names in names.chunks(HTTP_ROWS_PER_CHUNK) {
         if let Some(Seen::Queues(queues)) = broker.look(vhost, Look::Queues(names.to_vec())).await
             && queues.iter().flatten().any(|queue| !queue.durable && !queue.exclusive)

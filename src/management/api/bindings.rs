@@ -11,6 +11,7 @@ use crate::management::listing::{Chunks, Row, bare_rows, one, row, streamed};
 use crate::management::properties_key::{is_key_of, properties_key};
 use crate::management::shape::table_value;
 use crate::protocol::table::Table;
+use crate::server::Listed;
 use crate::vhost::report::BindingReport;
 use crate::vhost::views::{Look, Seen};
 use serde_json::json;
@@ -29,8 +30,8 @@ pub(in crate::management) async fn in_vhost(call: Call) -> Answer {
 }
 
 async fn list(call: Call, vhosts: &[Arc<str>]) -> Answer {
-    let mut queues = places(&call.management, vhosts, Look::QueueNames).await;
-    let mut exchanges = places(&call.management, vhosts, Look::ExchangeNames).await;
+    let mut queues = places(&call.management, vhosts, Listed::Queues).await;
+    let mut exchanges = places(&call.management, vhosts, Listed::Exchanges).await;
     queues.reverse();
     exchanges.reverse();
     let management = Arc::clone(&call.management);
@@ -98,7 +99,7 @@ pub(in crate::management) async fn from_exchange(call: Call) -> Answer {
     let exchange = call.exchange("exchange");
     if exchange.is_empty() {
         let vhosts = [Arc::from(call.vhost())];
-        let mut queues = places(&call.management, &vhosts, Look::QueueNames).await;
+        let mut queues = places(&call.management, &vhosts, Listed::Queues).await;
         queues.reverse();
         let management = Arc::clone(&call.management);
         return streamed(&call.query, Bindings { management, queues, exchanges: Vec::new() }).await;

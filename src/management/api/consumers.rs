@@ -7,7 +7,7 @@ use crate::management::answer::Answer;
 use crate::management::call::Call;
 use crate::management::listing::{Chunks, Row, row, streamed};
 use crate::management::shape::table_value;
-use crate::server::Acquaintance;
+use crate::server::{Acquaintance, Listed};
 use crate::vhost::command::ConnectionId;
 use crate::vhost::report::ConsumerReport;
 use crate::vhost::views::{Look, Seen};
@@ -28,7 +28,7 @@ pub(in crate::management) async fn in_vhost(call: Call) -> Answer {
 }
 
 async fn list(call: Call, vhosts: &[Arc<str>]) -> Answer {
-    let mut queues = places(&call.management, vhosts, Look::QueueNames).await;
+    let mut queues = places(&call.management, vhosts, Listed::Queues).await;
     queues.reverse();
     let management = Arc::clone(&call.management);
     let connections = management.connections();

@@ -8,6 +8,7 @@ use crate::management::history::Object;
 use crate::management::listing::{Row, Source, Wanted, one, paged, row};
 use crate::management::rates::Spans;
 use crate::management::shape::table_value;
+use crate::server::Listed;
 use crate::vhost::counts::MessageCounts;
 use crate::vhost::report::ExchangeReport;
 use crate::vhost::views::{Look, Seen};
@@ -27,7 +28,7 @@ pub(in crate::management) async fn in_vhost(call: Call) -> Answer {
 }
 
 async fn list(call: Call, vhosts: &[Arc<str>]) -> Answer {
-    let keys = places(&call.management, vhosts, Look::ExchangeNames).await;
+    let keys = places(&call.management, vhosts, Listed::Exchanges).await;
     let source = Exchanges::new(&call)?;
     paged(&call.query, source, keys).await
 }

@@ -11,7 +11,6 @@ use crate::management::versions::{COMPATIBLE, ERLANG};
 use crate::server::Broker;
 use crate::vhost::counts::MessageCounts;
 use crate::vhost::figures::VhostFigures;
-use crate::vhost::views::{Look, Seen};
 use serde_json::{Value, json};
 
 /// `GET /api/overview`
@@ -20,7 +19,7 @@ pub(in crate::management) async fn overview(call: Call) -> Answer {
     let spans = Spans::asked(&call.query, broker.unix_ms())?;
     let mut sums = VhostFigures::default();
     for vhost in call.visible_vhosts() {
-        if let Some(Seen::Sums(one)) = broker.look(&vhost, Look::Sums).await {
+        if let Some(one) = broker.sums(&vhost).await {
             sums.add(&one);
         }
     }

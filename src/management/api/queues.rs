@@ -4,12 +4,12 @@ use super::consumers::consumer_row;
 use crate::management::Management;
 use crate::management::answer::{Answer, ApiError};
 use crate::management::call::Call;
-use crate::management::history::Object;
-use crate::management::listing::{Fields, Row, Source, Wanted, bare, one, paged};
+use crate::management::history::{Object, Sample};
+use crate::management::listing::{Fields, Put, Row, Source, Text, Wanted, bare, one, paged};
 use crate::management::rates::Spans;
 use crate::management::shape::{channel_name, connection_name, moment, table_value};
 use crate::queue::Entry;
-use crate::server::Acquaintance;
+use crate::server::{Acquaintance, Listed};
 use crate::vhost::command::ConnectionId;
 use crate::vhost::counts::MessageCounts;
 use crate::vhost::report::QueueReport;
@@ -45,13 +45,13 @@ pub(in crate::management) async fn in_vhost(call: Call) -> Answer {
 
 /// `GET /api/queues/detailed`: with the consumers of each; always a bare array.
 pub(in crate::management) async fn detailed(call: Call) -> Answer {
-    let keys = places(&call.management, &call.visible_vhosts(), Look::QueueNames).await;
+    let keys = places(&call.management, &call.visible_vhosts(), Listed::Queues).await;
     let source = Queues::new(&call, true)?;
     bare(&call.query, source, keys).await
 }
 
 async fn list(call: Call, vhosts: Vec<Arc<str>>) -> Answer {
-    let keys = places(&call.management, &vhosts, Look::QueueNames).await;
+    let keys = places(&call.management, &vhosts, Listed::Queues).await;
     let source = Queues::new(&call, false)?;
     paged(&call.query, source, keys).await
 }
@@ -68,12 +68,11 @@ pub(in crate::management) async fn queue(call: Call) -> Answer {
 pub(in crate::management) async fn places(
     management: &Management,
     vhosts: &[Arc<str>],
-    names: Look,
+    kind: Listed,
 ) -> Vec<Place> {
     let mut places = Vec::new();
     for vhost in vhosts {
-        if let Some(Seen::Names(mut names)) = management.broker.look(vhost, names.clone()).await {
-            names.sort_unstable();
+        if let Some(names) = management.broker.names(vhost, kind).await {
             places.extend(names.into_iter().map(|name| (Arc::clone(vhost), name)));
         }
     }
@@ -111,23 +110,23 @@ impl Queues {
         })
     }
 
-    fn row_of(&self, vhost: &Arc<str>, queue: &QueueReport, wanted: &Wanted) -> Row {
+    fn fill<P: Put>(&self, row: P, vhost: &Arc<str>, queue: &QueueReport, wanted: &Wanted) -> P {
         let node = self.management.broker.node_name();
-        let mut fields = Fields::new(wanted);
-        fields.add("name", || json!(queue.name));
-        fields.add("vhost", || json!(&**vhost));
-        fields.add("type", || json!(queue.kind));
-        fields.add("durable", || json!(queue.durable));
-        fields.add("auto_delete", || json!(queue.auto_delete));
-        fields.add("exclusive", || json!(queue.exclusive));
+        let mut fields = Fields::new(wanted, row);
+        fields.add("name", || &queue.name);
+        fields.add("vhost", || &**vhost);
+        fields.add("type", || queue.kind);
+        fields.add("durable", || queue.durable);
+        fields.add("auto_delete", || queue.auto_delete);
+        fields.add("exclusive", || queue.exclusive);
         fields.add("arguments", || table_value(&queue.arguments));
-        fields.add("node", || json!(node));
-        fields.add("state", || json!(queue.state));
+        fields.add("node", || node.as_str());
+        fields.add("state", || queue.state);
         if self.without_stats {
             if self.with_totals {
-                fields.add("messages", || json!(queue.messages_ready + queue.messages_unacknowledged));
-                fields.add("messages_ready", || json!(queue.messages_ready));
-                fields.add("messages_unacknowledged", || json!(queue.messages_unacknowledged));
+                fields.add("messages", || queue.messages_ready + queue.messages_unacknowledged);
+                fields.add("messages_ready", || queue.messages_ready);
+                fields.add("messages_unacknowledged", || queue.messages_unacknowledged);
             }
             return fields.finish();
         }
@@ -136,14 +135,14 @@ impl Queues {
         self.add_rates(&mut fields, vhost, queue);
         if queue.kind != "classic" {
             // There is one node, and everything is there.
-            fields.add("leader", || json!(node));
+            fields.add("leader", || node.as_str());
             fields.add("members", || json!([node]));
             fields.add("online", || json!([node]));
         }
         fields.finish()
     }
 
-    fn add_policies(&self, fields: &mut Fields<'_>, queue: &QueueReport) {
+    fn add_policies(&self, fields: &mut Fields<'_, impl Put>, queue: &QueueReport) {
         let name = |policy: &String| if policy.is_empty() { Value::Null } else { json!(policy) };
         fields.add("policy", || name(&queue.policy));
         fields.add("operator_policy", || name(&queue.operator_policy));
@@ -170,29 +169,29 @@ impl Queues {
         }
     }
 
-    fn add_figures(fields: &mut Fields<'_>, queue: &QueueReport) {
+    fn add_figures(fields: &mut Fields<'_, impl Put>, queue: &QueueReport) {
         let total = queue.messages_ready + queue.messages_unacknowledged;
         // Whether somebody could take a message this moment, not over time as in RabbitMQ.
         let capacity = if queue.has_ready_consumer { 1.0 } else { 0.0 };
         let bytes = queue.bytes_ready + queue.bytes_unacknowledged;
-        fields.add("consumers", || json!(queue.consumers));
-        fields.add("consumer_capacity", || json!(capacity));
-        fields.add("consumer_utilisation", || json!(capacity));
-        fields.add("message_bytes", || json!(bytes));
-        fields.add("message_bytes_ready", || json!(queue.bytes_ready));
-        fields.add("message_bytes_unacknowledged", || json!(queue.bytes_unacknowledged));
-        fields.add("messages_ram", || json!(queue.messages_resident));
-        fields.add("messages_paged_out", || json!(total.saturating_sub(queue.messages_resident)));
-        fields.add("messages_damaged", || json!(queue.messages_damaged));
+        fields.add("consumers", || queue.consumers);
+        fields.add("consumer_capacity", || capacity);
+        fields.add("consumer_utilisation", || capacity);
+        fields.add("message_bytes", || bytes);
+        fields.add("message_bytes_ready", || queue.bytes_ready);
+        fields.add("message_bytes_unacknowledged", || queue.bytes_unacknowledged);
+        fields.add("messages_ram", || queue.messages_resident);
+        fields.add("messages_paged_out", || total.saturating_sub(queue.messages_resident));
+        fields.add("messages_damaged", || queue.messages_damaged);
         // Of its entries; bodies belong to all queues they are in, and count in the memory of the node.
-        fields.add("memory", || json!(queue.messages_resident * size_of::<Entry>() as u64));
-        fields.add("head_message_timestamp", || json!(queue.head_timestamp_s));
+        fields.add("memory", || queue.messages_resident * size_of::<Entry>() as u64);
+        fields.add("head_message_timestamp", || queue.head_timestamp_s);
         if queue.active_unix_ms > 0 {
             fields.add("idle_since", || json!(moment(queue.active_unix_ms)));
         }
     }
 
-    fn add_rates(&self, fields: &mut Fields<'_>, vhost: &Arc<str>, queue: &QueueReport) {
+    fn add_rates(&self, fields: &mut Fields<'_, impl Put>, vhost: &Arc<str>, queue: &QueueReport) {
         let QueueReport { messages_ready, messages_unacknowledged, counts, .. } = queue;
         let wanted = fields.wanted();
         // Made together, as seldom as only one of them is asked for.
@@ -206,9 +205,11 @@ impl Queues {
             if lengths {
                 self.spans.add_lengths(fields.row(), *messages_ready, *messages_unacknowledged, series);
             }
-            fields.add("message_stats", || {
-                self.spans.wanted_message_stats(counts, MessageCounts::QUEUE, series, wanted)
-            });
+            if stats {
+                fields.row().put_object("message_stats", |stats| {
+                    self.spans.add_message_stats(stats, counts, MessageCounts::QUEUE, series, wanted);
+                });
+            }
         });
     }
 
@@ -233,8 +234,81 @@ impl Queues {
     }
 }
 
+/// A number of a queue that changes all the time, by which people sort.
+struct Figure {
+    number: Box<dyn Fn(&Sample) -> u64 + Send + Sync>,
+    /// Not the number itself but how fast it grows.
+    is_rate: bool,
+}
+
+impl Figure {
+    /// The one that this path leads to; `None` if it leads elsewhere.
+    fn at(path: &[String]) -> Option<Self> {
+        let path: Vec<&str> = path.iter().map(String::as_str).collect();
+        let (path, is_rate) = match path.as_slice() {
+            [path @ .., "rate"] => (path, true),
+            path => (path, false),
+        };
+        let (name, above) = path.split_last()?;
+        let name = if is_rate { name.strip_suffix("_details")? } else { name };
+        let number: Box<dyn Fn(&Sample) -> u64 + Send + Sync> = match (above, name) {
+            ([], "messages") => Box::new(|sample| sample.ready + sample.unacked),
+            ([], "messages_ready") => Box::new(|sample| sample.ready),
+            ([], "messages_unacknowledged") => Box::new(|sample| sample.unacked),
+            (["message_stats"], name) => {
+                let (_, count) = MessageCounts::QUEUE.iter().find(|(one, _)| *one == name)?;
+                Box::new(move |sample| count(&sample.counts))
+            }
+            _ => return None,
+        };
+        Some(Self { number, is_rate })
+    }
+
+    fn of(&self, management: &Management, place: &Place, sample: &Sample) -> Value {
+        if self.is_rate {
+            let object = Object::Queue(Arc::clone(&place.0), Arc::clone(&place.1));
+            return management.history.peek(&object, |series| json!(series.rate(&self.number)));
+        }
+        json!((self.number)(sample))
+    }
+}
+
 impl Source for Queues {
     type Key = Place;
+
+    async fn texts(&self, keys: &[Place], wanted: &Wanted) -> Vec<Vec<u8>> {
+        if self.is_detailed || !wanted.is_all() {
+            return self.texts_of_rows(keys, wanted).await;
+        }
+        let mut texts = Vec::with_capacity(keys.len());
+        for (vhost, names) in by_vhost(keys) {
+            let seen = self.management.broker.look(vhost, Look::Queues(names)).await;
+            let Some(Seen::Queues(queues)) = seen else { continue };
+            let text = |queue: &QueueReport| self.fill(Text::new(), vhost, queue, wanted).finish();
+            texts.extend(queues.iter().flatten().map(text));
+        }
+        texts
+    }
+
+    async fn fields(&self, keys: &[Place], path: &[String]) -> Vec<Option<Value>> {
+        let figure = Figure::at(path).filter(|_| !self.without_stats);
+        let Some(figure) = figure else { return self.fields_of_rows(keys, path).await };
+        let mut all = Vec::with_capacity(keys.len());
+        for (vhost, queues) in by_vhost(keys) {
+            let look = Look::Counts { queues: queues.clone(), exchanges: vec![], channels: Some(vec![]) };
+            let Some(Seen::Counts { queues: counts, .. }) = self.management.broker.look(vhost, look).await
+            else {
+                all.resize(all.len() + queues.len(), None);
+                continue;
+            };
+            all.extend(queues.into_iter().zip(counts).map(|(name, counts)| {
+                let (counts, ready, unacked) = counts?;
+                let sample = Sample { counts, ready, unacked, ..Sample::default() };
+                Some(figure.of(&self.management, &(Arc::clone(vhost), name), &sample))
+            }));
+        }
+        all
+    }
 
     fn name<'a>(&'a self, (_, name): &'a Place) -> &'a str {
         name
@@ -249,7 +323,8 @@ impl Source for Queues {
                 all.resize(all.len() + count, None);
                 continue;
             };
-            let row = |queue: &Option<QueueReport>| Some(self.row_of(vhost, queue.as_ref()?, wanted));
+            let row =
+                |queue: &Option<QueueReport>| Some(self.fill(Row::new(), vhost, queue.as_ref()?, wanted));
             let mut rows: Vec<Option<Row>> = queues.iter().map(row).collect();
             if self.is_detailed && !self.without_stats && wanted.is_shown() {
                 self.add_consumers(vhost, names, &mut rows).await;

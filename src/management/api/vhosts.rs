@@ -8,8 +8,6 @@ use crate::management::listing::{Row, bare_rows, one, paged_rows, row};
 use crate::management::rates::Spans;
 use crate::server::VhostAbout;
 use crate::vhost::counts::MessageCounts;
-use crate::vhost::figures::VhostFigures;
-use crate::vhost::views::{Look, Seen};
 use serde_json::json;
 use std::sync::Arc;
 
@@ -36,10 +34,7 @@ async fn vhost_row(call: &Call, name: &Arc<str>, about: &VhostAbout) -> Result<R
     let default_queue_kind = about.default_queue_kind.unwrap_or(broker.default_queue_kind());
     let VhostAbout { description, tags, .. } = about;
     let default_queue_type = default_queue_kind.name();
-    let sums = match broker.look(name, Look::Sums).await {
-        Some(Seen::Sums(sums)) => *sums,
-        _ => VhostFigures::default(),
-    };
+    let sums = broker.sums(name).await.unwrap_or_default();
     let mut fields = row([
         ("name", json!(&**name)),
         ("description", json!(description)),

@@ -3,7 +3,7 @@
 use super::text::{Kind, Page};
 use crate::connection::ConnectionReport;
 use crate::limits::HTTP_ROWS_PER_CHUNK;
-use crate::server::Broker;
+use crate::server::{Broker, Listed};
 use crate::vhost::report::{ChannelReport, ExchangeReport, QueueReport};
 use crate::vhost::views::{Look, Seen as Part};
 use std::collections::HashMap;
@@ -88,13 +88,14 @@ pub(super) async fn look(broker: &Broker, named: &[String]) -> Seen {
 
 async fn look_at(broker: &Broker, vhost: Arc<str>) -> SeenVhost {
     let mut queues = Vec::new();
-    for names in names(broker, &vhost, Look::QueueNames).await.chunks(HTTP_ROWS_PER_CHUNK) {
+    for names in broker.names(&vhost, Listed::Queues).await.unwrap_or_default().chunks(HTTP_ROWS_PER_CHUNK) {
         if let Some(Part::Queues(part)) = broker.look(&vhost, Look::Queues(names.to_vec())).await {
             queues.extend(part.into_iter().flatten());
         }
     }
     let mut exchanges = Vec::new();
-    for names in names(broker, &vhost, Look::ExchangeNames).await.chunks(HTTP_ROWS_PER_CHUNK) {
+    for names in broker.names(&vhost, Listed::Exchanges).await.unwrap_or_default().chunks(HTTP_ROWS_PER_CHUNK)
+    {
         let Some(Part::Exchanges(part)) = broker.look(&vhost, Look::Exchanges(names.to_vec())).await else {
             continue;
         };
@@ -115,16 +116,6 @@ async fn look_at(broker: &Broker, vhost: Arc<str>) -> SeenVhost {
         _ => Vec::new(),
     };
     SeenVhost { name: vhost, queues, exchanges, channels }
-}
-
-async fn names(broker: &Broker, vhost: &str, look: Look) -> Vec<Arc<str>> {
-    match broker.look(vhost, look).await {
-        Some(Part::Names(mut names)) => {
-            names.sort_unstable();
-            names
-        }
-        _ => Vec::new(),
-    }
 }
 
 /// Name, help, and the number of a queue.

@@ -26,6 +26,7 @@ use ledgermq::definitions::{ApplyTo, PermissionDefinition, PolicyDefinition, Top
 use ledgermq::protocol::method_id::MethodId;
 use ledgermq::queue::QueueKind;
 use ledgermq::vhost::input::AdminCommand;
+use ledgermq::vhost::views::{Look, Stretch};
 use ledgermq::vhost::{DeliverMode, PolicyLayer, VhostSettings};
 use ledgermq_storage::{QueueId, Seq};
 use listener::{Closed, Listener};
@@ -207,7 +208,7 @@ impl World {
             0 => AdminCommand::PurgeQueue(name),
             1 => AdminCommand::DeleteQueue { name, if_unused: who & 0x10 != 0, if_empty: who & 0x20 != 0 },
             2 => AdminCommand::Trace(who & 0x10 == 0),
-            3 => AdminCommand::Report,
+            3 => AdminCommand::Look(Look::Sums(Stretch::ALL)),
             4 => AdminCommand::ClearPolicy(layer, name),
             5 => {
                 let kinds = [QueueKind::Classic, QueueKind::Quorum, QueueKind::Stream, QueueKind::Classic];
