@@ -244,6 +244,13 @@ pub const LDAP_QUERY_BYTES_MAX: usize = 64 * 1024;
 pub const LDAP_QUERY_DEPTH_MAX: usize = 16;
 /// Groups of a user by one attribute; a user with more cannot log in.
 pub const LDAP_GROUPS_MAX: usize = 1_000;
+/// A message of a directory, bytes; longer: the login is refused. An answer holds a name or a sentence.
+pub const LDAP_MESSAGE_BYTES_MAX: usize = 64 * 1024;
+/// Messages of a directory that say nothing about what was asked, hints where else to search among them; more: the login is
+/// refused.
+pub const LDAP_ASIDES_MAX: usize = 1_000;
+/// A directory's sentence about a refusal that is logged, characters; the rest is left out.
+pub const LDAP_TEXT_SHOWN_MAX: usize = 200;
 /// Logins that a directory is asked for at once; further ones wait their turn.
 pub const LDAP_LOGINS_MAX: usize = 16;
 /// Good logins by a directory that are remembered; the oldest gives way.

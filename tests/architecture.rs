@@ -58,7 +58,6 @@ const ABSENCES: &[(&str, &[&str])] = &[
             "src/cli/client/socket.rs",
         ],
     ),
-    ("ldap3::", &["src/server/ldap.rs"]),
     ("rustls_native_certs::", &["src/server/tls_client.rs"]),
     ("http_body_util::", &["src/server/fetch.rs"]),
     ("x509_parser::", &["src/server/certificate.rs"]),

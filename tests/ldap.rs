@@ -289,3 +289,109 @@ fn without_its_directory_the_broker_serves_its_own_users() {
     assert!(is_in(&broker, "ann", "secret"), "a good login is remembered for a while");
     assert!(!is_in(&broker, "ann", "wrong") && is_in(&broker, "guest", "guest"));
 }
+
+/// What broken and hostile directories answer: whole conversations, whatever was asked.
+fn nonsense() -> Vec<(&'static str, Vec<u8>)> {
+    let bound = b"\x30\x0c\x02\x01\x01\x61\x07\x0a\x01\x00\x04\x00\x04\x00".to_vec();
+    let entry = b"\x30\x0d\x02\x01\x02\x64\x08\x04\x04cn=x\x30\x00".to_vec();
+    let then = |more: &[u8]| [&bound[..], more].concat();
+    vec![
+        ("nothing", vec![]),
+        ("another protocol", b"HTTP/1.1 400 Bad Request\r\n\r\n".to_vec()),
+        ("an empty message", b"\x30\x00".to_vec()),
+        ("an empty message within one", b"\x30\x02\x30\x00".to_vec()),
+        ("a number and nothing else", b"\x30\x03\x02\x01\x01".to_vec()),
+        ("controls and nothing else", b"\x30\x02\xa0\x00".to_vec()),
+        (
+            "controls that are none",
+            b"\x30\x0e\x02\x01\x01\x61\x07\x0a\x01\x00\x04\x00\x04\x00\x80\x00".to_vec(),
+        ),
+        (
+            "controls without names",
+            b"\x30\x10\x02\x01\x01\x61\x07\x0a\x01\x00\x04\x00\x04\x00\xa0\x02\x30\x00".to_vec(),
+        ),
+        ("a number that is a text", b"\x30\x0c\x04\x01\x01\x61\x07\x0a\x01\x00\x04\x00\x04\x00".to_vec()),
+        ("a result that is empty", b"\x30\x05\x02\x01\x01\x61\x00".to_vec()),
+        ("a result that is primitive", b"\x30\x05\x02\x01\x01\x41\x00".to_vec()),
+        ("a code that is a text", b"\x30\x0c\x02\x01\x01\x61\x07\x04\x01\x00\x04\x00\x04\x00".to_vec()),
+        ("a code without bytes", b"\x30\x0b\x02\x01\x01\x61\x06\x0a\x00\x04\x00\x04\x00".to_vec()),
+        ("a code below zero", b"\x30\x0c\x02\x01\x01\x61\x07\x0a\x01\xff\x04\x00\x04\x00".to_vec()),
+        (
+            "texts that are none",
+            b"\x30\x10\x02\x01\x01\x61\x0b\x0a\x01\x00\x04\x02\xff\xfe\x04\x02\xff\xfe\x00".to_vec(),
+        ),
+        ("an operation that there is not", b"\x30\x05\x02\x01\x01\x7e\x00".to_vec()),
+        ("a request", b"\x30\x0c\x02\x01\x01\x60\x07\x02\x01\x03\x04\x00\x80\x00".to_vec()),
+        ("that it leaves", b"\x30\x0c\x02\x01\x00\x78\x07\x0a\x01\x34\x04\x00\x04\x00".to_vec()),
+        ("the end of a search", b"\x30\x0c\x02\x01\x01\x65\x07\x0a\x01\x00\x04\x00\x04\x00".to_vec()),
+        ("an answer to something else", b"\x30\x0c\x02\x01\x63\x61\x07\x0a\x01\x00\x04\x00\x04\x00".to_vec()),
+        ("lengths beyond memory", b"\x30\x88\xff\xff\xff\xff\xff\xff\xff\xff".to_vec()),
+        ("lengths that are not said", b"\x30\x80\x02\x01\x01".to_vec()),
+        ("half an answer", bound.iter().copied().take(8).collect()),
+        ("messages in messages", [0x30, 0x84, 0, 0, 0xf0, 0].repeat(20_000)),
+        ("a long line", vec![b'x'; 1 << 20]),
+        ("a bind, and an entry without a name", then(b"\x30\x05\x02\x01\x02\x64\x00")),
+        ("a bind, and an entry whose name is a list", then(b"\x30\x09\x02\x01\x02\x64\x04\x30\x00\x30\x00")),
+        ("a bind, and entries without end", then(&entry.repeat(5_000))),
+        ("a bind, and hints without end", then(&b"\x30\x05\x02\x01\x02\x73\x00".repeat(5_000))),
+    ]
+}
+
+#[test]
+fn a_directory_that_answers_nonsense_ends_nothing_but_the_login() {
+    let listener = TcpListener::bind("127.0.0.1:0").unwrap();
+    let port = listener.local_addr().unwrap().port();
+    let mut kinds = nonsense();
+    let seed = std::time::UNIX_EPOCH.elapsed().unwrap().as_nanos() as u64 | 1;
+    println!("seed {seed}");
+    let mut state = seed;
+    for _ in 0..25 {
+        let mut bytes = || {
+            state ^= state << 13;
+            state ^= state >> 7;
+            state ^= state << 17;
+            state as u8
+        };
+        // Mostly something that begins as a message does.
+        let begin: &[u8] = if bytes() < 64 { b"" } else { b"\x30\x20\x02\x01\x01\x61\x1b" };
+        let length = bytes();
+        kinds.push(("random bytes", [begin, &(0..length).map(|_| bytes()).collect::<Vec<_>>()].concat()));
+    }
+    let (next, says) = std::sync::mpsc::channel::<Vec<u8>>();
+    let directory = std::thread::spawn(move || {
+        while let Ok(said) = says.recv() {
+            let (mut client, _) = listener.accept().unwrap();
+            // Who is cut off in the middle of it has heard enough.
+            let _ = client.write_all(&said);
+            let _ = client.shutdown(std::net::Shutdown::Write);
+            let _ = std::io::copy(&mut client, &mut std::io::sink());
+        }
+    });
+    let servers = [
+        "--auth-backends=internal,ldap",
+        "--ldap-servers=127.0.0.1",
+        &format!("--ldap-port={port}"),
+        "--ldap-user-dn-pattern=uid=${username},dc=example",
+        "--ldap-group-base=dc=example",
+        "--ldap-vhost-access={in_group, \"cn=x\"}",
+        "--ldap-cache-s=0",
+    ]
+    .map(str::to_owned);
+    // Who is refused ten times waits for further answers: see `limits::REFUSED_FREE_MAX`.
+    for kinds in kinds.chunks(9) {
+        let (broker, _parent) = serve(&servers);
+        for (kind, said) in kinds {
+            next.send(said.clone()).unwrap();
+            assert!(!is_in(&broker, "ann", "secret"), "{kind}: {said:02x?}");
+        }
+        assert!(is_in(&broker, "guest", "guest"), "others are served");
+        assert_eq!(open(&broker, "guest", "guest", "/"), "open");
+        broker.signal("TERM");
+        let ended = broker.ended();
+        assert_eq!(ended.code, Some(0), "it ends as it should: {}", ended.said);
+        assert!(!ended.said.contains("panicked"), "{}", ended.said);
+        assert!(ended.said.contains("the directory did not decide a login"), "{}", ended.said);
+    }
+    drop(next);
+    directory.join().unwrap();
+}

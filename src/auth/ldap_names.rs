@@ -1,5 +1,5 @@
-//! Names in a directory and values in its filters: what users call themselves is put in so that it stays a value.
-//! Source: RFC 4514 §2.4, RFC 4515 §3.
+//! Names in a directory: what users call themselves is put in so that it stays a value.
+//! Source: RFC 4514 §2.4.
 
 use std::fmt::Write;
 
@@ -20,20 +20,6 @@ pub fn escaped_dn(value: &str) -> String {
                 }
                 text.push(letter);
             }
-        }
-    }
-    text
-}
-
-/// A value within a filter.
-pub fn escaped_filter(value: &str) -> String {
-    let mut text = String::with_capacity(value.len());
-    for letter in value.chars() {
-        match letter {
-            '*' | '(' | ')' | '\\' | '\0' => {
-                let _ = write!(text, "\\{:02x}", u32::from(letter));
-            }
-            letter => text.push(letter),
         }
     }
     text
@@ -77,22 +63,18 @@ mod tests {
 
     #[test]
     fn values_stay_values() {
-        for (value, dn, filter) in [
-            ("ann", "ann", "ann"),
-            ("ann,ou=admins", "ann\\,ou\\=admins", "ann,ou=admins"),
-            ("*)(uid=*", "*)(uid\\=*", "\\2a\\29\\28uid=\\2a"),
-            (" a b ", "\\ a b\\ ", " a b "),
-            ("#1", "\\#1", "#1"),
-            ("a\\b", "a\\\\b", "a\\5cb"),
-            ("a+b;c<d>\"e", "a\\+b\\;c\\<d\\>\\\"e", "a+b;c<d>\"e"),
-            ("a\0b", "a\\00b", "a\\00b"),
-            ("é", "é", "é"),
+        for (value, dn) in [
+            ("ann", "ann"),
+            ("ann,ou=admins", "ann\\,ou\\=admins"),
+            ("*)(uid=*", "*)(uid\\=*"),
+            (" a b ", "\\ a b\\ "),
+            ("#1", "\\#1"),
+            ("a\\b", "a\\\\b"),
+            ("a+b;c<d>\"e", "a\\+b\\;c\\<d\\>\\\"e"),
+            ("a\0b", "a\\00b"),
+            ("é", "é"),
         ] {
-            assert_eq!(
-                (escaped_dn(value).as_str(), escaped_filter(value).as_str()),
-                (dn, filter),
-                "{value:?}"
-            );
+            assert_eq!(escaped_dn(value), dn, "{value:?}");
         }
     }
 

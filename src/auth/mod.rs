@@ -5,6 +5,7 @@ mod known_logins;
 mod ldap_names;
 mod ldap_query;
 mod ldap_rights;
+mod ldap_wire;
 mod limits;
 mod password;
 mod pattern;
@@ -18,9 +19,12 @@ mod topic_permissions;
 
 pub use accounts::{Access, Accounts, AccountsError, LoginRefused, PermissionView, UserView, check_name};
 pub use known_logins::{KnownLogins, LoginKey};
-pub use ldap_names::{escaped_dn, escaped_filter};
+pub use ldap_names::escaped_dn;
 pub use ldap_query::{Expression, Facts, LdapQuery, Template, Variable};
 pub use ldap_rights::{LdapCache, LdapQueries, LdapRights};
+pub use ldap_wire::{
+    LdapMalformed, LdapReply, LdapRequest, LdapResult, message_length as ldap_message_length,
+};
 pub use limits::{Limits, MAX_CHANNELS, MAX_CONNECTIONS, MAX_QUEUES};
 pub use password::{Hashing, PasswordHash, Salt};
 pub(crate) use pattern::Pattern;

@@ -5,17 +5,16 @@
 
 use super::broker::Broker;
 use super::error::ServeError;
+use super::ldap_session::{LdapSession, Socket};
 use super::random_bytes;
 use super::tls_client;
-use crate::auth::{Facts, LdapCache, LdapRights, escaped_filter};
+use crate::auth::{Facts, LdapCache, LdapResult, LdapRights};
 use crate::config::{Config, LdapBind, LdapConfig, LdapSecurity};
-use crate::limits::{LDAP_GROUPS_MAX, LDAP_LOGINS_MAX};
-use ldap3::asn1::PL;
-use ldap3::{Ldap as Session, LdapConnAsync, LdapConnSettings, ResultEntry, Scope, SearchOptions};
+use crate::limits::{LDAP_GROUPS_MAX, LDAP_LOGINS_MAX, LDAP_TEXT_SHOWN_MAX};
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use std::time::Duration;
 use tokio::sync::Semaphore;
-use tokio::task::{JoinSet, spawn_blocking};
+use tokio::task::spawn_blocking;
 use tokio::time::timeout;
 use tracing::{info, warn};
 
@@ -39,8 +38,9 @@ pub(super) enum LdapRefused {
 
 /// What is done when the bind is refused. Source: RFC 4511, appendix A.
 const INVALID_CREDENTIALS: u32 = 49;
-/// No attributes are wanted, only names. Source: RFC 4511 §4.5.1.8.
-const NO_ATTRIBUTES: [&str; 1] = ["1.1"];
+
+/// A conversation with a directory, in the open or with TLS.
+type Session = LdapSession<Box<dyn Socket>>;
 
 impl Ldap {
     /// `None` if no directory is configured.
@@ -78,9 +78,7 @@ impl Ldap {
     }
 
     async fn log_in_unhurried(&self, user: &Arc<str>, password: &str) -> Result<LdapRights, LdapRefused> {
-        // Ends with this function, whatever happened.
-        let mut driver = JoinSet::new();
-        let mut session = self.connect(&mut driver).await?;
+        let mut session = self.connect().await?;
         let facts = Facts { username: user, ..Facts::default() };
         let pattern_dn = self.config.user_dn_pattern.fill_dn(&facts);
         let user_dn = match (self.config.lookup_attribute.as_str(), &self.config.bind) {
@@ -96,37 +94,34 @@ impl Ldap {
         };
         bind(&mut session, &user_dn, password).await?;
         let groups = self.groups(&mut session, &user_dn).await?;
-        // It hears that we go; if it does not, nothing is lost.
-        let _ = session.unbind().await;
+        session.leave().await;
         Ok(LdapRights::new(Arc::clone(user), user_dn, groups, Arc::clone(&self.config.queries)))
     }
 
     /// The first server that can be reached.
-    async fn connect(&self, driver: &mut JoinSet<()>) -> Result<Session, LdapRefused> {
+    async fn connect(&self) -> Result<Session, LdapRefused> {
+        let trust = if self.config.security == LdapSecurity::None {
+            None
+        } else {
+            let file = self.config.authorities.clone();
+            let trust = spawn_blocking(move || tls_client::trusting(file.as_deref())).await;
+            let trust = trust.map_err(|error| LdapRefused::Unavailable(error.to_string()))?;
+            Some(trust.map_err(LdapRefused::Unavailable)?)
+        };
         let mut why = "no server is configured".to_owned();
         let share_ms = self.config.timeout_ms / (self.config.servers.len() as u64).max(1);
         for server in &self.config.servers {
-            let mut settings = LdapConnSettings::new().set_conn_timeout(Duration::from_millis(share_ms));
-            let scheme = if self.config.security == LdapSecurity::Tls { "ldaps" } else { "ldap" };
-            if self.config.security != LdapSecurity::None {
-                let file = self.config.authorities.clone();
-                let trust = spawn_blocking(move || tls_client::trusting(file.as_deref())).await;
-                let trust = trust.map_err(|error| LdapRefused::Unavailable(error.to_string()))?;
-                let trust = trust.map_err(LdapRefused::Unavailable)?;
-                let is_later = self.config.security == LdapSecurity::StartTls;
-                settings = settings.set_config(trust).set_starttls(is_later);
-            }
-            let host = if server.contains(':') { format!("[{server}]") } else { server.clone() };
-            let url = format!("{scheme}://{host}:{}", self.config.port);
-            match LdapConnAsync::with_settings(settings, &url).await {
-                Ok((connection, session)) => {
-                    driver.spawn(async move {
-                        // Who waits for an answer hears of it.
-                        let _ = connection.drive().await;
-                    });
-                    return Ok(session);
-                }
-                Err(error) => why = format!("{url}: {error}"),
+            let security = match (&trust, self.config.security) {
+                (Some(trust), LdapSecurity::StartTls) => Some((Arc::clone(trust), true)),
+                (Some(trust), _) => Some((Arc::clone(trust), false)),
+                (None, _) => None,
+            };
+            let port = self.config.port;
+            let opened = LdapSession::open(server, port, security);
+            match timeout(Duration::from_millis(share_ms), opened).await {
+                Ok(Ok(session)) => return Ok(session),
+                Ok(Err(error)) => why = format!("{server}:{port}: {error}"),
+                Err(_) => why = format!("{server}:{port}: it took longer than {share_ms} ms"),
             }
         }
         Err(LdapRefused::Unavailable(why))
@@ -135,8 +130,8 @@ impl Ldap {
     /// The one entry whose attribute is the user's name.
     async fn look_up(&self, session: &mut Session, facts: &Facts<'_>) -> Result<String, LdapRefused> {
         let value = self.config.user_dn_pattern.fill(facts);
-        let filter = format!("({}={})", self.config.lookup_attribute, escaped_filter(&value));
-        let found = search(session, &self.config.lookup_base, &filter, 2).await?;
+        let what = (self.config.lookup_attribute.as_str(), value.as_str());
+        let found = search(session, &self.config.lookup_base, what, 2).await?;
         match <[String; 1]>::try_from(found) {
             Ok([dn]) => Ok(dn),
             // Nobody, or more than one: it is not known who is meant.
@@ -159,8 +154,8 @@ impl Ldap {
         }
         let mut groups = Vec::new();
         for attribute in attributes {
-            let filter = format!("({attribute}={})", escaped_filter(user_dn));
-            let found = search(session, &self.config.group_base, &filter, LDAP_GROUPS_MAX).await?;
+            let what = (attribute.as_str(), user_dn);
+            let found = search(session, &self.config.group_base, what, LDAP_GROUPS_MAX).await?;
             groups.extend(found.into_iter().map(|dn| (attribute.clone(), dn)));
         }
         Ok(groups)
@@ -182,43 +177,29 @@ impl Ldap {
 }
 
 async fn bind(session: &mut Session, dn: &str, password: &str) -> Result<(), LdapRefused> {
-    let answer = session.simple_bind(dn, password).await.map_err(|error| unavailable(&error))?;
-    match answer.rc {
+    let result = session.bind(dn, password).await.map_err(LdapRefused::Unavailable)?;
+    match result.code {
         0 => Ok(()),
         INVALID_CREDENTIALS => Err(LdapRefused::Credentials),
-        code => Err(LdapRefused::Unavailable(format!("the bind failed with code {code}: {}", answer.text))),
+        _ => Err(failed("bind", &result)),
     }
 }
 
-/// Names of the entries that match.
+/// Names of the entries with an attribute of this value.
 async fn search(
     session: &mut Session,
     base: &str,
-    filter: &str,
+    what: (&str, &str),
     most: usize,
 ) -> Result<Vec<String>, LdapRefused> {
-    let most = i32::try_from(most).unwrap_or(i32::MAX);
-    let options = SearchOptions::new().sizelimit(most);
-    let search = session.with_search_options(options).search(base, Scope::Subtree, filter, NO_ATTRIBUTES);
-    let (entries, _) =
-        search.await.and_then(ldap3::SearchResult::success).map_err(|error| unavailable(&error))?;
-    Ok(entries.into_iter().filter_map(name_of).collect())
+    let (names, result) = session.search(base, what, most).await.map_err(LdapRefused::Unavailable)?;
+    if result.code == 0 { Ok(names) } else { Err(failed("search", &result)) }
 }
 
-/// The name of an entry; `None` for a hint where else to search, which is not followed.
-fn name_of(entry: ResultEntry) -> Option<String> {
-    if entry.is_ref() || entry.is_intermediate() {
-        return None;
-    }
-    let PL::C(parts) = entry.0.payload else { return None };
-    match parts.into_iter().next()?.payload {
-        PL::P(name) => String::from_utf8(name).ok(),
-        PL::C(_) => None,
-    }
-}
-
-fn unavailable(error: &ldap3::LdapError) -> LdapRefused {
-    LdapRefused::Unavailable(error.to_string())
+/// With what the directory says about it, as far as it may go into a line of the log.
+fn failed(what: &str, LdapResult { code, text }: &LdapResult) -> LdapRefused {
+    let said: String = text.chars().take(LDAP_TEXT_SHOWN_MAX).collect();
+    LdapRefused::Unavailable(format!("the {what} failed with code {code}: {}", said.escape_debug()))
 }
 
 impl Broker {

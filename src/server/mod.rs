@@ -31,6 +31,7 @@ mod figures;
 mod govern;
 mod jwks;
 mod ldap;
+mod ldap_session;
 mod listener;
 mod login_counts;
 mod logins;

@@ -12,11 +12,14 @@ use tokio::net::TcpStream;
 use tokio_rustls::TlsConnector;
 use tokio_rustls::client::TlsStream;
 
+/// Whom to believe.
+pub(super) type Trust = Arc<ClientConfig>;
+
 /// Whom to believe: the authorities of `file`, or those of the system. Reads files: not for threads that serve others.
 ///
 /// # Errors
 /// A sentence for the log.
-pub(super) fn trusting(file: Option<&Path>) -> Result<Arc<ClientConfig>, String> {
+pub(super) fn trusting(file: Option<&Path>) -> Result<Trust, String> {
     let mut roots = RootCertStore::empty();
     match file {
         Some(path) => {
@@ -46,11 +49,7 @@ pub(super) fn trusting(file: Option<&Path>) -> Result<Arc<ClientConfig>, String>
 ///
 /// # Errors
 /// What went wrong.
-pub(super) async fn connect(
-    config: Arc<ClientConfig>,
-    host: &str,
-    tcp: TcpStream,
-) -> io::Result<TlsStream<TcpStream>> {
+pub(super) async fn connect(config: Trust, host: &str, tcp: TcpStream) -> io::Result<TlsStream<TcpStream>> {
     let name = ServerName::try_from(host.to_owned())
         .map_err(|error| io::Error::new(io::ErrorKind::InvalidInput, error))?;
     TlsConnector::from(config).connect(name, tcp).await
