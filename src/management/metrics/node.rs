@@ -132,7 +132,7 @@ pub(super) fn confirms(page: &mut Page, metrics: &BrokerMetrics) {
 
 fn histogram(page: &mut Page, name: &str, help: &str, found: &Durations) {
     let ends_us = DURATION_CLASSES_US.into_iter();
-    let ends_s = ends_us.map(|end_us| Duration::from_micros(end_us).as_secs_f64().to_string());
+    let classes_s = ends_us.map(|end_us| Duration::from_micros(end_us).as_secs_f64().to_string());
     let sum_s = Duration::from_nanos(found.total_ns).as_secs_f64();
-    page.ours(name, Kind::Histogram, help).histogram(&[], ends_s, &found.counts, sum_s);
+    page.ours(name, Kind::Histogram, help).histogram(&[], classes_s, &found.counts, sum_s);
 }
