@@ -1,15 +1,26 @@
 //! A socket with TLS, after its handshake. Bytes are encrypted when the connection hands them over and kept, bounded, until
-//! the peer takes them; nothing here waits.
+//! the peer takes them; nothing here waits. rustls asks the system for a record at a time; where there is room for many, they
+//! are fetched at once, into one buffer per worker thread.
 
 use super::socket::Socket;
 use crate::limits::TLS_UNSENT_BYTES_MAX;
 use bytes::BytesMut;
 use rustls::ServerConnection;
+use std::cell::RefCell;
 use std::io::{self, BufRead, ErrorKind, IoSlice, Read, Write};
 use std::pin::Pin;
 use std::task::{Context, Poll, ready};
 use tokio::io::{AsyncRead, ReadBuf};
 use tokio::net::TcpStream;
+
+/// Encrypted bytes fetched at once.
+const FETCH_BYTES: usize = 128 * 1024;
+/// More than a record holds, of which a part may have come before. Source: RFC 8446 §5.2.
+const RECORD_BYTES_MAX: usize = 16 * 1024 + 256;
+
+thread_local! {
+    static FETCHED: RefCell<Vec<u8>> = RefCell::new(vec![0; FETCH_BYTES]);
+}
 
 /// See the file's head.
 #[derive(Debug)]
@@ -33,10 +44,36 @@ impl TlsSocket {
             Err(error) if error.kind() == ErrorKind::WouldBlock => return Poll::Pending,
             Err(error) => return Poll::Ready(Err(error)),
         }
+        Poll::Ready(self.decrypt())
+    }
+
+    fn decrypt(&mut self) -> io::Result<()> {
         let processed = self.tls.process_new_packets();
         // An alert, or the answer to a key update.
         self.flush()?;
-        Poll::Ready(processed.map(drop).map_err(|error| io::Error::new(ErrorKind::InvalidData, error)))
+        processed.map(drop).map_err(|error| io::Error::new(ErrorKind::InvalidData, error))
+    }
+
+    /// Brings many records from the peer, and what is in them into `buffer`, which has room for it all: no more is fetched, so
+    /// that nothing is left when this returns.
+    fn poll_many_records(&mut self, cx: &mut Context<'_>, buffer: &mut ReadBuf<'_>) -> Poll<io::Result<()>> {
+        FETCHED.with_borrow_mut(|fetched| {
+            let most = fetched.len().min(buffer.remaining().saturating_sub(RECORD_BYTES_MAX));
+            let mut fetched = ReadBuf::new(fetched.get_mut(..most).unwrap_or_default());
+            ready!(AsyncRead::poll_read(Pin::new(&mut self.tcp), cx, &mut fetched))?;
+            let mut encrypted = fetched.filled();
+            loop {
+                // The end is told too; behind it nothing is taken.
+                let taken = self.tls.read_tls(&mut encrypted)?;
+                self.decrypt()?;
+                while let Ok(read @ 1..) = self.tls.reader().read(buffer.initialize_unfilled()) {
+                    buffer.advance(read);
+                }
+                if encrypted.is_empty() || taken == 0 {
+                    return Poll::Ready(Ok(()));
+                }
+            }
+        })
     }
 }
 
@@ -47,12 +84,19 @@ impl Socket for TlsSocket {
             match self.tls.reader().read(buffer.initialize_unfilled()) {
                 Ok(0) => break,
                 Ok(read) => buffer.advance(read),
-                Err(error) if error.kind() == ErrorKind::WouldBlock => match self.poll_records(cx) {
-                    Poll::Ready(Ok(())) => {}
-                    // What was read goes first; the rest comes again.
-                    Poll::Pending | Poll::Ready(Err(_)) if buffer.filled().len() > before => break,
-                    stopped => return stopped,
-                },
+                Err(error) if error.kind() == ErrorKind::WouldBlock => {
+                    let brought = if buffer.remaining() > 2 * RECORD_BYTES_MAX {
+                        self.poll_many_records(cx, buffer)
+                    } else {
+                        self.poll_records(cx)
+                    };
+                    match brought {
+                        Poll::Ready(Ok(())) => {}
+                        // What was read goes first; the rest comes again.
+                        Poll::Pending | Poll::Ready(Err(_)) if buffer.filled().len() > before => break,
+                        stopped => return stopped,
+                    }
+                }
                 // The peer closed without a word: AMQP has its own.
                 Err(error) if error.kind() == ErrorKind::UnexpectedEof => break,
                 Err(error) => return Poll::Ready(Err(error)),

@@ -7,7 +7,7 @@ use rustls::crypto::ring;
 use rustls::pki_types::pem::PemObject;
 use rustls::pki_types::{CertificateDer, ServerName};
 use rustls::{ClientConfig, ClientConnection, RootCertStore, StreamOwned};
-use std::io::{self, ErrorKind, Read, Write};
+use std::io::{self, BufReader, ErrorKind, IoSlice, Read, Write};
 use std::net::TcpStream;
 use std::path::Path;
 use std::sync::Arc;
@@ -15,7 +15,7 @@ use std::sync::Arc;
 /// See the file's head.
 pub(in crate::cli) enum Socket {
     Plain(TcpStream),
-    Tls(Box<StreamOwned<ClientConnection, TcpStream>>),
+    Tls(Box<StreamOwned<ClientConnection, Fetching>>),
 }
 
 impl Socket {
@@ -27,14 +27,14 @@ impl Socket {
         })?;
         let session = ClientConnection::new(Arc::new(trusting(authorities)?), name)
             .map_err(|error| ClientError::Usage(error.to_string()))?;
-        Ok(Self::Tls(Box::new(StreamOwned::new(session, stream))))
+        Ok(Self::Tls(Box::new(StreamOwned::new(session, Fetching::new(stream)))))
     }
 
     /// The TCP connection, to wait for.
     pub(in crate::cli) fn tcp(&self) -> &TcpStream {
         match self {
             Self::Plain(stream) => stream,
-            Self::Tls(stream) => stream.get_ref(),
+            Self::Tls(stream) => stream.get_ref().0.get_ref(),
         }
     }
 
@@ -82,6 +82,38 @@ impl Write for Socket {
             Self::Plain(_) => Ok(()),
             Self::Tls(stream) => stream.flush(),
         }
+    }
+}
+
+/// rustls asks the system for a record at a time: this fetches many at once.
+pub(in crate::cli) struct Fetching(BufReader<TcpStream>);
+
+/// Bytes fetched at once.
+const FETCH_BYTES: usize = 128 * 1024;
+
+impl Fetching {
+    fn new(stream: TcpStream) -> Self {
+        Self(BufReader::with_capacity(FETCH_BYTES, stream))
+    }
+}
+
+impl Read for Fetching {
+    fn read(&mut self, room: &mut [u8]) -> io::Result<usize> {
+        self.0.read(room)
+    }
+}
+
+impl Write for Fetching {
+    fn write(&mut self, bytes: &[u8]) -> io::Result<usize> {
+        self.0.get_mut().write(bytes)
+    }
+
+    fn write_vectored(&mut self, slices: &[IoSlice<'_>]) -> io::Result<usize> {
+        self.0.get_mut().write_vectored(slices)
+    }
+
+    fn flush(&mut self) -> io::Result<()> {
+        self.0.get_mut().flush()
     }
 }
 
