@@ -5,6 +5,7 @@
 //! is the data directory itself.
 
 use crate::durations::Durations;
+use crate::observer::{Observer, Work};
 use crate::sync_times::SyncClock;
 use rustix::fs::{Advice, FallocateFlags};
 use rustix::io::Errno;
@@ -16,6 +17,7 @@ use std::os::unix::fs::{DirBuilderExt, FileExt, MetadataExt, OpenOptionsExt};
 use std::path::{Path, PathBuf};
 use std::sync::atomic::{AtomicU64, Ordering};
 use std::sync::{Arc, PoisonError, RwLock};
+use std::time::Duration;
 
 /// An open file of a [`Disk`].
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
@@ -98,6 +100,8 @@ pub struct RealDisk {
     files: RwLock<HashMap<u64, Arc<File>>>,
     next_file: AtomicU64,
     sync_clock: SyncClock,
+    /// How long a sync is slow, and who is told of one.
+    slow_syncs: Option<(Duration, Observer)>,
 }
 
 /// Whether files are opened for writing.
@@ -141,7 +145,13 @@ impl RealDisk {
             files: RwLock::default(),
             next_file: AtomicU64::new(1),
             sync_clock: SyncClock::default(),
+            slow_syncs: None,
         }
+    }
+
+    /// Tells `observer` of each [`Disk::sync`] that takes as long as `slow`, or longer.
+    pub fn tell_slow_syncs(&mut self, slow: Duration, observer: Observer) {
+        self.slow_syncs = Some((slow, observer));
     }
 
     /// The data directory, for what needs a path of its own (the index database, the lock file).
@@ -246,7 +256,13 @@ impl Disk for RealDisk {
 
     fn sync(&self, file: FileId) -> io::Result<()> {
         let file = self.file(file)?;
-        self.sync_clock.time(|| file.sync_data())
+        let took = self.sync_clock.time(|| file.sync_data())?;
+        if let Some((slow, observer)) = &self.slow_syncs
+            && took >= *slow
+        {
+            observer.tell(Work::SlowSync(took));
+        }
+        Ok(())
     }
 
     fn sync_times(&self) -> Durations {
@@ -423,5 +439,24 @@ mod tests {
         let file = reader.open("STORE").unwrap();
         assert!(reader.write_at(file, 0, b"x").is_err());
         assert_eq!(reader.read_at(file, 0, &mut [0; 4]).unwrap(), 1);
+    }
+
+    #[test]
+    fn slow_syncs_are_told_and_others_are_not() {
+        for (slow, expected) in [(Duration::ZERO, 1), (Duration::MAX, 0)] {
+            let dir = tempfile::tempdir().unwrap();
+            let mut disk = RealDisk::open(&dir.path().join("data")).unwrap();
+            let told = Arc::new(AtomicU64::new(0));
+            let count = Arc::clone(&told);
+            let observer = Observer::new(move |work| {
+                assert!(matches!(work, Work::SlowSync(_)), "{work:?}");
+                count.fetch_add(1, Ordering::Relaxed);
+            });
+            disk.tell_slow_syncs(slow, observer);
+            let file = disk.create("a", 1, Allocate::Zeroed).unwrap();
+            disk.sync(file).unwrap();
+            assert_eq!(told.load(Ordering::Relaxed), expected);
+            assert_eq!(disk.sync_times().count(), 1, "it is counted in any case");
+        }
     }
 }

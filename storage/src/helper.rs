@@ -10,6 +10,7 @@ use crate::ids::Lsn;
 use crate::index::sled_rows::{Base, RowsError, SledRows};
 use crate::index::{Row, SealedSegment};
 use crate::limits::HELPER_JOBS_MAX;
+use crate::observer::{Observer, Work, WorkKind};
 use crate::segment_index::IndexFiles;
 use std::collections::VecDeque;
 use std::io;
@@ -54,6 +55,7 @@ struct Worker {
     identity: StoreIdentity,
     index_files: Arc<IndexFiles>,
     rows: Option<SledRows>,
+    observer: Observer,
 }
 
 impl Helper {
@@ -62,8 +64,9 @@ impl Helper {
         identity: StoreIdentity,
         index_files: Arc<IndexFiles>,
         threaded: bool,
+        observer: Observer,
     ) -> io::Result<Helper> {
-        let mut worker = Worker { disk, identity, index_files, rows: None };
+        let mut worker = Worker { disk, identity, index_files, rows: None, observer };
         if !threaded {
             return Ok(Helper { worker: Place::Here { worker, done: VecDeque::new() }, in_flight: 0 });
         }
@@ -150,6 +153,26 @@ fn gone() -> io::Error {
 
 impl Worker {
     fn run(&mut self, job: Job) -> Done {
+        let kind = match &job {
+            // As often as segments are full, and short.
+            Job::WriteIndex(_) => return self.work(job),
+            Job::Export { bytes, .. } => WorkKind::Export { bytes: bytes.len() as u64 },
+            Job::SaveRows { rows, .. } => WorkKind::Checkpoint { rows: rows.len() as u64 },
+            Job::Copy(_) => WorkKind::Compaction,
+        };
+        self.observer.tell(Work::Begins(kind));
+        let done = self.work(job);
+        let worked = match &done {
+            Done::Exported(_, result) => result.is_ok(),
+            Done::Saved(_, result) => result.is_ok(),
+            Done::Copied(copied) => copied.result.is_ok(),
+            Done::Indexed(_) | Done::NotIndexed(..) => true,
+        };
+        self.observer.tell(Work::Ends { worked });
+        done
+    }
+
+    fn work(&mut self, job: Job) -> Done {
         let disk = &*self.disk;
         match job {
             Job::WriteIndex(sealed) => match self.index_files.turn().write(&sealed) {

@@ -20,6 +20,7 @@ use crate::ids::{Lsn, SegmentId};
 use crate::index::sled_rows::Base;
 use crate::index::{Index, SealedSegment};
 use crate::limits::{SURVEY_MS, SURVEY_SEGMENTS_MAX};
+use crate::observer::Observer;
 use crate::reader::Reader;
 use crate::record::RecordView;
 use crate::segment::{COLD_DIR, WAL_DIR};
@@ -49,6 +50,8 @@ pub struct KeeperOptions {
     pub threaded: bool,
     /// Whether segments with few live messages are rewritten.
     pub compact: bool,
+    /// Who is told of slow work.
+    pub observer: Observer,
 }
 
 /// What the keeper asks of the rest of the store.
@@ -119,7 +122,13 @@ impl Keeper {
         disk.sync_dir(CHECKPOINT_DIR).map_err(OpenError::io("syncing the exports"))?;
         let exports = export::list(&*disk).map_err(OpenError::io("listing the exports"))?;
         let index_files = IndexFiles::new(Arc::clone(&disk), identity.uuid);
-        let helper = Helper::new(Arc::clone(&disk), identity, Arc::clone(&index_files), options.threaded);
+        let helper = Helper::new(
+            Arc::clone(&disk),
+            identity,
+            Arc::clone(&index_files),
+            options.threaded,
+            options.observer.clone(),
+        );
         let helper = helper.map_err(OpenError::io("starting a thread"))?;
         let reader = Reader::new(Files::new(Arc::clone(&disk)), identity, index_files);
         let newest = exports.first().copied().unwrap_or_default();

@@ -22,6 +22,7 @@ pub mod index;
 pub mod inspect;
 mod keeper;
 pub mod limits;
+mod observer;
 mod options;
 mod pending;
 mod prepare;
@@ -54,6 +55,7 @@ pub use identity::StoreIdentity;
 pub use ids::{GroupId, Lsn, QueueId, SegmentId, Seq};
 pub use index::Index;
 pub use keeper::{Keeper, KeeperOptions, KeeperPorts};
+pub use observer::{Observer, Work, WorkKind};
 #[cfg(feature = "planted-bugs")]
 pub use options::PlantedBug;
 pub use options::{Clock, Options, Random};

@@ -5,6 +5,7 @@ use crate::limits::{
     ACK_FLUSH_MS, CHECKPOINT_BYTES, CHECKPOINT_MS, DISK_LOW_BYTES, EXPORT_BYTES, EXPORT_MS, PAGE_BYTES,
     SEAL_IDLE_MS, SEGMENT_BYTES, SEGMENT_BYTES_MAX, SEGMENT_BYTES_MIN, STAGING_BYTES_MAX,
 };
+use crate::observer::Observer;
 use std::fmt;
 use std::sync::Arc;
 
@@ -44,6 +45,8 @@ pub struct Options {
     pub monotonic_ms: Clock,
     /// Randomness of the operating system: store identity and segment salts.
     pub random: Random,
+    /// Who is told of slow work.
+    pub observer: Observer,
     /// A bug put in on purpose, to see that the tests find it.
     #[cfg(feature = "planted-bugs")]
     pub planted: Option<PlantedBug>,
@@ -91,6 +94,7 @@ impl Options {
             unix_ms,
             monotonic_ms,
             random: Arc::new(system_random),
+            observer: Observer::default(),
             #[cfg(feature = "planted-bugs")]
             planted: None,
         }

@@ -395,6 +395,7 @@ fn keeper_options(options: &Options) -> KeeperOptions {
         export_ms: options.export_ms,
         threaded: options.threads,
         compact: options.compact,
+        observer: options.observer.clone(),
     }
 }
 
