@@ -8,6 +8,7 @@ mod doors;
 mod keys;
 mod layers;
 mod ldap;
+mod otlp;
 mod rabbitmq_conf;
 mod spelling;
 mod value;
@@ -16,6 +17,7 @@ pub use doors::{CertificateLogin, JwksConfig, KeyFile, Network, SanType, TlsConf
 pub use keys::{KEYS, Key, reference};
 pub use layers::ConfigError;
 pub use ldap::{AuthBackend, LdapBind, LdapConfig, LdapSecurity};
+pub use otlp::{OtlpConfig, pairs};
 pub(crate) use spelling::nearest;
 pub use value::Part;
 
@@ -89,6 +91,8 @@ pub struct Config {
     pub log_level: String,
     /// Where logins and changes are written down.
     pub audit_log: AuditLog,
+    /// Where traces go.
+    pub otlp: OtlpConfig,
 
     /// Size of a WAL segment, bytes.
     pub segment_bytes: u32,
@@ -176,6 +180,7 @@ impl Default for Config {
             log_format: LogFormat::Human,
             log_level: "info".to_owned(),
             audit_log: AuditLog::Off,
+            otlp: OtlpConfig::default(),
             segment_bytes: storage_limits::SEGMENT_BYTES,
             staging_bytes_max: storage_limits::STAGING_BYTES_MAX,
             ack_flush_ms: storage_limits::ACK_FLUSH_MS,

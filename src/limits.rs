@@ -277,6 +277,22 @@ pub const PROXY_V1_BYTES_MAX: usize = 107;
 pub const PROXY_V2_BYTES_MAX: usize = 1024;
 /// Rows that are sorted where all of them must be held at once; more: 400.
 pub const HTTP_SORTED_ROWS_MAX: usize = 100_000;
+/// Spans that wait for the collector of traces; more: they are lost, and counted.
+pub const OTLP_SPANS_WAITING_MAX: usize = 2_048;
+/// Spans sent to the collector at once.
+pub const OTLP_BATCH_SPANS_MAX: usize = 512;
+/// How long a span waits for company, ms.
+pub const OTLP_BATCH_MS: u64 = 1_000;
+/// Time a collector has for a batch, with the connection and TLS, ms; then the batch is lost, and counted.
+pub const OTLP_EXPORT_MS: u64 = 5_000;
+/// Time the stop of the broker waits for the collector to take the last spans, ms; then they are lost.
+pub const OTLP_FAREWELL_MS: u64 = 2_000;
+/// Text of an attribute of a span, bytes; longer: cut.
+pub const OTLP_TEXT_BYTES_MAX: usize = 256;
+/// Attributes of a span; more: left out.
+pub const OTLP_ATTRIBUTES_MAX: u32 = 32;
+/// Answer of a collector, bytes; longer: the batch counts as lost.
+pub const OTLP_ANSWER_BYTES_MAX: usize = 64 * 1024;
 /// Time between two samples of what is counted, ms.
 pub const HISTORY_SAMPLE_MS: u64 = 5_000;
 /// Samples kept of the broker and of each vhost: an hour.

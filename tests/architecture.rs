@@ -65,6 +65,8 @@ const ABSENCES: &[(&str, &[&str])] = &[
     ("argon2::", &["src/auth/password.rs"]),
     ("jsonwebtoken::", &["src/auth/token_keys.rs"]),
     ("use ring::", &["src/auth/token_keys.rs"]),
+    ("opentelemetry", &["src/server/telemetry/"]),
+    ("prost::", &["src/server/telemetry/"]),
     ("hyper::", &["src/management/http.rs", "src/management/parts.rs", "src/server/fetch.rs"]),
     ("socket2::", &["src/server/"]),
     (

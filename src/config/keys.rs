@@ -1,6 +1,7 @@
 //! The keys: name, what is allowed, what it means, how it is set and shown. The command line, the environment, the file
 //! and docs/configuration.md are all made from this one table.
 
+use super::otlp::pairs;
 use super::value::{Part, address, bytes, label, list, number, show_bytes, truth};
 use super::{AuditLog, CertificateLogin, Config, KeyFile, LogFormat, MemoryMark, Network, TlsVerify};
 use super::{AuthBackend, LdapBind, LdapSecurity};
@@ -32,7 +33,7 @@ const MIB: u64 = 1 << 20;
 const GIB: u64 = 1 << 30;
 
 /// All keys, in the order of the documentation.
-pub static KEYS: [Key; 76] = [
+pub static KEYS: [Key; 82] = [
     Key {
         name: "data_dir",
         allowed: "a directory; it is made if it is not there",
@@ -556,6 +557,66 @@ pub static KEYS: [Key; 76] = [
         },
     },
     Key {
+        name: "otlp_endpoint",
+        allowed: "a URL with http or https, e.g. http://127.0.0.1:4318; or nothing",
+        help: "Where spans are sent: a collector that speaks OpenTelemetry's OTLP over HTTP, in protobuf; /v1/traces is added to the path. Without it nothing is traced. The standard variable OTEL_EXPORTER_OTLP_ENDPOINT sets it, too",
+        set: |config, text| {
+            text.clone_into(&mut config.otlp.endpoint);
+            Some(())
+        },
+        show: |config| config.otlp.endpoint.clone(),
+    },
+    Key {
+        name: "otlp_headers",
+        allowed: "NAME=VALUE, separated by commas, values percent-encoded where they hold a comma; or nothing",
+        help: "Headers that the collector wants, such as a key (OTEL_EXPORTER_OTLP_HEADERS). Better given in the environment or the file than as a flag, which everybody on the machine can see",
+        set: |config, text| {
+            config.otlp.headers = Secret::new(text);
+            Some(())
+        },
+        show: |config| {
+            let is_empty = config.otlp.headers == Secret::default();
+            if is_empty { "" } else { "(set)" }.to_owned()
+        },
+    },
+    Key {
+        name: "otlp_ca",
+        allowed: "a file with PEM certificates, or nothing",
+        help: "Who may sign the collector's certificate; without it, the authorities that this system believes",
+        set: |config, text| {
+            config.otlp.authorities = (!text.is_empty()).then(|| PathBuf::from(text));
+            Some(())
+        },
+        show: |config| {
+            config.otlp.authorities.as_ref().map(|path| path.display().to_string()).unwrap_or_default()
+        },
+    },
+    Key {
+        name: "otlp_service_name",
+        allowed: "1 to 255 bytes without control characters",
+        help: "What traces call this service: service.name (OTEL_SERVICE_NAME)",
+        set: |config, text| label(text).map(|label| config.otlp.service_name = label),
+        show: |config| config.otlp.service_name.clone(),
+    },
+    Key {
+        name: "otlp_resource_attributes",
+        allowed: "NAME=VALUE, separated by commas, percent-encoded where they hold a comma; or nothing",
+        help: "What else traces say of this broker, e.g. deployment.environment.name=production (OTEL_RESOURCE_ATTRIBUTES); they go before what the broker says of itself, but for service.name",
+        set: |config, text| {
+            pairs(text)?;
+            text.clone_into(&mut config.otlp.resource_attributes);
+            Some(())
+        },
+        show: |config| config.otlp.resource_attributes.clone(),
+    },
+    Key {
+        name: "otlp_slow_sync_ms",
+        allowed: "0 to 60000",
+        help: "How long a sync of the disk takes that has a span of its own, in milliseconds; 0: each has one",
+        set: |config, text| number(text, 0..=60_000).map(|slow_ms| config.otlp.slow_sync_ms = slow_ms),
+        show: |config| config.otlp.slow_sync_ms.to_string(),
+    },
+    Key {
         name: "segment_bytes",
         allowed: "64KiB to 1GiB, a multiple of 4KiB",
         help: "Size of a new WAL segment",
@@ -902,7 +963,8 @@ A file whose name ends in `.conf` is read as RabbitMQ's: `key.path = value`, wit
 of a directory. Keys that mean something here are taken (listeners, TLS, limits, alarms, log level, default user); those that
 only mean something to Erlang, to a cluster or to a plugin are named in the diagnostics and passed over; any other is an
 error. Of RabbitMQ's image the variables `RABBITMQ_DEFAULT_USER`, `RABBITMQ_DEFAULT_PASS`, `RABBITMQ_DEFAULT_VHOST`, `RABBITMQ_NODE_PORT`,
-`RABBITMQ_NODE_IP_ADDRESS`, `RABBITMQ_CONFIG_FILE` and `RABBITMQ_CONFIG_FILES` are understood; ours beat them.
+`RABBITMQ_NODE_IP_ADDRESS`, `RABBITMQ_CONFIG_FILE` and `RABBITMQ_CONFIG_FILES` are understood, of OpenTelemetry's `OTEL_EXPORTER_OTLP_ENDPOINT`,
+`OTEL_EXPORTER_OTLP_HEADERS`, `OTEL_SERVICE_NAME` and `OTEL_RESOURCE_ATTRIBUTES`; ours beat them.
 
 An unknown key or a value that is not allowed stops the broker before it opens anything (exit code 64), with a sentence
 that names the key, the value, where it stands, and what is allowed. Variables that Kubernetes makes for a service called

@@ -97,14 +97,18 @@ pub(super) fn flags(flags: &[(&str, String)]) -> Settings {
     settings
 }
 
-/// Variables of RabbitMQ's image that name a setting of ours.
-const THEIRS: [(&str, &str); 3] = [
+/// Variables of RabbitMQ's image, and of OpenTelemetry's standard, that name a setting of ours.
+const THEIRS: [(&str, &str); 7] = [
     ("RABBITMQ_DEFAULT_USER", "default_user"),
     ("RABBITMQ_DEFAULT_PASS", "default_pass"),
     ("RABBITMQ_DEFAULT_VHOST", "default_vhost"),
+    ("OTEL_EXPORTER_OTLP_ENDPOINT", "otlp_endpoint"),
+    ("OTEL_EXPORTER_OTLP_HEADERS", "otlp_headers"),
+    ("OTEL_SERVICE_NAME", "otlp_service_name"),
+    ("OTEL_RESOURCE_ATTRIBUTES", "otlp_resource_attributes"),
 ];
 
-/// What RabbitMQ's variables say; ours, which are read after them, win.
+/// What their variables say; ours, which are read after them, win.
 fn rabbitmq_environment(variables: &[(OsString, OsString)]) -> Environment {
     let mut environment = Environment { settings: Settings::default(), file: None };
     let value = |name: &str| {
@@ -130,7 +134,7 @@ fn rabbitmq_environment(variables: &[(OsString, OsString)]) -> Environment {
     environment
 }
 
-/// The `LEDGERMQ_…` variables, and those of RabbitMQ's image.
+/// The `LEDGERMQ_…` variables, and those of RabbitMQ's image and of OpenTelemetry.
 pub(super) fn environment(
     variables: impl Iterator<Item = (OsString, OsString)>,
 ) -> Result<Environment, ConfigError> {

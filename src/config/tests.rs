@@ -160,6 +160,28 @@ fn a_rabbitmq_conf_is_read_with_what_stands_beside_it() {
 }
 
 #[test]
+fn opentelemetrys_own_variables_are_understood_and_ours_beat_them() {
+    let variable = |name: &str, value: &str| (name.into(), value.into());
+    let theirs = [
+        variable("OTEL_EXPORTER_OTLP_ENDPOINT", "http://127.0.0.1:4318"),
+        variable("OTEL_EXPORTER_OTLP_HEADERS", "api-key=canary"),
+        variable("OTEL_SERVICE_NAME", "shop"),
+        variable("OTEL_RESOURCE_ATTRIBUTES", "team=a"),
+    ];
+    let config = Config::load(&[], None, theirs.clone().into_iter()).unwrap();
+    assert_eq!(config.otlp.traces_url().as_deref(), Some("http://127.0.0.1:4318/v1/traces"));
+    assert_eq!((&*config.otlp.service_name, &*config.otlp.resource_attributes), ("shop", "team=a"));
+    assert_eq!(config.otlp.headers.expose(), "api-key=canary");
+    assert!(KEYS.iter().all(|key| !key.text(&config).contains("canary")), "shown nowhere");
+    let ours = variable("LEDGERMQ_OTLP_ENDPOINT", "");
+    let config = Config::load(&[], None, theirs.into_iter().chain([ours])).unwrap();
+    assert_eq!(config.otlp.traces_url(), None);
+    let wrong = [variable("OTEL_RESOURCE_ATTRIBUTES", "team")].into_iter();
+    let error = Config::load(&[], None, wrong).unwrap_err().to_string();
+    assert!(error.contains("environment variable OTEL_RESOURCE_ATTRIBUTES"), "{error}");
+}
+
+#[test]
 fn every_default_is_allowed() {
     let flags: Vec<_> = KEYS.iter().map(|key| (key.name, key.default_text())).collect();
     assert_eq!(Config::load(&flags, None, std::iter::empty()), Ok(Config::default()));

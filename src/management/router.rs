@@ -9,7 +9,7 @@ use super::call::{Call, Query};
 use super::sessions::is_session_token;
 use super::table::{Route, table};
 use crate::limits::{HTTP_BODY_MS, HTTP_PARAMETERS_MAX};
-use crate::server::HttpClient;
+use crate::server::{HttpClient, HttpSpan};
 use axum::Router;
 use axum::body::Body;
 use axum::extract::{Query as AxumQuery, RawPathParams, Request};
@@ -62,10 +62,22 @@ async fn answer(
     let Some(route) = routes.iter().find(|route| route.method == *method) else {
         return ApiError::MethodNotAllowed(allowed(routes)).into_response();
     };
-    match run(management, route, names, request).await {
+    let mut span = trace(&management, route, &request);
+    let response = match run(management, route, names, request, span.as_mut()).await {
         Ok(response) => response,
         Err(error) => error.into_response(),
+    };
+    if let Some(span) = span {
+        span.ends(response.status().as_u16());
     }
+    response
+}
+
+/// The span of a request, if requests are traced.
+fn trace(management: &Management, route: &Route, request: &Request) -> Option<HttpSpan> {
+    let header = |name: &str| request.headers().get(name).and_then(|value| value.to_str().ok());
+    let client = request.extensions().get::<HttpClient>();
+    management.broker.trace_request(request.method().as_str(), route.path, client, header)
 }
 
 fn allowed(routes: &[Route]) -> String {
@@ -84,6 +96,7 @@ async fn run(
     route: &Route,
     names: Vec<(String, String)>,
     request: Request,
+    span: Option<&mut HttpSpan>,
 ) -> Result<Response<Body>, ApiError> {
     let (parts, body) = request.into_parts();
     if route.method != Method::GET && is_cross_site(&parts.headers) {
@@ -93,6 +106,9 @@ async fn run(
         Rule::Anyone => Caller::new("".into(), management.broker.accounts()),
         _ => log_in(&management, &parts.headers, parts.extensions.get::<HttpClient>()).await?,
     };
+    if let Some(span) = span {
+        span.user(&caller.user);
+    }
     let query = query(&parts.uri)?;
     let peer = parts.extensions.get::<HttpClient>().copied();
     let mut call = Call { management, caller, peer, names, query, headers: parts.headers, body: Vec::new() };

@@ -20,6 +20,7 @@ use crate::limits::AUDIT_LINES_WAITING_MAX;
 use crate::protocol::value::Value;
 use crate::vhost::events::Event;
 use serde_json::{Map, json};
+use std::borrow::Cow;
 use std::fs::{File, OpenOptions};
 use std::io::{self, Write};
 use std::os::unix::fs::OpenOptionsExt;
@@ -93,7 +94,7 @@ impl Audit {
 
     /// Notes an event, if it is of a kind that is written.
     pub(super) fn note(&self, event: &Event) {
-        if !AUDITED.iter().any(|prefix| event.key.starts_with(prefix)) {
+        if !is_audited(event) {
             return;
         }
         let unix_ms = self.clock.unix_ms();
@@ -126,18 +127,41 @@ impl Audit {
     }
 }
 
+/// Whether an event is of a kind that is written.
+pub(super) fn is_audited(event: &Event) -> bool {
+    AUDITED.iter().any(|prefix| event.key.starts_with(prefix))
+}
+
+/// What is told of an event's headers outside of the broker.
+pub(super) enum Told<'a> {
+    Text(Cow<'a, str>),
+    Bool(bool),
+    Number(i64),
+}
+
+/// Who, what and where. Of what has parts, and of values that operators gave, nothing is told.
+pub(super) fn told(event: &Event) -> impl Iterator<Item = (&str, Told<'_>)> {
+    event.headers.iter().filter_map(|(name, value)| {
+        let told = match value {
+            Value::LongString(bytes) if name != "value" => Told::Text(String::from_utf8_lossy(bytes)),
+            Value::Bool(value) => Told::Bool(value),
+            Value::I64(value) => Told::Number(value),
+            _ => return None,
+        };
+        Some((name, told))
+    })
+}
+
 /// One line, without its end.
 fn line(event: &Event, unix_ms: u64) -> String {
     let mut fields = Map::new();
     fields.insert("unix_ms".into(), json!(unix_ms));
     fields.insert("event".into(), json!(event.key));
-    for (name, value) in event.headers.iter() {
-        // Of what has parts, and of values that operators gave, nothing is told.
-        let told = match value {
-            Value::LongString(bytes) if name != "value" => json!(String::from_utf8_lossy(bytes)),
-            Value::Bool(value) => json!(value),
-            Value::I64(value) => json!(value),
-            _ => continue,
+    for (name, told) in told(event) {
+        let told = match told {
+            Told::Text(text) => json!(text),
+            Told::Bool(value) => json!(value),
+            Told::Number(value) => json!(value),
         };
         fields.insert(name.to_owned(), told);
     }

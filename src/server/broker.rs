@@ -8,6 +8,7 @@ use super::ldap::Ldap;
 use super::login_counts::LoginCounts;
 use super::logins::{Logins, salt};
 use super::process::OpenFiles;
+use super::telemetry::{SpanCounts, Telemetry};
 use super::tls::Tls;
 use super::tokens::Tokens;
 use crate::auth::{Refusals, Salt};
@@ -49,6 +50,7 @@ pub struct Broker {
     pub(super) recovery: OnceLock<(RecoveryStatistics, u64)>,
     pub(super) stage: watch::Sender<Stage>,
     pub(super) login_counts: LoginCounts,
+    pub(super) telemetry: Telemetry,
     /// Places for visits.
     pub(super) visits: Semaphore,
 }
@@ -77,6 +79,8 @@ pub struct BrokerMetrics {
     pub logins_refused: u64,
     /// Logins that were tried, by protocol: how many succeeded and how many failed.
     pub logins: Vec<(&'static str, u64, u64)>,
+    /// What became of spans, if there are any.
+    pub spans: Option<SpanCounts>,
     /// How long confirms took.
     pub confirms: Durations,
     /// Memory that half-received messages take, bytes.
@@ -150,6 +154,7 @@ impl Broker {
             connections_opened: self.connections.opened_count(),
             logins_refused: self.lock_refusals().count(),
             logins: self.login_counts(),
+            spans: self.telemetry.counts(),
             confirms: self.directory.confirm_times(),
             half_received_bytes: self.connection_config.half_received.used_bytes() as u64,
             figures,

@@ -12,6 +12,7 @@ use super::mail::{ConnectionInbox, ConnectionMail, VhostInbox, VhostMail};
 use super::outbox::Outbox;
 use super::read_buffer::{Brought, ReadBuffer};
 use super::socket::Socket;
+use super::telemetry::ConnectionSpan;
 use super::tokens::LoggedIn;
 use crate::auth::Token;
 use crate::cli::rows;
@@ -63,6 +64,8 @@ pub(super) struct ConnectionTask<S> {
     checking: Option<Checking>,
     refusal: Option<Refusal>,
     end: End,
+    /// If connections are traced.
+    span: Option<Box<ConnectionSpan>>,
 }
 
 /// Dropped with the connection: nobody is checked who is gone.
@@ -124,6 +127,7 @@ impl<S: Socket> ConnectionTask<S> {
             super::random_u64(),
             now_ms,
         );
+        let span = broker.telemetry.connection(peer, tls.is_some());
         if let Some(tls) = tls {
             machine.secured(Arc::new(tls));
         }
@@ -147,6 +151,7 @@ impl<S: Socket> ConnectionTask<S> {
             checking: None,
             refusal: None,
             end: End::No,
+            span,
             broker,
         }
     }
@@ -166,6 +171,9 @@ impl<S: Socket> ConnectionTask<S> {
             let _ =
                 tokio::time::timeout(last, self.outbox.drain(&mut self.stream, &mut self.effects.outbound))
                     .await;
+        }
+        if let Some(span) = self.span.take() {
+            span.ends(&ConnectionReport { traffic: self.inbox.carried.traffic(), ..self.machine.report() });
         }
         self.machine.socket_closed(&mut self.effects);
         self.carry_out();
@@ -344,6 +352,9 @@ impl<S: Socket> ConnectionTask<S> {
         let now_ms = self.broker.clock.now_ms();
         match request {
             Request::Authenticate(login) => {
+                if let Some(span) = &mut self.span {
+                    span.login_begins(login.mechanism);
+                }
                 let (broker, peer, is_local) = (Arc::clone(&self.broker), self.peer, self.is_local);
                 self.checking = Some(Box::pin(async move {
                     let result = broker.check_login(&login, &peer, is_local).await;
@@ -361,6 +372,9 @@ impl<S: Socket> ConnectionTask<S> {
                 let result = opened.map(|(opened, channels)| {
                     self.machine.count_channels_in(channels);
                     let name = rows::connection_name(&report).into();
+                    if let Some(span) = &mut self.span {
+                        span.opened(&report, &name);
+                    }
                     let identity = Identity { name, user, about: events::about(&report) };
                     opened.send(VhostMail::Attach(Arc::clone(&self.inbox), identity));
                     self.vhost = Some(opened);
@@ -379,6 +393,9 @@ impl<S: Socket> ConnectionTask<S> {
                 }
             }
             Request::Log(line) => {
+                if let Some(span) = &mut self.span {
+                    span.said(&line);
+                }
                 if let Some(left_out) = self.broker.client_lines.admit(now_ms) {
                     if left_out > 0 {
                         warn!(count = left_out, "lines about clients were left out");
@@ -396,6 +413,9 @@ impl<S: Socket> ConnectionTask<S> {
         // Of a token the user it is for, whatever name came with it.
         let user = result.as_ref().map_or(login.user.as_str(), |logged_in| &logged_in.user);
         events.tell_login(user, &self.machine.report(), result.is_ok());
+        if let Some(span) = &mut self.span {
+            span.login_ends(user, result.is_ok());
+        }
         self.broker.login_counts.note(Door::Amqp, result.is_ok());
         let wait_ms = result.as_ref().err().map(|_| self.broker.note_refusal(self.peer.remote.ip()));
         match (result, wait_ms) {

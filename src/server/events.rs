@@ -4,6 +4,7 @@
 
 use super::audit::Audit;
 use super::mail::{VhostInbox, VhostMail};
+use super::telemetry::Telemetry;
 use crate::auth::Accounts;
 use crate::connection::{ConnectionReport, Peer};
 use crate::definitions::{Definition, DefinitionChange, DefinitionKind, LimitScope};
@@ -20,13 +21,15 @@ pub(super) struct EventBus {
     /// The vhost that has the event exchange, once it runs.
     inbox: Arc<Mutex<Option<VhostInbox>>>,
     audit: Option<Audit>,
+    telemetry: Telemetry,
 }
 
 impl EventBus {
-    /// One that has events written down, if there is an audit log.
-    pub(super) fn new(audit: Option<Audit>) -> Self {
-        let tap = if audit.is_some() { EventTap::audited() } else { EventTap::default() };
-        Self { tap, audit, ..Self::default() }
+    /// One that has events written down, if there is an audit log, and traced, if anything is.
+    pub(super) fn new(audit: Option<Audit>, telemetry: Telemetry) -> Self {
+        let is_told = audit.is_some() || telemetry.is_on();
+        let tap = if is_told { EventTap::audited() } else { EventTap::default() };
+        Self { tap, audit, telemetry, ..Self::default() }
     }
 
     /// The audit log, if there is one.
@@ -44,6 +47,7 @@ impl EventBus {
         if let Some(audit) = &self.audit {
             audit.note(&event);
         }
+        self.telemetry.note(&event);
         if !self.tap.has_audience() {
             return;
         }

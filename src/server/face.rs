@@ -7,6 +7,7 @@ use super::login_counts::Door;
 use super::mail::ConnectionMail;
 use super::proxy_header::{self, Proxied};
 use super::survey::Listed;
+use super::telemetry::HttpSpan;
 use super::tokens::LoggedIn;
 use super::vhost_about::VhostAbout;
 use crate::auth::{Accounts, AccountsError};
@@ -72,6 +73,18 @@ impl Broker {
                 None
             }
         }
+    }
+
+    /// Begins the span of a request, within the trace of who asks; `None` if nothing is traced. `header` finds a header,
+    /// `route` is the path with the names of its variables.
+    pub fn trace_request<'a>(
+        &self,
+        method: &str,
+        route: &str,
+        client: Option<&HttpClient>,
+        header: impl Fn(&str) -> Option<&'a str>,
+    ) -> Option<HttpSpan> {
+        self.telemetry.request((method, route), client.map(|client| client.peer), header)
     }
 
     /// What RabbitMQ's tools call the node: there is one.

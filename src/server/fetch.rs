@@ -1,12 +1,13 @@
-//! GET of a document that an operator named by its URL. Over TLS, unless the server is this machine or the operator wants
-//! it plain; the answer is bounded in size and the whole in time; a redirect is an answer like any other that is not 200,
-//! so nobody else is ever asked.
+//! Requests to servers that an operator named by their URL: GET of a document, POST of one. Over TLS, unless the server is
+//! this machine or the operator wants it plain; the answer is bounded in size and the whole in time; a redirect is an
+//! answer like any other that is no success, so nobody else is ever asked.
 
-use super::tls_client;
+use super::tls_client::{self, Trust};
 use bytes::Bytes;
-use http_body_util::{BodyExt, Empty, Limited};
+use http_body_util::{BodyExt, Full, Limited};
 use hyper::client::conn::http1;
-use hyper::{Request, StatusCode, Uri, header};
+use hyper::header::{self, HeaderName, HeaderValue};
+use hyper::{Request, StatusCode, Uri};
 use hyper_util::rt::TokioIo;
 use std::net::IpAddr;
 use std::path::PathBuf;
@@ -32,6 +33,8 @@ pub(super) struct Place {
     host: String,
     port: u16,
     over_tls: bool,
+    /// It names this machine.
+    is_here: bool,
 }
 
 impl Place {
@@ -54,7 +57,23 @@ impl Place {
             _ => return Err(format!("{url} is neither https nor http")),
         };
         let port = authority.port_u16().unwrap_or(port);
-        Ok(Self { uri, host, port, over_tls })
+        Ok(Self { uri, host, port, over_tls, is_here })
+    }
+
+    /// Whether the way there is encrypted, or within this machine.
+    pub(super) fn is_private(&self) -> bool {
+        self.over_tls || self.is_here
+    }
+
+    /// A request for it: its first lines.
+    fn request(&self, method: &str) -> hyper::http::request::Builder {
+        let authority = self.uri.authority().map_or("", |authority| authority.as_str());
+        let path = self.uri.path_and_query().map_or("/", |path| path.as_str());
+        Request::builder()
+            .method(method)
+            .uri(path)
+            .header(header::HOST, authority)
+            .header(header::CONNECTION, "close")
     }
 }
 
@@ -78,40 +97,121 @@ async fn get_unhurried(
     authorities: Option<PathBuf>,
     bytes_max: usize,
 ) -> Result<Vec<u8>, String> {
+    let request = place.request("GET").header(header::ACCEPT, "application/json").body(Full::default());
+    let request = request.map_err(|error| error.to_string())?;
+    let mut trust = None;
+    let (status, body) = converse(place, &mut trust, authorities, request, bytes_max).await?;
+    if status == StatusCode::OK { Ok(body) } else { Err(format!("the server answered {status}")) }
+}
+
+/// Headers of a request, checked.
+#[derive(Clone, Default)]
+pub(super) struct Headers(Vec<(HeaderName, HeaderValue)>);
+
+impl Headers {
+    /// Takes names and values; `Debug` of the values shows nothing.
+    ///
+    /// # Errors
+    /// Which is none, by its place in the order. Not its text: that may be a secret.
+    pub(super) fn parse(pairs: &[(String, String)]) -> Result<Self, String> {
+        let header = |(at, (name, value)): (usize, &(String, String))| {
+            let name = HeaderName::try_from(name.as_str()).ok();
+            let value = HeaderValue::try_from(value.as_str()).ok();
+            let (name, mut value) =
+                name.zip(value).ok_or_else(|| format!("number {} cannot be a header", at + 1))?;
+            value.set_sensitive(true);
+            Ok((name, value))
+        };
+        pairs.iter().enumerate().map(header).collect::<Result<_, _>>().map(Self)
+    }
+
+    pub(super) fn is_empty(&self) -> bool {
+        self.0.is_empty()
+    }
+}
+
+/// What is sent.
+pub(super) struct Post<'a> {
+    pub(super) content_type: &'static str,
+    pub(super) headers: &'a Headers,
+    pub(super) body: Vec<u8>,
+}
+
+/// Sends a document; the body of the answer, if it is a success. Whom to believe is read where `trust` has nothing, and
+/// again after a failure: the files may have changed.
+///
+/// # Errors
+/// A sentence for the log.
+pub(super) async fn post(
+    place: &Place,
+    trust: &mut Option<Trust>,
+    authorities: Option<PathBuf>,
+    post: Post<'_>,
+    bounds: Bounds,
+) -> Result<Vec<u8>, String> {
+    let within = Duration::from_millis(bounds.within_ms);
+    let posting = post_unhurried(place, trust, authorities, post, bounds.bytes_max);
+    let posted = timeout(within, posting).await;
+    posted
+        .unwrap_or_else(|_| Err(format!("{} took longer than {} ms", place.uri, bounds.within_ms)))
+        .map_err(|error| format!("{}: {error}", place.uri))
+        .inspect_err(|_| *trust = None)
+}
+
+async fn post_unhurried(
+    place: &Place,
+    trust: &mut Option<Trust>,
+    authorities: Option<PathBuf>,
+    post: Post<'_>,
+    bytes_max: usize,
+) -> Result<Vec<u8>, String> {
+    let mut request = place.request("POST").header(header::CONTENT_TYPE, post.content_type);
+    for (name, value) in &post.headers.0 {
+        request = request.header(name, value);
+    }
+    let request = request.body(Full::new(post.body.into())).map_err(|error| error.to_string())?;
+    let (status, body) = converse(place, trust, authorities, request, bytes_max).await?;
+    if status.is_success() { Ok(body) } else { Err(format!("the server answered {status}")) }
+}
+
+/// Connects, asks, and reads the answer.
+async fn converse(
+    place: &Place,
+    trust: &mut Option<Trust>,
+    authorities: Option<PathBuf>,
+    request: Request<Full<Bytes>>,
+    bytes_max: usize,
+) -> Result<(StatusCode, Vec<u8>), String> {
     let said = |error: std::io::Error| error.to_string();
     let tcp = TcpStream::connect((place.host.as_str(), place.port)).await.map_err(said)?;
     if !place.over_tls {
-        return ask(place, tcp, bytes_max).await;
+        return ask(tcp, request, bytes_max).await;
     }
-    let trust = spawn_blocking(move || tls_client::trusting(authorities.as_deref()));
-    let trust = trust.await.map_err(|error| error.to_string())??;
-    ask(place, tls_client::connect(trust, &place.host, tcp).await.map_err(said)?, bytes_max).await
+    if trust.is_none() {
+        let reading = spawn_blocking(move || tls_client::trusting(authorities.as_deref()));
+        *trust = Some(reading.await.map_err(|error| error.to_string())??);
+    }
+    let Some(trust) = trust.clone() else { return Err("nobody is believed".to_owned()) };
+    ask(tls_client::connect(trust, &place.host, tcp).await.map_err(said)?, request, bytes_max).await
 }
 
 async fn ask(
-    place: &Place,
     socket: impl AsyncRead + AsyncWrite + Unpin + Send + 'static,
+    request: Request<Full<Bytes>>,
     bytes_max: usize,
-) -> Result<Vec<u8>, String> {
+) -> Result<(StatusCode, Vec<u8>), String> {
     let (mut sender, connection) =
         http1::handshake(TokioIo::new(socket)).await.map_err(|error| error.to_string())?;
     // Ends with this function.
     let mut driver = JoinSet::new();
     driver.spawn(connection);
-    let authority = place.uri.authority().map_or("", |authority| authority.as_str());
-    let path = place.uri.path_and_query().map_or("/", |path| path.as_str());
-    let request = Request::get(path)
-        .header(header::HOST, authority)
-        .header(header::ACCEPT, "application/json")
-        .header(header::CONNECTION, "close")
-        .body(Empty::<Bytes>::new())
-        .map_err(|error| error.to_string())?;
     let response = sender.send_request(request).await.map_err(|error| error.to_string())?;
-    if response.status() != StatusCode::OK {
-        return Err(format!("the server answered {}", response.status()));
+    let status = response.status();
+    if !status.is_success() {
+        return Ok((status, Vec::new()));
     }
     let body = Limited::new(response.into_body(), bytes_max).collect().await;
-    body.map(|body| body.to_bytes().to_vec()).map_err(|error| error.to_string())
+    body.map(|body| (status, body.to_bytes().to_vec())).map_err(|error| error.to_string())
 }
 
 #[cfg(test)]

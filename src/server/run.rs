@@ -14,6 +14,7 @@ use super::logins::Logins;
 use super::mail::ConnectionMail;
 use super::nursery::Nursery;
 use super::restore::restore;
+use super::telemetry::{Live, Telemetry};
 use super::tls::{self, Https, Tls};
 use super::tokens::Tokens;
 use super::{control_socket, data_dir, jwks, listener, service};
@@ -25,7 +26,7 @@ use crate::connection::ConnectionConfig;
 use crate::fair_budget::FairBudget;
 use crate::limits::{ASSEMBLY_BYTES_TOTAL_MAX, VISITS_MAX};
 use ledgermq_storage::{
-    DirLock, Options, Progress, RealDisk, Recovered, RecoveryProgress, RecoveryStatistics, Store,
+    DirLock, Observer, Options, Progress, RealDisk, Recovered, RecoveryProgress, RecoveryStatistics, Store,
 };
 use std::future::Future;
 use std::pin::Pin;
@@ -79,6 +80,8 @@ async fn serve(mut config: Config, http: HttpServer, metrics: MetricsServer) -> 
     let tls = Tls::load(&config)?;
     let tokens = Tokens::load(&config)?;
     let ldap = Ldap::new(&config)?;
+    let telemetry = Telemetry::start(&config)?;
+    let mut starting = telemetry.begin("broker.start");
     let clock = Clock::start();
     data_dir::leave_nothing_for_others()?;
     data_dir::prepare(&config.data_dir)?;
@@ -107,7 +110,7 @@ async fn serve(mut config: Config, http: HttpServer, metrics: MetricsServer) -> 
         config.prometheus_listen = Some(address);
     }
     let mut signals = Signals::new()?;
-    let opening = open(&config, clock);
+    let opening = open(&config, clock, telemetry.clone(), telemetry.begin_in("broker.recovery", &starting));
     let opened = tokio::select! {
         opened = opening => opened?,
         () = signals.asked() => {
@@ -118,10 +121,11 @@ async fn serve(mut config: Config, http: HttpServer, metrics: MetricsServer) -> 
     let (store, recovered) = opened;
     let statistics = recovered.statistics;
     let (broker, trouble, queue_count) =
-        assemble(config, clock, store, recovered, (tls, tokens, ldap)).await?;
+        assemble(config, clock, store, recovered, telemetry, (tls, tokens, ldap)).await?;
+    starting.count("ledgermq.queues", queue_count as u64);
     let mut poisoned = trouble.clone();
     let ended = tokio::select! {
-        ended = accept(&broker, doors, (http, metrics), trouble, (statistics, queue_count), &mut signals) => ended,
+        ended = accept(&broker, doors, (http, metrics), trouble, (statistics, queue_count, starting), &mut signals) => ended,
         () = poison(&mut poisoned) => Err(ServeError::Io(
             "the disk failed and the log is poisoned: nothing more can be confirmed; the next start recovers".to_owned()
         )),
@@ -143,18 +147,31 @@ async fn poison(progress: &mut watch::Receiver<Progress>) {
 }
 
 /// Opens the store; a line a second while that takes long.
-async fn open(config: &Config, clock: Clock) -> Result<(Store, Recovered), ServeError> {
+async fn open(
+    config: &Config,
+    clock: Clock,
+    telemetry: Telemetry,
+    mut recovery: Live,
+) -> Result<(Store, Recovered), ServeError> {
+    let observer = if telemetry.is_on() {
+        Observer::new(move |work| telemetry.store(work))
+    } else {
+        Observer::default()
+    };
+    let slow_sync = Duration::from_millis(config.otlp.slow_sync_ms);
     let options = Options {
         segment_bytes: config.segment_bytes,
         staging_bytes_max: config.staging_bytes_max,
         ack_flush_ms: config.ack_flush_ms,
         disk_low_bytes: config.disk_low_bytes,
         checkpoint_bytes: config.checkpoint_bytes,
+        observer: observer.clone(),
         ..Options::new(Arc::new(move || clock.unix_ms()), Arc::new(move || clock.now_ms()))
     };
     let dir = config.data_dir.clone();
     let opening = spawn_blocking(move || {
-        let disk = RealDisk::open(&dir).map_err(ServeError::io(format!("opening {}", dir.display())))?;
+        let mut disk = RealDisk::open(&dir).map_err(ServeError::io(format!("opening {}", dir.display())))?;
+        disk.tell_slow_syncs(slow_sync, observer);
         let mut told_ms = clock.now_ms();
         let mut tell = |progress: RecoveryProgress| {
             let now_ms = clock.now_ms();
@@ -169,7 +186,13 @@ async fn open(config: &Config, clock: Clock) -> Result<(Store, Recovered), Serve
                 );
             }
         };
-        Ok(Store::open(Arc::new(disk), options, &mut tell)?)
+        let (store, recovered) = Store::open(Arc::new(disk), options, &mut tell)?;
+        let RecoveryStatistics { messages, bytes, replayed_records } = recovered.statistics;
+        recovery.count("ledgermq.messages", messages);
+        recovery.count("ledgermq.bytes", bytes);
+        recovery.count("ledgermq.replayed_records", replayed_records);
+        recovery.say("ledgermq.last_stop", if recovered.clean { "clean" } else { "crash" });
+        Ok((store, recovered))
     });
     opening.await.map_err(|error| ServeError::Io(format!("opening the store: {error}")))?
 }
@@ -180,6 +203,7 @@ async fn assemble(
     clock: Clock,
     store: Store,
     recovered: Recovered,
+    telemetry: Telemetry,
     (tls, tokens, ldap): (Option<Tls>, Option<Tokens>, Option<Ldap>),
 ) -> Result<(Arc<Broker>, watch::Receiver<Progress>, usize), ServeError> {
     let (sender, progress) = watch::channel(Progress::default());
@@ -203,7 +227,7 @@ async fn assemble(
         consumer_timeout_ms: config.consumer_timeout_ms,
         budget: budget.clone(),
         default_queue_kind: config.default_queue_kind,
-        events: EventBus::new(Audit::open(&config.audit_log, clock)?),
+        events: EventBus::new(Audit::open(&config.audit_log, clock)?, telemetry.clone()),
         confirm_times: Arc::default(),
     };
     let accounts = Accounts::new(config.loopback_users.clone(), config.password_hashing);
@@ -230,6 +254,7 @@ async fn assemble(
         ldap,
         stage: watch::Sender::new(Stage::Starting),
         login_counts: LoginCounts::default(),
+        telemetry,
         visits: Semaphore::new(VISITS_MAX),
         recovery: OnceLock::new(),
     });
@@ -260,7 +285,7 @@ async fn accept(
     doors: Doors,
     (http, metrics): (HttpServer, MetricsServer),
     trouble: watch::Receiver<Progress>,
-    (statistics, queue_count): (RecoveryStatistics, usize),
+    (statistics, queue_count, starting): (RecoveryStatistics, usize, Live),
     signals: &mut Signals,
 ) -> Result<(), ServeError> {
     if let Some(definitions) = &broker.config.definitions {
@@ -296,6 +321,7 @@ async fn accept(
         "ready, accepting clients"
     );
     service::ready();
+    drop(starting);
     let accepting = tokio::spawn(listener::accept(Arc::clone(broker), amqp, false));
     let accepting_tls = amqps.map(|amqps| tokio::spawn(listener::accept(Arc::clone(broker), amqps, true)));
     tokio::select! {
@@ -313,6 +339,8 @@ async fn accept(
 /// Stops in order: clients, vhosts, store.
 async fn say_farewell(broker: &Arc<Broker>) -> Result<(), ServeError> {
     service::stopping();
+    let mut stopping = broker.telemetry.begin("broker.stop");
+    stopping.count("ledgermq.connections", broker.connections.count() as u64);
     info!(connections = broker.connections.count(), "stopping");
     broker.connections.tell_all(|| ConnectionMail::Close("shutdown".into()));
     let patience = Duration::from_millis(FAREWELL_MS);
@@ -332,6 +360,9 @@ async fn say_farewell(broker: &Arc<Broker>) -> Result<(), ServeError> {
         error!(%error, "the store could not be closed cleanly");
         ServeError::Io(format!("closing the store: {error}"))
     })?;
+    drop(stopping);
+    // Nothing hangs on it any more.
+    broker.telemetry.finish().await;
     info!("stopped");
     Ok(())
 }

@@ -1,4 +1,4 @@
-//! TLS when the broker is the client: of servers of keys and of directories. Their certificates are checked always, against
+//! TLS when the broker is the client: of servers of keys, of directories, of collectors of traces. Their certificates are checked always, against
 //! the authorities of a file or those of the system.
 
 use super::tls::certificates;

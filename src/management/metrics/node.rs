@@ -67,6 +67,15 @@ pub(super) fn node(page: &mut Page, metrics: &BrokerMetrics) {
     page.ours("half_received_bytes", Gauge, "Memory that half-received messages take")
         .value(metrics.half_received_bytes);
     page.ours("logins_refused_total", Counter, "Logins refused").value(metrics.logins_refused);
+    if let Some(spans) = metrics.spans {
+        page.ours("otlp_spans_sent_total", Counter, "Spans that the collector took").value(spans.sent);
+        page.ours(
+            "otlp_spans_lost_total",
+            Counter,
+            "Spans that it did not take, or that found no room on the way",
+        )
+        .value(spans.lost);
+    }
 }
 
 /// What came and went.

@@ -1,0 +1,210 @@
+//! From a span that has ended to the collector. A bounded queue, a task that sends what waits there in batches, and the
+//! count of what got there and what did not. Who ends a span never waits: what finds no room is lost. A batch that a
+//! collector does not take in time is lost as well and not tried again, so a dead one costs a connection a second and a
+//! slow one a connection; the log hears when it begins and when it is over.
+
+use crate::limits::{
+    OTLP_ANSWER_BYTES_MAX, OTLP_BATCH_MS, OTLP_BATCH_SPANS_MAX, OTLP_EXPORT_MS, OTLP_SPANS_WAITING_MAX,
+};
+use crate::server::fetch::{self, Bounds, Headers, Place, Post};
+use crate::server::tls_client::Trust;
+use opentelemetry::Context;
+use opentelemetry_proto::tonic::collector::trace::v1::{
+    ExportTraceServiceRequest, ExportTraceServiceResponse,
+};
+use opentelemetry_proto::transform::common::tonic::ResourceAttributesWithSchema;
+use opentelemetry_proto::transform::trace::tonic::group_spans_by_resource_and_scope;
+use opentelemetry_sdk::error::OTelSdkResult;
+use opentelemetry_sdk::trace::{Span, SpanData, SpanProcessor};
+use prost::Message;
+use std::path::PathBuf;
+use std::pin::pin;
+use std::sync::Arc;
+use std::sync::atomic::{AtomicU64, Ordering};
+use std::time::Duration;
+use tokio::sync::{mpsc, oneshot};
+use tokio::time::sleep;
+use tracing::{info, warn};
+
+/// What became of spans.
+#[derive(Debug, Default)]
+pub(super) struct Counts {
+    pub(super) sent: AtomicU64,
+    pub(super) lost: AtomicU64,
+}
+
+enum Order {
+    Span(Box<SpanData>),
+    /// Answered once all before it was sent, or lost.
+    Flush(oneshot::Sender<()>),
+}
+
+/// The way to the exporter. Cheap to clone.
+#[derive(Clone, Debug)]
+pub(super) struct Queue {
+    orders: mpsc::Sender<Order>,
+    pub(super) counts: Arc<Counts>,
+}
+
+impl Queue {
+    /// Returns once all that ended before was sent, or lost; may wait long.
+    pub(super) async fn flush(&self) {
+        let (sender, answer) = oneshot::channel();
+        if self.orders.send(Order::Flush(sender)).await.is_ok() {
+            let _ = answer.await;
+        }
+    }
+}
+
+impl SpanProcessor for Queue {
+    fn on_start(&self, _: &mut Span, _: &Context) {}
+
+    fn on_end(&self, span: SpanData) {
+        if self.orders.try_send(Order::Span(Box::new(span))).is_err() {
+            self.counts.lost.fetch_add(1, Ordering::Relaxed);
+        }
+    }
+
+    fn force_flush(&self) -> OTelSdkResult {
+        Ok(())
+    }
+
+    fn shutdown_with_timeout(&self, _: Duration) -> OTelSdkResult {
+        Ok(())
+    }
+}
+
+/// A collector, and what it needs to hear.
+pub(super) struct Exporter {
+    pub(super) place: Place,
+    pub(super) authorities: Option<PathBuf>,
+    pub(super) headers: Headers,
+    pub(super) resource: ResourceAttributesWithSchema,
+}
+
+impl Exporter {
+    /// Sends what comes by the queue, for as long as somebody has it.
+    pub(super) fn start(self) -> Queue {
+        let (orders, incoming) = mpsc::channel(OTLP_SPANS_WAITING_MAX);
+        let counts = Arc::<Counts>::default();
+        let sending =
+            Sending { to: self, incoming, counts: Arc::clone(&counts), trust: None, is_failing: false };
+        tokio::spawn(sending.run());
+        Queue { orders, counts }
+    }
+}
+
+struct Sending {
+    to: Exporter,
+    incoming: mpsc::Receiver<Order>,
+    counts: Arc<Counts>,
+    /// Whom to believe, once it was read.
+    trust: Option<Trust>,
+    /// The last batch was lost: that was told once.
+    is_failing: bool,
+}
+
+impl Sending {
+    async fn run(mut self) {
+        while let Some((spans, flushed)) = self.gather().await {
+            if !spans.is_empty() {
+                self.export(spans).await;
+            }
+            if let Some(flushed) = flushed {
+                // Who asked may have gone.
+                let _ = flushed.send(());
+            }
+        }
+    }
+
+    /// The next batch: what comes within a moment of its first span, or before somebody asks for a flush.
+    async fn gather(&mut self) -> Option<(Vec<SpanData>, Option<oneshot::Sender<()>>)> {
+        let mut spans = Vec::new();
+        let mut order = self.incoming.recv().await?;
+        let mut company = pin!(sleep(Duration::from_millis(OTLP_BATCH_MS)));
+        loop {
+            match order {
+                Order::Span(span) => spans.push(*span),
+                Order::Flush(flushed) => return Some((spans, Some(flushed))),
+            }
+            if spans.len() >= OTLP_BATCH_SPANS_MAX {
+                return Some((spans, None));
+            }
+            order = tokio::select! {
+                biased;
+                order = self.incoming.recv() => match order {
+                    Some(order) => order,
+                    None => return Some((spans, None)),
+                },
+                () = &mut company => return Some((spans, None)),
+            };
+        }
+    }
+
+    async fn export(&mut self, spans: Vec<SpanData>) {
+        let count = spans.len() as u64;
+        let resource_spans = group_spans_by_resource_and_scope(spans, &self.to.resource);
+        let body = ExportTraceServiceRequest { resource_spans }.encode_to_vec();
+        let result = self.post(body).await;
+        let refused = match &result {
+            Ok(answer) => refused(answer).min(count),
+            Err(_) => count,
+        };
+        self.counts.lost.fetch_add(refused, Ordering::Relaxed);
+        self.counts.sent.fetch_add(count - refused, Ordering::Relaxed);
+        let result = match refused {
+            0 => result.map(drop),
+            _ => result.and(Err("the collector refused some of the spans".to_owned())),
+        };
+        self.tell(result);
+    }
+
+    async fn post(&mut self, body: Vec<u8>) -> Result<Vec<u8>, String> {
+        let Exporter { place, authorities, headers, .. } = &self.to;
+        let bounds = Bounds { bytes_max: OTLP_ANSWER_BYTES_MAX, within_ms: OTLP_EXPORT_MS };
+        let post = Post { content_type: "application/x-protobuf", headers, body };
+        fetch::post(place, &mut self.trust, authorities.clone(), post, bounds).await
+    }
+
+    fn tell(&mut self, result: Result<(), String>) {
+        match result {
+            Err(error) if !self.is_failing => {
+                warn!(error = %error.escape_debug(), "spans do not get to the collector and are lost");
+                self.is_failing = true;
+            }
+            Ok(()) if self.is_failing => {
+                info!(lost = self.counts.lost.load(Ordering::Relaxed), "spans get to the collector again");
+                self.is_failing = false;
+            }
+            Err(_) | Ok(()) => {}
+        }
+    }
+}
+
+/// Spans that a collector did not take of a batch that it took otherwise.
+fn refused(answer: &[u8]) -> u64 {
+    let answer = ExportTraceServiceResponse::decode(answer).unwrap_or_default();
+    let refused = answer.partial_success.map_or(0, |partial| partial.rejected_spans);
+    u64::try_from(refused).unwrap_or(0)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use opentelemetry_proto::tonic::collector::trace::v1::ExportTracePartialSuccess;
+
+    #[test]
+    fn an_answer_says_what_was_refused() {
+        let check = |rejected_spans, expected| {
+            let partial_success =
+                Some(ExportTracePartialSuccess { rejected_spans, error_message: "x".into() });
+            let answer = ExportTraceServiceResponse { partial_success }.encode_to_vec();
+            assert_eq!(refused(&answer), expected);
+        };
+        check(0, 0);
+        check(7, 7);
+        check(-1, 0);
+        assert_eq!(refused(b""), 0, "all were taken");
+        assert_eq!(refused(b"\xff<html>"), 0, "what is no answer says nothing");
+    }
+}
