@@ -98,7 +98,8 @@ def test_s11_channels_that_come_and_go_leave_nothing(own):
 
 
 def test_s14_half_sent_messages_stay_under_a_bound_and_disturb_nobody(own):
-    broker = own()
+    # The C library learns from the first large piece to keep others for later: here it may not, so that what the broker keeps is seen.
+    broker = own(under=["env", "MALLOC_MMAP_THRESHOLD_=131072"])
     works_and_is_warm(broker)
     before, body = resident(broker), b"x" * (16 * MIB - 100_000)
     # Channels that begin 16 MiB each and send nearly all of it: 60 MiB on each connection, which alone would be let be.
@@ -140,8 +141,7 @@ def test_s14_half_sent_messages_stay_under_a_bound_and_disturb_nobody(own):
             client.socket.shutdown(socket.SHUT_RDWR)
     for thread in threads:
         thread.join()
-    # The C library keeps some of it for the broker's next need: half as much as there was, at times.
-    until(lambda: resident(broker) - before < 200 * MIB, "what they held is given back")
+    until(lambda: resident(broker) - before < 100 * MIB, "what they held is given back")
     works(broker)
 
 
