@@ -1,6 +1,6 @@
 //! The committer: takes batches from the staging buffer, writes each as a frame, syncs, and only then says so. A plain
-//! struct that is stepped; the commit thread does nothing but call it. No delay is put between records and their sync:
-//! what arrives during one sync is the next batch.
+//! struct that is stepped; the commit thread does nothing but call it. No clock is waited for between records and their
+//! sync: what arrives during one sync, and right behind it, is the next batch.
 //!
 //! ```text
 //! staged ─ take ─▶ header filled ─ write ─▶ written ─ sync ─▶ durable ─▶ watchers told ─▶ keeper

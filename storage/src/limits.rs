@@ -13,6 +13,8 @@ pub const SEGMENT_BYTES_MAX: u32 = 1024 * 1024 * 1024;
 pub const FRAME_PAYLOAD_BYTES_MAX: u32 = 64 * 1024 * 1024;
 /// A batch that reaches this many bytes is closed; the next record opens another. A larger record has a frame of its own.
 pub const BATCH_BYTES_TARGET: u32 = 8 * 1024 * 1024;
+/// How often the commit thread looks whether a batch still grows before it takes it.
+pub const GATHER_LOOKS_MAX: u32 = 4;
 /// Default for bytes appended and not yet durable (and indexed); above, [`crate::Wal::has_room`] is false and the
 /// broker stops reading from publishers.
 pub const STAGING_BYTES_MAX: usize = 64 * 1024 * 1024;

@@ -47,6 +47,8 @@ pub(crate) struct Shared {
     staging: Mutex<Staged>,
     /// Wakes the commit thread.
     wake: Condvar,
+    /// Appends so far; written under the lock, read without it.
+    appended: AtomicU64,
     durable: AtomicU64,
     written: AtomicU64,
     sealed_below: AtomicU32,
@@ -204,6 +206,7 @@ impl Wal {
     fn append<T>(&self, append: impl FnOnce(&mut Staged) -> T) -> T {
         let mut staged = self.shared.lock();
         let appended = append(&mut staged);
+        self.shared.count_append(&staged);
         let wakes = staged.wakes();
         drop(staged);
         if wakes {
@@ -240,6 +243,7 @@ impl Shared {
         Shared {
             staging: Mutex::new(Staged { staging, ids, waits: Waits::No, closing: false }),
             wake: Condvar::new(),
+            appended: AtomicU64::new(0),
             durable: AtomicU64::new(durable.0),
             written: AtomicU64::new(durable.0),
             sealed_below: AtomicU32::new(0),
@@ -257,6 +261,16 @@ impl Shared {
         let staged = self.staging.lock();
         assert!(staged.is_ok(), "no append has panicked");
         staged.unwrap_or_else(PoisonError::into_inner)
+    }
+
+    /// Counts an append, of whoever holds the lock.
+    fn count_append(&self, _: &MutexGuard<'_, Staged>) {
+        self.appended.store(self.appended.load(Ordering::Relaxed) + 1, Ordering::Relaxed);
+    }
+
+    /// Appends so far.
+    pub(crate) fn appended(&self) -> u64 {
+        self.appended.load(Ordering::Relaxed)
     }
 
     fn ask(&self, asked: Asked) {
