@@ -23,6 +23,7 @@ pub use value::Part;
 
 use crate::auth::{Hashing, Secret, TokenRules};
 use crate::limits;
+use crate::protocol::sasl;
 use crate::queue::QueueKind;
 use crate::vhost::DeliverMode;
 use ledgermq_storage::limits as storage_limits;
@@ -79,12 +80,16 @@ pub struct Config {
     pub jwks: JwksConfig,
     /// What tokens must say.
     pub oauth: TokenRules,
+    /// SASL mechanisms that clients may log in with.
+    pub auth_mechanisms: Vec<&'static str>,
     /// Who decides logins by name and password, one after the other.
     pub auth_backends: Vec<AuthBackend>,
     /// The directory.
     pub ldap: LdapConfig,
     /// Where metrics alone are served; `None` = nowhere.
     pub prometheus_listen: Option<SocketAddr>,
+    /// Whether `/metrics` has a sample for each object.
+    pub prometheus_per_object: bool,
     /// Look of the diagnostics.
     pub log_format: LogFormat,
     /// Which diagnostics: a level, or `tracing`'s filter directives.
@@ -174,9 +179,11 @@ impl Default for Config {
             oauth_keys: Vec::new(),
             jwks: JwksConfig::default(),
             oauth: TokenRules::default(),
+            auth_mechanisms: sasl::MECHANISMS.to_vec(),
             auth_backends: vec![AuthBackend::Internal],
             ldap: LdapConfig::default(),
             prometheus_listen: None,
+            prometheus_per_object: false,
             log_format: LogFormat::Human,
             log_level: "info".to_owned(),
             audit_log: AuditLog::Off,

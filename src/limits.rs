@@ -269,6 +269,8 @@ pub const TOKEN_SCOPES_MAX: usize = 256;
 pub const TLS_HANDSHAKE_MS: u64 = 5_000;
 /// Bytes that wait for a client with TLS, encrypted already or about to be; above: its connection keeps the rest.
 pub const TLS_UNSENT_BYTES_MAX: usize = 128 * 1024;
+/// Encrypted bytes fetched at once where there is room for what is in them: eight records.
+pub const TLS_FETCH_BYTES: usize = 128 * 1024;
 /// How often the files of TLS are looked at, ms; new ones are used from then on.
 pub const TLS_FILES_LOOK_MS: u64 = 5_000;
 /// Longest header of the PROXY protocol version 1, bytes; longer: the socket is closed. Source: the protocol, §2.1.

@@ -126,3 +126,15 @@ async fn prometheus_reads_what_rabbitmqs_dashboards_show() {
         samples(&get(metrics_port, "/metrics/detailed?family=queue_coarse_metrics&vhost=nowhere"));
     assert_eq!(elsewhere.len(), 2, "who the broker is and no queue: {elsewhere:?}");
 }
+
+#[tokio::test]
+async fn metrics_show_each_object_where_that_is_asked_for() {
+    let dir = tempdir().unwrap();
+    let broker = Served::start(dir.path(), &["--prometheus-per-object=true"]);
+    let client = Connection::connect(&broker.url(), ConnectionProperties::default()).await.unwrap();
+    let channel = client.create_channel().await.unwrap();
+    let options = QueueDeclareOptions { durable: true, ..QueueDeclareOptions::default() };
+    channel.queue_declare("plain".into(), options, FieldTable::default()).await.unwrap();
+    let objects = samples(&get(broker.http_port, "/metrics"));
+    assert_eq!(objects["rabbitmq_queue_messages{vhost=\"/\",queue=\"plain\"}"], 0.0);
+}

@@ -65,6 +65,12 @@ fn a_login_that_was_good_is_not_good_after_the_password_changed() {
     assert!(broker.ctl(&["change_password", "ann", "second"]).status.success());
     assert!(answer(&broker, "ann", "first").contains("ACCESS_REFUSED"));
     assert_eq!(answer(&broker, "ann", "second"), "tune");
+    assert!(broker.ctl(&["clear_password", "ann"]).status.success());
+    assert!(answer(&broker, "ann", "second").contains("ACCESS_REFUSED"));
+    assert!(answer(&broker, "ann", "").contains("ACCESS_REFUSED"), "no password is none to log in with");
+    assert!(!broker.ctl(&["clear_password", "bob"]).status.success(), "there is no bob");
+    assert!(broker.ctl(&["change_password", "ann", "second"]).status.success());
+    assert_eq!(answer(&broker, "ann", "second"), "tune");
     assert!(broker.ctl(&["delete_user", "ann"]).status.success());
     assert!(answer(&broker, "ann", "second").contains("ACCESS_REFUSED"));
 }

@@ -42,6 +42,11 @@ pub enum ControlRequest {
         /// New password.
         password: Secret,
     },
+    /// Takes a password away: nobody logs in with one as this user.
+    ClearPassword {
+        /// Name.
+        user: String,
+    },
     /// Checks a password.
     AuthenticateUser {
         /// Name.

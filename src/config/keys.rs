@@ -7,6 +7,7 @@ use super::{AuditLog, CertificateLogin, Config, KeyFile, LogFormat, MemoryMark, 
 use super::{AuthBackend, LdapBind, LdapSecurity};
 use crate::auth::{Hashing, LdapQuery, Pattern, Secret, Template};
 use crate::limits;
+use crate::protocol::sasl::MECHANISMS;
 use crate::queue::QueueKind;
 use crate::vhost::DeliverMode;
 use ledgermq_storage::limits::{PAGE_BYTES, SEGMENT_BYTES_MAX, SEGMENT_BYTES_MIN};
@@ -33,7 +34,7 @@ const MIB: u64 = 1 << 20;
 const GIB: u64 = 1 << 30;
 
 /// All keys, in the order of the documentation.
-pub static KEYS: [Key; 82] = [
+pub static KEYS: [Key; 84] = [
     Key {
         name: "data_dir",
         allowed: "a directory; it is made if it is not there",
@@ -289,6 +290,19 @@ pub static KEYS: [Key; 82] = [
         show: |config| config.oauth.algorithms.join(","),
     },
     Key {
+        name: "auth_mechanisms",
+        allowed: "some of PLAIN, AMQPLAIN and EXTERNAL, separated by commas",
+        help: "Which SASL mechanisms AMQP clients may log in with (RabbitMQ: auth_mechanisms); EXTERNAL is offered to those whose certificate names a user. HTTP does not depend on it",
+        set: |config, text| {
+            let names = list(text);
+            let is_known = |name: &String| MECHANISMS.contains(&name.as_str());
+            let named = MECHANISMS.into_iter().filter(|known| names.iter().any(|name| name == known));
+            (!names.is_empty() && names.iter().all(is_known))
+                .then(|| config.auth_mechanisms = named.collect())
+        },
+        show: |config| config.auth_mechanisms.join(","),
+    },
+    Key {
         name: "auth_backends",
         allowed: "some of internal, ldap and ldap/internal, separated by commas; or none",
         help: "Who decides logins by name and password, in this order, until one lets the user in (RabbitMQ: auth_backends): the users that are kept here, or a directory; ldap/internal asks the directory who it is, and a user of that name that is kept here says what it may do. Bearer tokens and certificates do not depend on it",
@@ -504,6 +518,13 @@ pub static KEYS: [Key; 82] = [
         show: |config| {
             config.prometheus_listen.map_or_else(|| "off".to_owned(), |address| address.to_string())
         },
+    },
+    Key {
+        name: "prometheus_per_object",
+        allowed: "true or false",
+        help: "Whether `/metrics` has a sample for each queue, channel and connection (RabbitMQ: prometheus.return_per_object_metrics), as `/metrics/per-object` always has",
+        set: |config, text| truth(text).map(|per_object| config.prometheus_per_object = per_object),
+        show: |config| config.prometheus_per_object.to_string(),
     },
     Key {
         name: "log_format",

@@ -3,6 +3,7 @@
 
 use crate::fair_budget::FairBudget;
 use crate::limits;
+use crate::protocol::sasl;
 use std::fmt;
 use std::net::SocketAddr;
 
@@ -21,6 +22,8 @@ pub struct ConnectionConfig {
     pub channels_max: u16,
     /// Heartbeat interval offered, seconds; 0 offers none.
     pub heartbeat_s: u16,
+    /// Which of [`sasl::MECHANISMS`] are offered and taken.
+    pub mechanisms: Vec<&'static str>,
     /// Time from accept to the end of the handshake, ms.
     pub handshake_ms: u64,
     /// Largest body, bytes.
@@ -40,6 +43,7 @@ impl Default for ConnectionConfig {
             frame_bytes_max: limits::FRAME_BYTES_MAX,
             channels_max: limits::CHANNELS_MAX,
             heartbeat_s: limits::HEARTBEAT_S,
+            mechanisms: sasl::MECHANISMS.to_vec(),
             handshake_ms: limits::HANDSHAKE_MS,
             message_bytes_max: limits::MESSAGE_BYTES_MAX,
             consumers_max: limits::CONSUMERS_PER_CHANNEL_MAX,

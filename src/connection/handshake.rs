@@ -88,15 +88,17 @@ impl Connection {
         };
         let start = ServerMethod::ConnectionStart {
             server_properties: &server_properties(identity),
-            mechanisms: if self.certified_user().is_some() {
-                sasl::MECHANISMS_WITH_CERTIFICATE
-            } else {
-                sasl::MECHANISMS
-            },
+            mechanisms: &self.mechanisms().collect::<Vec<_>>().join(" "),
             locales: "en_US",
         };
         out.outbound.method(0, &start);
         self.step_to(Handshake::AwaitStartOk);
+    }
+
+    /// What this client may log in with.
+    fn mechanisms(&self) -> impl Iterator<Item = &'static str> {
+        let is_certified = self.certified_user().is_some();
+        self.config.mechanisms.iter().copied().filter(move |name| is_certified || *name != sasl::EXTERNAL)
     }
 
     /// A method on channel 0 before open-ok.
@@ -161,13 +163,13 @@ impl Connection {
             Some(version) => format!("{product} {version}"),
             None => product,
         });
-        if let (sasl::EXTERNAL, Some(user)) = (mechanism, self.certified_user()) {
+        let known = self.mechanisms().find(|known| *known == mechanism);
+        if let (Some(sasl::EXTERNAL), Some(user)) = (known, self.certified_user()) {
             // What the client says of itself does not count: the certificate does.
             let (user, password) = (user.to_owned(), String::new());
             out.requests.push(Request::Authenticate(Login { mechanism: sasl::EXTERNAL, user, password }));
             return self.step_to(Handshake::Authenticating(sasl::EXTERNAL));
         }
-        let known = sasl::MECHANISMS.split(' ').find(|known| *known == mechanism);
         match (known, sasl::parse(mechanism, response)) {
             (Some(mechanism), Ok(credentials)) => {
                 self.client.mechanism = mechanism;

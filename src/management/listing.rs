@@ -5,13 +5,16 @@
 //! A bare array is sent while it is made. Long lists are filtered, sorted and made into text beside the threads that serve
 //! clients, a few at the same time.
 
+mod fields;
+
+pub(super) use fields::{Fields, Put, Text, Wanted};
+
 use super::answer::{Answer, ApiError, Reply};
 use super::call::Query;
 use crate::limits::{
     HTTP_LISTS_AT_WORK, HTTP_PAGE_MAX, HTTP_PATTERN_BYTES_MAX, HTTP_ROWS_PER_CHUNK, HTTP_SORTED_ROWS_MAX,
 };
 use regex::{Regex, RegexBuilder};
-use serde::Serialize;
 use serde_json::{Map, Value, json};
 use std::cmp::Ordering;
 use std::future::Future;
@@ -20,9 +23,6 @@ use std::sync::Arc;
 use tokio::runtime::Handle;
 use tokio::sync::Semaphore;
 use tokio::task::spawn_blocking;
-
-/// Room that a row of text has from the start, bytes: most need no more.
-const ROW_BYTES: usize = 1536;
 
 /// One line of a list.
 pub(super) type Row = Map<String, Value>;
@@ -359,171 +359,6 @@ fn compare(one: &Value, other: &Value) -> Ordering {
     }
 }
 
-/// The fields that are wanted of each row: those of `columns`, or the one to sort by.
-pub(super) struct Wanted {
-    /// `None` if all are.
-    paths: Option<Vec<Vec<String>>>,
-    /// Somebody will see the rows, and not only their order.
-    is_shown: bool,
-}
-
-impl Wanted {
-    /// Every field.
-    pub(super) const ALL: Self = Self { paths: None, is_shown: true };
-
-    fn asked(query: &Query) -> Self {
-        let paths = query.get("columns").map(|columns| columns.split(',').filter(|one| !one.is_empty()));
-        let paths =
-            paths.map(|paths| paths.map(|path| path.split('.').map(str::to_owned).collect()).collect());
-        Self { paths, is_shown: true }
-    }
-
-    fn to_sort_by(path: &[String]) -> Self {
-        Self { paths: Some(vec![path.to_vec()]), is_shown: false }
-    }
-
-    /// Somebody will see the rows: what is sampled only for those who look at it is to be sampled from now on.
-    pub(super) fn is_shown(&self) -> bool {
-        self.is_shown
-    }
-
-    /// Everything is wanted.
-    pub(super) fn is_all(&self) -> bool {
-        self.paths.is_none()
-    }
-
-    /// Whether the field that this path leads to is wanted, or something in it.
-    pub(super) fn has(&self, path: &[&str]) -> bool {
-        let leads_there = |wanted: &Vec<String>| wanted.iter().zip(path).all(|(one, other)| one == other);
-        self.paths.as_ref().is_none_or(|paths| paths.iter().any(leads_there))
-    }
-
-    fn of(&self, row: Row) -> Value {
-        let Some(paths) = &self.paths else { return Value::Object(row) };
-        let paths: Vec<&[String]> = paths.iter().map(Vec::as_slice).collect();
-        chosen(Value::Object(row), &paths)
-    }
-}
-
-/// Where the fields of a row, or of an object in it, are put; no name comes twice.
-pub(super) trait Put {
-    /// Adds a field.
-    fn put(&mut self, name: &str, value: impl Serialize);
-
-    /// Adds a field that is an object.
-    fn put_object(&mut self, name: &str, fill: impl FnOnce(&mut Self));
-}
-
-impl Put for Row {
-    fn put(&mut self, name: &str, value: impl Serialize) {
-        // Maps with keys that are texts are all there is, so nothing can fail.
-        self.insert(name.to_owned(), serde_json::to_value(value).unwrap_or_default());
-    }
-
-    fn put_object(&mut self, name: &str, fill: impl FnOnce(&mut Self)) {
-        let mut object = Self::new();
-        fill(&mut object);
-        self.insert(name.to_owned(), Value::Object(object));
-    }
-}
-
-/// An object that is written as JSON while it is made.
-pub(super) struct Text(Vec<u8>);
-
-impl Text {
-    pub(super) fn new() -> Self {
-        let mut text = Vec::with_capacity(ROW_BYTES);
-        text.push(b'{');
-        Self(text)
-    }
-
-    pub(super) fn finish(mut self) -> Vec<u8> {
-        self.0.push(b'}');
-        self.0
-    }
-
-    fn name(&mut self, name: &str) {
-        if self.0.last() != Some(&b'{') {
-            self.0.push(b',');
-        }
-        let _ = serde_json::to_writer(&mut self.0, name);
-        self.0.push(b':');
-    }
-}
-
-impl Put for Text {
-    fn put(&mut self, name: &str, value: impl Serialize) {
-        self.name(name);
-        let _ = serde_json::to_writer(&mut self.0, &value);
-    }
-
-    fn put_object(&mut self, name: &str, fill: impl FnOnce(&mut Self)) {
-        self.name(name);
-        self.0.push(b'{');
-        fill(self);
-        self.0.push(b'}');
-    }
-}
-
-/// A row in the making, which takes only what is wanted.
-pub(super) struct Fields<'a, P> {
-    wanted: &'a Wanted,
-    row: P,
-}
-
-impl<'a, P: Put> Fields<'a, P> {
-    pub(super) fn new(wanted: &'a Wanted, row: P) -> Self {
-        Self { wanted, row }
-    }
-
-    /// Adds a field, made only if it is wanted.
-    pub(super) fn add<T: Serialize>(&mut self, name: &str, value: impl FnOnce() -> T) {
-        if self.wanted.has(&[name]) {
-            self.row.put(name, value());
-        }
-    }
-
-    /// What is wanted.
-    pub(super) fn wanted(&self) -> &'a Wanted {
-        self.wanted
-    }
-
-    /// The row, to be added to by hand.
-    pub(super) fn row(&mut self) -> &mut P {
-        &mut self.row
-    }
-
-    pub(super) fn finish(self) -> P {
-        self.row
-    }
-}
-
-/// What the paths lead to, with what stands on the way.
-fn chosen(value: Value, paths: &[&[String]]) -> Value {
-    if paths.iter().any(|path| path.is_empty()) {
-        return value;
-    }
-    match value {
-        Value::Object(fields) => {
-            let mut kept = Map::new();
-            for (name, value) in fields {
-                let below: Vec<&[String]> = paths
-                    .iter()
-                    .filter_map(|path| path.split_first())
-                    .filter(|(first, _)| **first == name)
-                    .map(|(_, rest)| rest)
-                    .collect();
-                if !below.is_empty() {
-                    kept.insert(name, chosen(value, &below));
-                }
-            }
-            Value::Object(kept)
-        }
-        Value::Array(values) => Value::Array(values.into_iter().map(|value| chosen(value, paths)).collect()),
-        other => other,
-    }
-}
-
 #[cfg(test)]
 mod tests {
     use super::*;
@@ -664,26 +499,6 @@ mod tests {
             done.push(list.await.unwrap().unwrap());
         }
         assert_eq!(done, (0..4 * HTTP_LISTS_AT_WORK).collect::<Vec<_>>());
-    }
-
-    #[test]
-    fn text_says_what_a_row_says() {
-        fn fill(to: &mut impl Put) {
-            to.put_object("none", |_| ());
-            to.put("name", "a\"b");
-            to.put_object("stats", |stats| {
-                stats.put("in", 1);
-                stats.put("in_details", json!({"rate": 0.5}));
-            });
-            to.put("nothing", Value::Null);
-        }
-        let (mut text, mut row) = (Text::new(), Row::new());
-        fill(&mut text);
-        fill(&mut row);
-        let expected =
-            r#"{"none":{},"name":"a\"b","stats":{"in":1,"in_details":{"rate":0.5}},"nothing":null}"#;
-        assert_eq!(String::from_utf8(text.finish()).unwrap(), expected);
-        assert_eq!(serde_json::to_string(&row).unwrap(), expected);
     }
 
     #[test]

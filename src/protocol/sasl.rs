@@ -22,7 +22,7 @@ impl fmt::Debug for Credentials<'_> {
 /// Why a response is no login.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum SaslError {
-    /// The mechanism is none of [`MECHANISMS`].
+    /// The mechanism asks for no login by name and password.
     UnknownMechanism,
     /// The response has not the form the mechanism asks for.
     Malformed,
@@ -30,15 +30,13 @@ pub enum SaslError {
     Refused,
 }
 
-/// What connection.start offers.
-pub const MECHANISMS: &str = "PLAIN AMQPLAIN";
-/// What it offers a client whose certificate was verified and names a user. Source: RFC 4422 appendix A; RabbitMQ
-/// `rabbit_auth_mechanism_ssl`.
-pub const MECHANISMS_WITH_CERTIFICATE: &str = "PLAIN AMQPLAIN EXTERNAL";
-/// The mechanism that asks for no password because the connection itself says who it is.
+/// The mechanism that asks for no password because the connection itself says who it is: offered to a client whose
+/// certificate was verified and names a user. Source: RFC 4422 appendix A; RabbitMQ `rabbit_auth_mechanism_ssl`.
 pub const EXTERNAL: &str = "EXTERNAL";
+/// All there are, in the order in which connection.start offers them.
+pub const MECHANISMS: [&str; 3] = ["PLAIN", "AMQPLAIN", EXTERNAL];
 
-/// Reads a response to one of [`MECHANISMS`].
+/// Reads a response to PLAIN or AMQPLAIN.
 pub fn parse<'a>(mechanism: &str, response: &'a [u8]) -> Result<Credentials<'a>, SaslError> {
     let credentials = match mechanism {
         "PLAIN" => plain(response)?,

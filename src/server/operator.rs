@@ -6,7 +6,7 @@ use super::broker::{Broker, Stage};
 use super::govern::{self, Refused};
 use super::watermarks::{Mark, Watermarks};
 use super::{closing, figures};
-use crate::auth::AccountsError;
+use crate::auth::{AccountsError, PasswordHash};
 use crate::cli::control::{ControlRequest, ControlResponse, RefusalReason, Row};
 use crate::cli::rows::{self, StatusReport};
 use crate::config::{AuditLog, KEYS};
@@ -27,6 +27,7 @@ pub(super) async fn carry_out(broker: &Broker, request: ControlRequest) -> Contr
         ControlRequest::AddUser { .. }
         | ControlRequest::DeleteUser { .. }
         | ControlRequest::ChangePassword { .. }
+        | ControlRequest::ClearPassword { .. }
         | ControlRequest::AuthenticateUser { .. }
         | ControlRequest::SetUserTags { .. }
         | ControlRequest::DeleteVhost { .. }
@@ -125,6 +126,10 @@ async fn change(broker: &Broker, request: ControlRequest) -> Result<ControlRespo
         ControlRequest::ChangePassword { user, password } => {
             let password = broker.hash_password(password.expose()).await?;
             directory.change_accounts(|accounts| accounts.change_password(&user, password)).await?;
+        }
+        ControlRequest::ClearPassword { user } => {
+            let none = PasswordHash::none();
+            directory.change_accounts(|accounts| accounts.change_password(&user, none)).await?;
         }
         ControlRequest::AuthenticateUser { user, password } => {
             let here = SocketAddr::from((Ipv4Addr::LOCALHOST, 0));

@@ -269,6 +269,7 @@ fn connection_config(config: &Config) -> ConnectionConfig {
         frame_bytes_max: config.frame_bytes_max,
         channels_max: config.channels_max,
         heartbeat_s: config.heartbeat_s,
+        mechanisms: config.auth_mechanisms.clone(),
         handshake_ms: config.handshake_ms,
         message_bytes_max: config.message_bytes_max,
         consumers_max: config.consumers_max,

@@ -3,7 +3,7 @@
 //! are fetched at once, into one buffer per worker thread.
 
 use super::socket::Socket;
-use crate::limits::TLS_UNSENT_BYTES_MAX;
+use crate::limits::{TLS_FETCH_BYTES, TLS_UNSENT_BYTES_MAX};
 use bytes::BytesMut;
 use rustls::ServerConnection;
 use std::cell::RefCell;
@@ -13,13 +13,11 @@ use std::task::{Context, Poll, ready};
 use tokio::io::{AsyncRead, ReadBuf};
 use tokio::net::TcpStream;
 
-/// Encrypted bytes fetched at once.
-const FETCH_BYTES: usize = 128 * 1024;
 /// More than a record holds, of which a part may have come before. Source: RFC 8446 §5.2.
 const RECORD_BYTES_MAX: usize = 16 * 1024 + 256;
 
 thread_local! {
-    static FETCHED: RefCell<Vec<u8>> = RefCell::new(vec![0; FETCH_BYTES]);
+    static FETCHED: RefCell<Vec<u8>> = RefCell::new(vec![0; TLS_FETCH_BYTES]);
 }
 
 /// See the file's head.

@@ -1,9 +1,9 @@
 //! From the first byte to open-ok: who is let in, how, and what becomes of the others.
 
 use crate::played::names;
-use crate::support::machine::{CAPABLE, HEADER, Machine, start_ok};
+use crate::support::machine::{CAPABLE, HEADER, Machine, accounts, start_ok};
 use crate::support::wire;
-use ledgermq::connection::Request;
+use ledgermq::connection::{ConnectionConfig, Request};
 use ledgermq::protocol::reply::{ConnectionCode, ConnectionError};
 
 #[test]
@@ -127,6 +127,19 @@ fn what_is_no_login_is_refused_like_a_wrong_password() {
     check("mechanism=\"\" response=\"\\x00guest\\x00guest\"");
     check("mechanism=ANONYMOUS response=\"\\x00guest\\x00guest\"");
     check("mechanism=EXTERNAL response=\"\"");
+}
+
+#[test]
+fn only_mechanisms_that_are_switched_on_are_offered_and_taken() {
+    let config = ConnectionConfig { mechanisms: vec!["AMQPLAIN", "EXTERNAL"], ..ConnectionConfig::default() };
+    let mut machine = Machine::accepted_with(config, accounts());
+    machine.send_bytes(HEADER);
+    let heard = machine.heard();
+    assert!(heard[0].ends_with("mechanisms=\"AMQPLAIN\" locales=\"en_US\""), "{heard:?}");
+    machine.send(0, &start_ok(CAPABLE, "guest"));
+    let heard = machine.heard();
+    assert!(heard[0].contains("reply-code=403") && heard[0].contains("mechanism PLAIN"), "{heard:?}");
+    assert!(machine.requests().iter().all(|request| !matches!(request, Request::Authenticate(_))));
 }
 
 #[test]

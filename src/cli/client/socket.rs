@@ -3,6 +3,7 @@
 
 use super::error::ClientError;
 use super::target::Target;
+use crate::limits::TLS_FETCH_BYTES;
 use rustls::crypto::ring;
 use rustls::pki_types::pem::PemObject;
 use rustls::pki_types::{CertificateDer, ServerName};
@@ -88,12 +89,9 @@ impl Write for Socket {
 /// rustls asks the system for a record at a time: this fetches many at once.
 pub(in crate::cli) struct Fetching(BufReader<TcpStream>);
 
-/// Bytes fetched at once.
-const FETCH_BYTES: usize = 128 * 1024;
-
 impl Fetching {
     fn new(stream: TcpStream) -> Self {
-        Self(BufReader::with_capacity(FETCH_BYTES, stream))
+        Self(BufReader::with_capacity(TLS_FETCH_BYTES, stream))
     }
 }
 

@@ -76,12 +76,18 @@ pub(super) const fn fixed(
 }
 
 /// Commands, in the order of the help; those of [`closing`] and [`governing`] follow.
-static COMMANDS: [Command; 33] = [
+static COMMANDS: [Command; 34] = [
     plain("status", "", 0, "Shows the state of the broker"),
     plain("stop", "", 0, "Stops the broker"),
     plain("await_startup", "", 0, "Waits until the broker accepts clients"),
     password("add_user", "Creates a user without permissions"),
     password("change_password", "Changes a user's password"),
+    plain(
+        "clear_password",
+        "<username>",
+        1,
+        "Takes a user's password away: it can no longer log in with one",
+    ),
     password("authenticate_user", "Checks a user's password"),
     plain("delete_user", "<username>", 1, "Deletes a user with all permissions"),
     fixed("list_users", "", 0, &["user", "tags"], "Lists users and their tags"),
@@ -249,6 +255,7 @@ impl Command {
         match self.name {
             "add_user" => format!("Adding user \"{first}\" ..."),
             "change_password" => format!("Changing password for user \"{first}\" ..."),
+            "clear_password" => format!("Clearing password for user \"{first}\" ..."),
             "authenticate_user" => format!("Authenticating user \"{first}\" ..."),
             "delete_user" => format!("Deleting user \"{first}\" ..."),
             "list_users" => "Listing users ...".to_owned(),
@@ -349,6 +356,7 @@ impl Command {
             "await_startup" => ControlRequest::AwaitStartup,
             "add_user" => ControlRequest::AddUser { user: argument(0), password: secret() },
             "change_password" => ControlRequest::ChangePassword { user: argument(0), password: secret() },
+            "clear_password" => ControlRequest::ClearPassword { user: argument(0) },
             "authenticate_user" => ControlRequest::AuthenticateUser { user: argument(0), password: secret() },
             "delete_user" => ControlRequest::DeleteUser { user: argument(0) },
             "list_users" => ControlRequest::ListUsers,

@@ -26,7 +26,10 @@ pub(super) fn reason(name: &str) -> Option<&'static str> {
         "suspend_listeners" | "resume_listeners" | "drain" | "revive" => {
             "listeners cannot be suspended; `stop` ends the broker in order"
         }
-        "encode" | "decode" => "this is set in the configuration: see docs/configuration.md",
+        "encode" | "decode" | "list_ciphers" | "list_hashes" => {
+            "the configuration holds no encrypted values: passwords can be given in the environment, or in a file that \
+             only the broker may read"
+        }
         "force_gc" | "hipe_compile" => "there is no Erlang in this broker, and nothing to collect or compile",
         "restart_vhost" => "a vhost does not stop by itself: what stops it stops the broker",
         _ => return None,

@@ -96,9 +96,10 @@ fn node_row(call: &Call) -> Result<Row, ApiError> {
     let applications = json!([{
         "name": "ledgermq", "description": "LedgerMQ", "version": env!("CARGO_PKG_VERSION"),
     }]);
+    let enabled = &broker.config().auth_mechanisms;
     let mechanisms: Vec<Value> = MECHANISMS
-        .split(' ')
-        .map(|name| json!({"name": name, "description": format!("SASL {name}"), "enabled": true}))
+        .iter()
+        .map(|name| json!({"name": name, "description": format!("SASL {name}"), "enabled": enabled.contains(name)}))
         .collect();
     let mut fields = row([
         ("name", json!(broker.node_name())),

@@ -1,5 +1,5 @@
 //! What Prometheus reads, under RabbitMQ's paths and names, so that dashboards made for RabbitMQ show this broker:
-//! `/metrics` with sums, `/metrics/per-object` with a sample for each queue, channel and connection, and
+//! `/metrics` with sums (or as the next, by configuration), `/metrics/per-object` with a sample for each queue, channel and connection, and
 //! `/metrics/detailed?family=…&vhost=…` with those families alone.
 //!
 //! The sums are made without looking at a name; the other two pages copy what there is and are made one at a time.
@@ -36,9 +36,13 @@ static ONE_AT_A_TIME: Semaphore = Semaphore::const_new(1);
 /// Its routes.
 pub(super) fn routes() -> Router<Arc<Broker>> {
     Router::new()
-        .route("/metrics", get(aggregated))
+        .route("/metrics", get(metrics))
         .route("/metrics/per-object", get(per_object))
         .route("/metrics/detailed", get(detailed))
+}
+
+async fn metrics(broker: State<Arc<Broker>>) -> Response {
+    if broker.config().prometheus_per_object { per_object(broker).await } else { aggregated(broker).await }
 }
 
 async fn aggregated(State(broker): State<Arc<Broker>>) -> Response {
