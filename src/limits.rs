@@ -64,8 +64,8 @@ pub const HEAD_ENTRIES_MIN: u64 = 4096;
 /// The same for each level of a queue with priorities, whatever their number: messages.
 pub const LEVEL_ENTRIES_MIN: u64 = 256;
 /// Default for the memory that message bodies may take, all vhosts together, bytes; above: persistent bodies are kept on
-/// disk only.
-pub const BODY_MEMORY_BYTES: usize = 256 * 1024 * 1024;
+/// disk only. More does not make backlogs faster: what is read back is in the page cache.
+pub const BODY_MEMORY_BYTES: usize = 160 * 1024 * 1024;
 /// Largest body a content header may announce whatever is configured, bytes; above: 501.
 pub const CONTENT_BYTES_MAX: u64 = 512 * 1024 * 1024;
 /// Half-received bodies on all channels of a connection, bytes, or the largest message if that is more; above: the
