@@ -126,6 +126,8 @@ pub const MEMORY_HIGH_PERCENT: u64 = 50;
 pub const MEMORY_CLEAR_PERCENT: u64 = 45;
 /// Parameters of the broker as a whole; more: refused.
 pub const GLOBAL_PARAMETERS_MAX: usize = 1000;
+/// Clients in their AMQP handshake that are served at the same time; others wait for their turn, which lasts for one read.
+pub const HANDSHAKES_AT_WORK: usize = 1;
 /// Visits of HTTP callers and imports to vhosts at once; more wait for their turn.
 pub const VISITS_MAX: usize = 32;
 /// Messages that one HTTP request gets from a queue; above: it gets these.

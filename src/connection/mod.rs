@@ -230,6 +230,11 @@ impl Connection {
         }
     }
 
+    /// Whether the client is not through its handshake yet.
+    pub fn is_shaking_hands(&self) -> bool {
+        matches!(self.stage, Stage::Handshake { .. })
+    }
+
     /// Whether the driver should read the socket. False while a login or vhost check is under way, while an alarm holds
     /// back too many publishes, while half-received messages of all connections are too many, and once closed.
     pub fn wants_input(&self) -> bool {

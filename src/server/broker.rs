@@ -51,6 +51,8 @@ pub struct Broker {
     pub(super) stage: watch::Sender<Stage>,
     pub(super) login_counts: LoginCounts,
     pub(super) telemetry: Telemetry,
+    /// Turns of clients in their handshake.
+    pub(super) handshake_turns: Arc<Semaphore>,
     /// Places for visits.
     pub(super) visits: Semaphore,
 }

@@ -14,6 +14,7 @@ use super::read_buffer::{Brought, ReadBuffer};
 use super::socket::Socket;
 use super::telemetry::ConnectionSpan;
 use super::tokens::LoggedIn;
+use super::turn::Turn;
 use crate::auth::Token;
 use crate::cli::rows;
 use crate::connection::{
@@ -60,6 +61,8 @@ pub(super) struct ConnectionTask<S> {
     alarm: Alarm,
     /// The token of the login, if it was one.
     token: Option<Arc<Token>>,
+    /// To be served, until it is through the handshake.
+    turn: Turn,
     /// A login that is being checked.
     checking: Option<Checking>,
     refusal: Option<Refusal>,
@@ -148,6 +151,7 @@ impl<S: Socket> ConnectionTask<S> {
             connected_unix_ms: broker.clock.unix_ms(),
             alarm: Alarm { sleep, at_ms: now_ms, active_ms: now_ms, holds_buffers: false },
             token: None,
+            turn: Turn::new(Arc::clone(&broker.handshake_turns)),
             checking: None,
             refusal: None,
             end: End::No,
@@ -165,7 +169,9 @@ impl<S: Socket> ConnectionTask<S> {
         while self.end == End::No {
             poll_fn(|cx| self.poll_work(cx)).await;
             self.carry_out();
+            self.turn.end();
         }
+        self.turn.cancel();
         if self.end == End::AfterWriting {
             let last = Duration::from_millis(LAST_WRITE_MS);
             let _ =
@@ -196,14 +202,34 @@ impl<S: Socket> ConnectionTask<S> {
             worked = true;
         }
         if self.may_read() {
-            worked |= self.poll_socket(cx, now_ms).is_ready();
+            worked |= self.poll_turn(cx).is_ready() && self.poll_socket(cx, now_ms).is_ready();
+        } else {
+            self.turn.cancel();
         }
         if worked {
             self.alarm.active_ms = now_ms;
             self.alarm.holds_buffers = true;
         }
         worked |= self.poll_time(cx, now_ms).is_ready();
-        if worked { Poll::Ready(()) } else { Poll::Pending }
+        if worked {
+            return Poll::Ready(());
+        }
+        self.turn.end();
+        Poll::Pending
+    }
+
+    /// Ready once the socket may be read: at any time, but in the handshake when there are bytes and it is our turn.
+    fn poll_turn(&mut self, cx: &mut Context<'_>) -> Poll<()> {
+        if !self.machine.is_shaking_hands() {
+            self.turn.cancel();
+            return Poll::Ready(());
+        }
+        // An error is met again by who reads.
+        if self.stream.poll_read_ready(cx).is_pending() {
+            self.turn.cancel();
+            return Poll::Pending;
+        }
+        self.turn.poll(cx)
     }
 
     fn may_read(&self) -> bool {

@@ -56,6 +56,7 @@ mod tls;
 mod tls_client;
 mod tls_socket;
 mod tokens;
+mod turn;
 mod vhost_about;
 mod vhost_task;
 pub(crate) mod visit;

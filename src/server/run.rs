@@ -24,7 +24,7 @@ use crate::clock::Clock;
 use crate::config::Config;
 use crate::connection::ConnectionConfig;
 use crate::fair_budget::FairBudget;
-use crate::limits::{ASSEMBLY_BYTES_TOTAL_MAX, VISITS_MAX};
+use crate::limits::{ASSEMBLY_BYTES_TOTAL_MAX, HANDSHAKES_AT_WORK, VISITS_MAX};
 use ledgermq_storage::{
     DirLock, Observer, Options, Progress, RealDisk, Recovered, RecoveryProgress, RecoveryStatistics, Store,
 };
@@ -255,6 +255,7 @@ async fn assemble(
         stage: watch::Sender::new(Stage::Starting),
         login_counts: LoginCounts::default(),
         telemetry,
+        handshake_turns: Arc::new(Semaphore::new(HANDSHAKES_AT_WORK)),
         visits: Semaphore::new(VISITS_MAX),
         recovery: OnceLock::new(),
     });

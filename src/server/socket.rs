@@ -21,6 +21,9 @@ pub(super) trait Socket: Send + Unpin + 'static {
         limit: usize,
     ) -> Poll<io::Result<usize>>;
 
+    /// Whether reading is worth a try.
+    fn poll_read_ready(&self, cx: &mut Context<'_>) -> Poll<io::Result<()>>;
+
     /// Whether writing is worth a try.
     fn poll_write_ready(&self, cx: &mut Context<'_>) -> Poll<io::Result<()>>;
 
@@ -59,6 +62,10 @@ impl Socket for TcpStream {
                 read => return Poll::Ready(read),
             }
         }
+    }
+
+    fn poll_read_ready(&self, cx: &mut Context<'_>) -> Poll<io::Result<()>> {
+        TcpStream::poll_read_ready(self, cx)
     }
 
     fn poll_write_ready(&self, cx: &mut Context<'_>) -> Poll<io::Result<()>> {

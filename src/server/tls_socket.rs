@@ -126,6 +126,10 @@ impl Socket for TlsSocket {
         }
     }
 
+    fn poll_read_ready(&self, cx: &mut Context<'_>) -> Poll<io::Result<()>> {
+        if self.tls.wants_read() { self.tcp.poll_read_ready(cx) } else { Poll::Ready(Ok(())) }
+    }
+
     fn poll_write_ready(&self, cx: &mut Context<'_>) -> Poll<io::Result<()>> {
         self.tcp.poll_write_ready(cx)
     }
