@@ -2,7 +2,6 @@
 //! that thousands who come at once are served beside those who are there, and not before them. A turn lasts for one read
 //! and its answer, never while anybody waits for bytes, so nobody can keep it.
 
-use std::fmt;
 use std::future::Future;
 use std::pin::Pin;
 use std::sync::Arc;
@@ -53,16 +52,6 @@ impl Turn {
     /// It is not wanted any more.
     pub(super) fn cancel(&mut self) {
         self.state = State::Neither;
-    }
-}
-
-impl fmt::Debug for Turn {
-    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        f.write_str(match self.state {
-            State::Neither => "Turn(neither)",
-            State::Asked(_) => "Turn(asked)",
-            State::Held(_) => "Turn(held)",
-        })
     }
 }
 
