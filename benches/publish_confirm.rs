@@ -11,7 +11,7 @@ use criterion::{Criterion, Throughput, criterion_group, criterion_main};
 use ledgermq::budget::Budget;
 use ledgermq::vhost::command::ConnectionId;
 use ledgermq::vhost::events::EventTap;
-use ledgermq::vhost::input::{AdminCommand, AdminId, Effects, Input, LogProgress};
+use ledgermq::vhost::input::{AdminCommand, AdminId, Effects, Input, LogProgress, Operator};
 use ledgermq::vhost::log::{Log, LogRefused, LoggedPublish, LoggedSettle, Stored};
 use ledgermq::vhost::{Now, Vhost, VhostConfig};
 use ledgermq_storage::record_encode::{Stamp, encode_publish, publish_bytes};
@@ -162,7 +162,7 @@ impl Broker {
 
     /// So that the queue does not grow from batch to batch.
     fn empty(&mut self) {
-        let purge = Input::Admin(AdminId(0), AdminCommand::PurgeQueue("q".into()));
+        let purge = Input::Admin(AdminId(0), Operator::default(), AdminCommand::PurgeQueue("q".into()));
         self.vhost.apply(purge, NOW, &mut self.log, &mut self.effects);
         self.turn();
         self.effects.effects.clear();

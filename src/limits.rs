@@ -210,12 +210,14 @@ pub const HTTP_DEFINITIONS_BYTES_MAX: usize = 20 * 1024 * 1024;
 pub const HTTP_PARAMETERS_MAX: usize = 64;
 /// Rows of a page that HTTP clients may ask for; more: 400.
 pub const HTTP_PAGE_MAX: usize = 500;
-/// Queues or exchanges that a vhost sums up or names before it serves its clients again, below a millisecond's work.
+/// Queues, exchanges or bindings that a vhost sums up, names or tells before it serves its clients again, below a millisecond's work.
 pub const VHOST_PLACES_PER_LOOK: usize = 2048;
 /// Names that are sorted on a thread that serves clients, a millisecond's work; more: on a thread beside them.
 pub const SORTED_HERE_MAX: usize = 4096;
 /// Parts of HTTP lists made at the same time, beside the threads that serve clients; further ones wait for their turn.
 pub const HTTP_LISTS_AT_WORK: usize = 4;
+/// Text of a definitions file that is made at once, a millisecond's work.
+pub const EXPORT_PIECE_BYTES: usize = 64 * 1024;
 /// Rows of a list that are made at once; a vhost is asked for no more at a time, so that others get their turn.
 pub const HTTP_ROWS_PER_CHUNK: usize = 256;
 /// Queues that one answer to `ledgermq top` tells of, those with most messages; the others are in the sums alone.
@@ -287,7 +289,11 @@ pub const OTLP_SPANS_WAITING_MAX: usize = 2_048;
 pub const OTLP_BATCH_SPANS_MAX: usize = 512;
 /// How long a span waits for company, ms.
 pub const OTLP_BATCH_MS: u64 = 1_000;
-/// Time a collector has for a batch, with the connection and TLS, ms; then the batch is lost, and counted.
+/// How often a batch is sent to a collector that does not take it; then it is lost, and counted.
+pub const OTLP_TRIES_MAX: u32 = 5;
+/// The longest first pause before a batch is sent again, ms; each one behind it is twice as long: 15 s in all.
+pub const OTLP_PAUSE_MS: u64 = 1_000;
+/// Time a collector has for a batch, with the connection and TLS, ms.
 pub const OTLP_EXPORT_MS: u64 = 5_000;
 /// Time the stop of the broker waits for the collector to take the last spans, ms; then they are lost.
 pub const OTLP_FAREWELL_MS: u64 = 2_000;

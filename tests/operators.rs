@@ -3,10 +3,13 @@
 
 #![expect(clippy::unwrap_used, reason = "a test: a failure ends it")]
 
+#[path = "support/http.rs"]
+mod http;
 #[path = "support/served.rs"]
 #[expect(dead_code, reason = "others need what this does not")]
 mod served;
 
+use http::ask;
 use lapin::options::{QueueDeclareOptions, QueueDeleteOptions};
 use lapin::types::FieldTable;
 use lapin::{Connection, ConnectionProperties};
@@ -70,6 +73,79 @@ async fn logins_and_changes_are_written_down_and_no_password_is() {
     for path in [&log, &moved] {
         assert!(!fs::read_to_string(path).unwrap().contains(canary), "{}", path.display());
     }
+}
+
+#[test]
+fn changes_over_http_are_written_down_with_who_made_them_and_from_where() {
+    let dir = tempdir().unwrap();
+    let log = dir.path().join("audit.log");
+    let broker = Served::start(&dir.path().join("data"), &["--audit-log", log.to_str().unwrap()]);
+    let canary = "canary-77d0";
+    printed(&broker.ctl(&["add_user", "ann", canary]));
+    printed(&broker.ctl(&["set_user_tags", "ann", "administrator"]));
+    printed(&broker.ctl(&["set_permissions", "ann", ".*", ".*", ".*"]));
+    let ann = format!("ann:{canary}");
+    let parameter = format!("{{\"value\":\"{canary}\"}}");
+    let user = format!("{{\"password\":\"{canary}\",\"tags\":\"monitoring\"}}");
+    let policy = "{\"pattern\":\"^x\",\"definition\":{\"max-length\":5}}";
+    let rights = "{\"configure\":\"\",\"write\":\"\",\"read\":\".*\"}";
+    for (request, body, event) in [
+        ("PUT /api/users/bob", &*user, "user.created"),
+        ("PUT /api/vhosts/shop", "", "vhost.created"),
+        ("PUT /api/permissions/shop/bob", rights, "permission.created"),
+        ("PUT /api/vhost-limits/shop/max-queues", "{\"value\":5}", "vhost.limits.set"),
+        ("PUT /api/user-limits/bob/max-channels", "{\"value\":5}", "user.limits.set"),
+        ("PUT /api/global-parameters/site", &*parameter, "parameter.set"),
+        ("PUT /api/policies/%2F/p", policy, "policy.set"),
+        ("PUT /api/queues/%2F/q", "{}", "queue.created"),
+        ("PUT /api/exchanges/%2F/e", "{\"type\":\"fanout\"}", "exchange.created"),
+        ("POST /api/bindings/%2F/e/e/q/q", "{}", "binding.created"),
+        ("DELETE /api/queues/%2F/q/contents", "", "queue.purged"),
+        ("DELETE /api/queues/%2F/q", "", "queue.deleted"),
+        ("DELETE /api/policies/%2F/p", "", "policy.cleared"),
+        ("DELETE /api/global-parameters/site", "", "parameter.cleared"),
+        ("DELETE /api/permissions/shop/bob", "", "permission.deleted"),
+        ("DELETE /api/vhosts/shop", "", "vhost.deleted"),
+        ("DELETE /api/users/bob", "", "user.deleted"),
+    ] {
+        let (status, answer) = ask(broker.http_port, &ann, request, "", body);
+        assert!(matches!(status, 201 | 204), "{request}: {status} {answer}, no {event}");
+    }
+    let http = format!("-> 127.0.0.1:{}", broker.http_port);
+    broker.signal("TERM");
+    assert_eq!(broker.ended().code, Some(0));
+    let by_ann = lines(&log).into_iter().filter(|line| line["user_who_performed_action"] == "ann");
+    let by_ann: Vec<_> =
+        by_ann.filter(|line| !line["event"].as_str().unwrap().starts_with("connection.")).collect();
+    assert!(by_ann.iter().all(|line| line["connection"].as_str().unwrap().ends_with(&http)), "{by_ann:#?}");
+    let events: Vec<_> = by_ann.iter().map(|line| line["event"].as_str().unwrap()).collect();
+    let expected = [
+        "user.created",
+        "user.tags.set",
+        "vhost.created",
+        "permission.created",
+        "permission.created",
+        "vhost.limits.set",
+        "user.limits.set",
+        "parameter.set",
+        "policy.set",
+        "queue.created",
+        "exchange.created",
+        "binding.created",
+        "queue.purged",
+        "binding.deleted",
+        "queue.deleted",
+        "policy.cleared",
+        "parameter.cleared",
+        "permission.deleted",
+        "permission.deleted",
+        "vhost.deleted",
+        "vhost.limits.cleared",
+        "user.deleted",
+        "user.limits.cleared",
+    ];
+    assert_eq!(events, expected);
+    assert!(!fs::read_to_string(&log).unwrap().contains(canary));
 }
 
 #[test]
@@ -235,18 +311,9 @@ fn the_doctor_says_what_is_wrong_and_what_to_do() {
     assert!(!data.exists(), "looking changes nothing");
 }
 
-/// Status line and body of the answer, as guest.
-fn ask_http(port: u16, method: &str, path: &str) -> String {
-    let mut client = std::net::TcpStream::connect(("127.0.0.1", port)).unwrap();
-    let login = "Authorization: Basic Z3Vlc3Q6Z3Vlc3Q=\r\nConnection: close\r\nContent-Length: 0";
-    std::io::Write::write_all(
-        &mut client,
-        format!("{method} {path} HTTP/1.1\r\nHost: x\r\n{login}\r\n\r\n").as_bytes(),
-    )
-    .unwrap();
-    let mut answer = String::new();
-    client.read_to_string(&mut answer).unwrap();
-    answer
+/// Status and body of the answer to guest.
+fn ask_http(broker: &Served, request: &str, body: &str) -> (u16, String) {
+    ask(broker.http_port, "guest:guest", request, "", body)
 }
 
 #[test]
@@ -261,9 +328,9 @@ fn a_protected_vhost_is_not_deleted_by_mistake() {
         assert!(!output.status.success(), "{output:?}");
         let said = String::from_utf8_lossy(&output.stderr).into_owned();
         assert!(said.contains(sentence), "{said}");
-        let answer = ask_http(broker.http_port, "DELETE", "/api/vhosts/orders");
-        assert!(answer.starts_with("HTTP/1.1 412 ") && answer.contains(sentence), "{answer}");
-        let shown = ask_http(broker.http_port, "GET", "/api/vhosts/orders");
+        let (status, answer) = ask_http(broker, "DELETE /api/vhosts/orders", "");
+        assert!(status == 412 && answer.contains(sentence), "{status} {answer}");
+        let (_, shown) = ask_http(broker, "GET /api/vhosts/orders", "");
         assert!(shown.contains("\"protected_from_deletion\":true"), "{shown}");
     };
     refused(&broker);
@@ -272,14 +339,14 @@ fn a_protected_vhost_is_not_deleted_by_mistake() {
     let broker = Served::start(dir.path(), &[]);
     refused(&broker);
     let path = "/api/vhosts/orders/deletion/protection";
-    assert!(ask_http(broker.http_port, "DELETE", path).starts_with("HTTP/1.1 204 "));
+    assert_eq!(ask_http(&broker, &format!("DELETE {path}"), "").0, 204);
     for method in ["POST", "PUT"] {
-        assert!(ask_http(broker.http_port, method, path).starts_with("HTTP/1.1 204 "), "{method}");
+        assert_eq!(ask_http(&broker, &format!("{method} {path}"), "").0, 204, "{method}");
         refused(&broker);
     }
-    let exported = ask_http(broker.http_port, "GET", "/api/definitions");
+    let (_, exported) = ask_http(&broker, "GET /api/definitions", "");
     assert!(exported.contains("\"protected_from_deletion\":true"), "{exported}");
-    assert!(ask_http(broker.http_port, "POST", "/api/vhosts/nowhere/deletion/protection").contains("404"));
+    assert_eq!(ask_http(&broker, "POST /api/vhosts/nowhere/deletion/protection", "").0, 404);
     printed(&broker.ctl(&["disable_vhost_protection_from_deletion", "orders"]));
     printed(&broker.ctl(&["delete_vhost", "orders"]));
 }

@@ -6,13 +6,14 @@
 
 #[path = "support/collector.rs"]
 mod collector;
+#[path = "support/http.rs"]
+mod http;
 #[path = "support/served.rs"]
 #[expect(dead_code, reason = "others need what this does not")]
 mod served;
 
-use base64::Engine;
-use base64::engine::general_purpose::STANDARD;
 use collector::{Collector, Manner, Told};
+use http::ask;
 use lapin::options::{
     BasicPublishOptions, ConfirmSelectOptions, QueueBindOptions, QueueDeclareOptions, QueueDeleteOptions,
 };
@@ -32,22 +33,6 @@ use tempfile::tempdir;
 
 fn worked(output: &Output) {
     assert!(output.status.success(), "{output:?}");
-}
-
-/// Status and body of the answer to a request of this user.
-fn ask(port: u16, user: &str, request: &str, headers: &str, body: &str) -> (u16, String) {
-    let mut stream = TcpStream::connect(("127.0.0.1", port)).unwrap();
-    let login = STANDARD.encode(user);
-    write!(
-        stream,
-        "{request} HTTP/1.1\r\nHost: x\r\nConnection: close\r\nAuthorization: Basic {login}\r\n{headers}Content-Length: {}\r\n\r\n{body}",
-        body.len()
-    )
-    .unwrap();
-    let mut answer = String::new();
-    stream.read_to_string(&mut answer).unwrap();
-    let (head, body) = answer.split_once("\r\n\r\n").unwrap();
-    (head.split(' ').nth(1).unwrap().parse().unwrap(), body.to_owned())
 }
 
 /// A counter of the page of metrics.
@@ -117,6 +102,9 @@ async fn a_conversation_is_told_span_by_span_and_no_password_is() {
     assert_eq!(ask(&format!("ann:no-{canary}"), "GET /api/whoami", "traceparent: canary-91ab\r\n", ""), 401);
     let user = format!("{{\"password\":\"{canary}\",\"tags\":\"monitoring\"}}");
     assert_eq!(ask(guest, "PUT /api/users/bob", "", &user), 201);
+    assert_eq!(ask(guest, "PUT /api/queues/%2F/by-http", "", "{\"durable\":true}"), 201);
+    let policy = "{\"pattern\":\"^x\",\"definition\":{\"max-length\":5}}";
+    assert_eq!(ask(guest, "PUT /api/policies/%2F/p", "", policy), 201);
     let parameter = format!("{{\"value\":{{\"src-uri\":\"amqp://u:{canary}@elsewhere\"}}}}");
     let path = "PUT /api/global-parameters/elsewhere";
     assert!(matches!(ask(guest, path, "", &parameter), 201 | 204));
@@ -166,7 +154,8 @@ async fn a_conversation_is_told_span_by_span_and_no_password_is() {
     let stopped = connections.iter().find(|told| told.get("ledgermq.connection.end").contains("shutdown"));
     assert!(stopped.is_some_and(Told::is_error), "{connections:#?}");
 
-    let created = one(collector.named("queue.created"));
+    let created = collector.named("queue.created");
+    let created = one(created.into_iter().filter(|told| told.get("ledgermq.name") == "orders").collect());
     assert!(created.is_in(till), "it came by that connection");
     assert_eq!((created.get("ledgermq.name"), created.get("user.name")), ("orders", "ann"));
     assert_eq!(created.get("ledgermq.durable"), "true");
@@ -177,6 +166,12 @@ async fn a_conversation_is_told_span_by_span_and_no_password_is() {
     let users = collector.named("user.created");
     let users: Vec<_> = users.iter().map(|told| told.get("ledgermq.name")).collect();
     assert_eq!(users, ["ann", "bob"]);
+    let bob = one(created_by_http(&collector, "user.created"));
+    assert_eq!((bob.get("ledgermq.name"), bob.get("user.name")), ("bob", "guest"));
+    let queue = one(created_by_http(&collector, "queue.created"));
+    assert_eq!((queue.get("ledgermq.name"), queue.get("user.name")), ("by-http", "guest"));
+    let policy = one(created_by_http(&collector, "policy.set"));
+    assert_eq!((policy.get("ledgermq.name"), policy.get("user.name")), ("p", "guest"));
     assert!(collector.named("user.authentication.success").is_empty(), "logins have spans of their own");
 
     let asked = one(collector.named("GET /api/queues/{vhost}/{queue}"));
@@ -198,6 +193,14 @@ async fn a_conversation_is_told_span_by_span_and_no_password_is() {
     assert!(!collector.heard_of("canary"), "no password, body, argument or query");
 }
 
+/// The changes of this name that came within a request.
+fn created_by_http(collector: &Collector, name: &str) -> Vec<Told> {
+    let requests = collector.spans().into_iter().filter(|told| told.span.name.starts_with("PUT /api/"));
+    let requests: Vec<_> = requests.collect();
+    let is_in_one = |told: &Told| requests.iter().any(|request| told.is_in(request));
+    collector.named(name).into_iter().filter(is_in_one).collect()
+}
+
 /// The port of the broker, as every connection has it.
 fn broker_port(connections: &[Told]) -> &str {
     let port = connections.first().unwrap().get("server.port");
@@ -206,7 +209,7 @@ fn broker_port(connections: &[Told]) -> &str {
 }
 
 #[tokio::test(flavor = "multi_thread")]
-async fn a_dead_collector_costs_spans_and_nothing_else() {
+async fn a_collector_that_comes_back_gets_what_waited_and_a_dead_one_costs_spans_and_nothing_else() {
     let port = TcpListener::bind("127.0.0.1:0").unwrap().local_addr().unwrap().port();
     let dir = tempdir().unwrap();
     let mut broker = Served::start(dir.path(), &[&format!("--otlp-endpoint=http://localhost:{port}")]);
@@ -214,14 +217,25 @@ async fn a_dead_collector_costs_spans_and_nothing_else() {
     let channel = client.create_channel().await.unwrap();
     let declare = QueueDeclareOptions::default();
     channel.queue_declare("q".into(), declare, FieldTable::default()).await.unwrap();
-    broker.wait_for_line("spans do not get to the collector and are lost");
-    assert!(metric(&broker, "ledgermq_otlp_spans_lost_total") > 0);
-    // It comes back, and so do spans.
+    broker.wait_for_line("spans do not get to the collector");
     let collector = Collector::start(port, Manner::Takes, None);
+    for name in ["broker.start", "queue.created"] {
+        collector.wait_for(|told| told.span.name == name);
+    }
+    broker.wait_for_line("spans get to the collector again");
+    assert_eq!(metric(&broker, "ledgermq_otlp_spans_lost_total"), 0);
+    assert!(metric(&broker, "ledgermq_otlp_spans_sent_total") > 0);
+    // What it will never take is not sent again.
+    collector.now(Manner::Refuses);
+    channel.queue_delete("q".into(), QueueDeleteOptions::default()).await.unwrap();
+    broker.wait_for_line("spans do not get to the collector");
+    assert!(metric(&broker, "ledgermq_otlp_spans_lost_total") > 0);
+    collector.now(Manner::Takes);
+    channel.queue_declare("q".into(), declare, FieldTable::default()).await.unwrap();
+    broker.wait_for_line("spans get to the collector again");
+    assert_eq!(collector.named("queue.deleted").len(), 0);
     channel.queue_delete("q".into(), QueueDeleteOptions::default()).await.unwrap();
     collector.wait_for(|told| told.span.name == "queue.deleted");
-    broker.wait_for_line("spans get to the collector again");
-    assert!(metric(&broker, "ledgermq_otlp_spans_sent_total") > 0);
     // Some of a batch it does not like: these count as lost.
     let lost = metric(&broker, "ledgermq_otlp_spans_lost_total");
     collector.now(Manner::TakesAllBut(1));
@@ -290,7 +304,7 @@ fn a_collector_is_known_by_its_certificate() {
         (format!("--otlp-endpoint={}", collector.url), format!("--otlp-ca={}", ca.display()));
     let flags = [&*endpoint, &*trust, "--otlp-headers=authorization=Bearer%20canary"];
     let mut broker = Served::start(&dir.path().join("data"), &flags);
-    broker.wait_for_line("spans do not get to the collector and are lost");
+    broker.wait_for_line("spans do not get to the collector");
     assert!(!collector.heard_of("canary"), "who is not known is told nothing");
     // Whom to believe is read again after a failure.
     fs::write(&ca, ours.cert.pem()).unwrap();

@@ -5,10 +5,9 @@ use super::control::Row;
 use crate::connection::ConnectionReport;
 use crate::protocol::table::Table;
 use crate::queue::Shown;
+use crate::vhost::BindingObject;
 use crate::vhost::figures::VhostFigures;
-use crate::vhost::report::{
-    BindingReport, ChannelReport, ConsumerReport, ExchangeReport, PolicyReport, QueueReport,
-};
+use crate::vhost::report::{ChannelReport, ConsumerReport, ExchangeReport, PolicyReport, QueueReport};
 use serde::{Deserialize, Serialize};
 use serde_json::{Value, json};
 
@@ -214,13 +213,13 @@ pub fn exchange_row(vhost: &str, exchange: &ExchangeReport) -> Row {
 }
 
 /// A binding's row.
-pub fn binding_row(vhost: &str, binding: &BindingReport) -> Row {
+pub fn binding_row(vhost: &str, binding: &BindingObject) -> Row {
     row([
-        ("source_name", json!(binding.source)),
+        ("source_name", json!(&*binding.source)),
         ("source_kind", json!("exchange")),
-        ("destination_name", json!(binding.destination)),
-        ("destination_kind", json!(binding.destination_kind)),
-        ("routing_key", json!(binding.binding_key)),
+        ("destination_name", json!(&*binding.destination)),
+        ("destination_kind", json!(binding.destination_kind.name())),
+        ("routing_key", json!(&*binding.binding_key)),
         ("arguments", arguments(&binding.arguments)),
         ("vhost", json!(vhost)),
     ])
@@ -392,7 +391,7 @@ mod tests {
         check(&policy_row("/", &PolicyReport::default()), POLICY_COLUMNS);
         check(&queue_row("/", &QueueReport::default(), None), QUEUE_COLUMNS);
         check(&exchange_row("/", &ExchangeReport::default()), EXCHANGE_COLUMNS);
-        check(&binding_row("/", &BindingReport::default()), BINDING_COLUMNS);
+        check(&binding_row("/", &BindingObject::of_default_exchange(&"q".into())), BINDING_COLUMNS);
         let consumer = ConsumerReport {
             queue: "q".into(),
             connection: ConnectionId(1),

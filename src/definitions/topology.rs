@@ -58,6 +58,16 @@ pub enum DestinationKind {
     Exchange = 1,
 }
 
+impl DestinationKind {
+    /// As RabbitMQ calls it.
+    pub const fn name(self) -> &'static str {
+        match self {
+            Self::Queue => "queue",
+            Self::Exchange => "exchange",
+        }
+    }
+}
+
 /// Longest argument table that stands in a key as it is; a longer one is represented by its digest.
 const ARGUMENT_BYTES_IN_KEY_MAX: usize = 1024;
 

@@ -14,15 +14,16 @@ use super::refusals::precondition;
 use super::topic::TopicTable;
 use crate::protocol::reply::ChannelError;
 use crate::protocol::table::Table;
-use std::collections::HashMap;
-use std::collections::hash_map::Entry;
+use std::collections::BTreeMap;
+use std::collections::btree_map::Entry;
 use std::hash::Hash;
+use std::ops::Bound;
 use std::sync::Arc;
 
 /// What the vhost calls a destination: small, and equal only to itself.
-pub trait DestinationId: Copy + Eq + Hash {}
+pub trait DestinationId: Copy + Ord + Hash {}
 
-impl<D: Copy + Eq + Hash> DestinationId for D {}
+impl<D: Copy + Ord + Hash> DestinationId for D {}
 
 /// What a new binding leads to.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -49,13 +50,12 @@ pub struct Route<'a, D> {
 /// The bindings of one exchange, ready to route by.
 #[derive(Debug)]
 pub struct Routes<D> {
-    bindings: HashMap<D, Keys>,
+    /// By destination and binding key, with the arguments of each (nearly always one empty table). In order, so that
+    /// whoever lists them a stretch at a time knows where to go on, whatever was bound and unbound meanwhile.
+    bindings: BTreeMap<(D, Arc<str>), Vec<Table>>,
     binding_count: usize,
     table: RoutingTable<D>,
 }
-
-/// The binding keys of one destination, each with the arguments it was bound with (nearly always one empty table).
-type Keys = HashMap<Arc<str>, Vec<Table>>;
 
 #[derive(Debug)]
 enum RoutingTable<D> {
@@ -93,7 +93,7 @@ impl<D: DestinationId> Routes<D> {
             ExchangeKind::Random => RoutingTable::Random(PickTable::new(Pick::Chance)),
             ExchangeKind::LocalRandom => RoutingTable::LocalRandom(PickTable::new(Pick::Chance)),
         };
-        Self { bindings: HashMap::new(), binding_count: 0, table }
+        Self { bindings: BTreeMap::new(), binding_count: 0, table }
     }
 
     /// No bindings yet; routes as the arguments of the declaration say.
@@ -123,9 +123,8 @@ impl<D: DestinationId> Routes<D> {
     ) -> Result<bool, ChannelError> {
         let BoundTo { destination, name, .. } = to;
         let checked = self.check(binding_key, arguments, &to)?;
-        let keys = self.bindings.entry(destination).or_default();
-        let new_destination = keys.is_empty();
-        let new_key = match keys.entry(Arc::clone(binding_key)) {
+        let new_destination = !self.leads_to(destination);
+        let new_key = match self.bindings.entry((destination, Arc::clone(binding_key))) {
             Entry::Vacant(entry) => {
                 entry.insert(vec![arguments.clone()]);
                 true
@@ -205,14 +204,14 @@ impl<D: DestinationId> Routes<D> {
 
     /// Whether this is bound.
     pub fn contains(&self, binding_key: &str, arguments: &Table, destination: D) -> bool {
-        let tables = self.bindings.get(&destination).and_then(|keys| keys.get(binding_key));
+        let tables = self.bindings.get(&(destination, binding_key.into()));
         tables.is_some_and(|tables| tables.iter().any(|known| known == arguments))
     }
 
     /// Removes a binding; `false` if there was none.
     pub fn unbind(&mut self, binding_key: &str, arguments: &Table, destination: D) -> bool {
-        let Some(keys) = self.bindings.get_mut(&destination) else { return false };
-        let Some(tables) = keys.get_mut(binding_key) else { return false };
+        let place = (destination, Arc::from(binding_key));
+        let Some(tables) = self.bindings.get_mut(&place) else { return false };
         let Some(position) = tables.iter().position(|known| known == arguments) else {
             return false;
         };
@@ -220,12 +219,9 @@ impl<D: DestinationId> Routes<D> {
         self.binding_count -= 1;
         let key_gone = tables.is_empty();
         if key_gone {
-            keys.remove(binding_key);
+            self.bindings.remove(&place);
         }
-        let destination_gone = keys.is_empty();
-        if destination_gone {
-            self.bindings.remove(&destination);
-        }
+        let destination_gone = key_gone && !self.leads_to(destination);
         match &mut self.table {
             RoutingTable::Direct(table) if key_gone => table.remove(binding_key, destination),
             RoutingTable::Topic(table) if key_gone => table.remove(binding_key, destination),
@@ -245,10 +241,13 @@ impl<D: DestinationId> Routes<D> {
 
     /// Removes every binding to a destination that goes away; returns what was bound, as (binding key, arguments).
     pub fn remove_destination(&mut self, destination: D) -> Vec<(Arc<str>, Table)> {
-        let Some(keys) = self.bindings.remove(&destination) else { return Vec::new() };
+        let keys: Vec<_> = self.entries_to(destination).map(|((_, key), _)| Arc::clone(key)).collect();
+        if keys.is_empty() {
+            return Vec::new();
+        }
         match &mut self.table {
-            RoutingTable::Direct(table) => keys.keys().for_each(|key| table.remove(key, destination)),
-            RoutingTable::Topic(table) => keys.keys().for_each(|key| table.remove(key, destination)),
+            RoutingTable::Direct(table) => keys.iter().for_each(|key| table.remove(key, destination)),
+            RoutingTable::Topic(table) => keys.iter().for_each(|key| table.remove(key, destination)),
             RoutingTable::Fanout(table) => table.remove(destination),
             RoutingTable::Headers(table) => table.remove_destination(destination),
             RoutingTable::ConsistentHash(table) => table.remove_destination(destination),
@@ -256,10 +255,11 @@ impl<D: DestinationId> Routes<D> {
                 table.remove_destination(destination);
             }
         }
-        let removed: Vec<_> = keys
-            .into_iter()
-            .flat_map(|(key, tables)| tables.into_iter().map(move |arguments| (Arc::clone(&key), arguments)))
-            .collect();
+        let mut removed = Vec::with_capacity(keys.len());
+        for key in keys {
+            let tables = self.bindings.remove(&(destination, Arc::clone(&key))).unwrap_or_default();
+            removed.extend(tables.into_iter().map(|arguments| (Arc::clone(&key), arguments)));
+        }
         self.binding_count -= removed.len();
         removed
     }
@@ -297,14 +297,45 @@ impl<D: DestinationId> Routes<D> {
         self.binding_count
     }
 
-    /// Every binding, in no particular order.
+    /// Every binding, by destination and binding key.
     pub fn bindings(&self) -> impl Iterator<Item = Route<'_, D>> {
-        self.bindings.iter().flat_map(|(&destination, keys)| {
-            keys.iter().flat_map(move |(binding_key, tables)| {
-                tables.iter().map(move |arguments| Route { destination, binding_key, arguments })
-            })
-        })
+        self.bindings.iter().flat_map(routes_of)
     }
+
+    /// The bindings to a destination, by binding key.
+    pub fn bindings_to(&self, destination: D) -> impl Iterator<Item = Route<'_, D>> {
+        self.entries_to(destination).flat_map(routes_of)
+    }
+
+    /// The bindings behind this destination and binding key, or from the first on: at least `count` of them, if there are,
+    /// and no more than have the last one's key. Whoever goes on behind the last one misses none that was there all along.
+    pub fn bindings_behind(&self, place: Option<(D, Arc<str>)>, count: usize) -> Vec<Route<'_, D>> {
+        let from = place.map_or(Bound::Unbounded, Bound::Excluded);
+        let mut some = Vec::new();
+        for entry in self.bindings.range((from, Bound::Unbounded)) {
+            if some.len() >= count {
+                break;
+            }
+            some.extend(routes_of(entry));
+        }
+        some
+    }
+
+    fn leads_to(&self, destination: D) -> bool {
+        self.entries_to(destination).next().is_some()
+    }
+
+    fn entries_to(&self, destination: D) -> impl Iterator<Item = (&(D, Arc<str>), &Vec<Table>)> {
+        // No text is before the empty one.
+        let all = self.bindings.range((destination, Arc::from(""))..);
+        all.take_while(move |((to, _), _)| *to == destination)
+    }
+}
+
+fn routes_of<'a, D: DestinationId>(
+    ((destination, binding_key), tables): (&'a (D, Arc<str>), &'a Vec<Table>),
+) -> impl Iterator<Item = Route<'a, D>> {
+    tables.iter().map(move |arguments| Route { destination: *destination, binding_key, arguments })
 }
 
 /// The type that routes what a delayed exchange lets go. Source: RabbitMQ `rabbit_exchange_type_delayed_message:validate`.
@@ -322,183 +353,4 @@ fn delayed_kind(arguments: &Table) -> Result<ExchangeKind, ChannelError> {
 }
 
 #[cfg(test)]
-mod tests {
-    use super::*;
-    use crate::exchange::Chance;
-    use crate::protocol::properties::{Properties, PropertyList};
-    use crate::protocol::reply::ChannelCode;
-    use crate::protocol::value::Value;
-
-    const KINDS: [ExchangeKind; 4] =
-        [ExchangeKind::Direct, ExchangeKind::Fanout, ExchangeKind::Topic, ExchangeKind::Headers];
-
-    fn to(destination: u32) -> BoundTo<'static, u32> {
-        let name = ["", "one", "two", "three"].get(destination as usize).copied().unwrap_or("more");
-        BoundTo { destination, name, queue_type: Some("rabbit_classic_queue") }
-    }
-
-    fn routed(routes: &Routes<u32>, routing_key: &str, headers: &Table) -> Vec<u32> {
-        routed_by_all(routes, &[routing_key], headers)
-    }
-
-    fn routed_by_all(routes: &Routes<u32>, keys: &[&str], headers: &Table) -> Vec<u32> {
-        let bytes = PropertyList { headers: Some(headers.clone()), ..PropertyList::default() }.encode();
-        let (routing_key, more_keys) = keys.split_first().unwrap();
-        let chance = Chance::new(1);
-        let label = Label { routing_key, more_keys, properties: Properties::new(&bytes), chance: &chance };
-        let mut found = Vec::new();
-        routes.route(&label, &mut |destination| found.push(destination));
-        found.sort_unstable();
-        found.dedup();
-        found
-    }
-
-    fn table(number: i32) -> Table {
-        Table::from_pairs(&[("n", Value::I32(number))])
-    }
-
-    #[test]
-    fn a_binding_exists_once() {
-        for kind in KINDS {
-            let mut routes = Routes::new(kind);
-            let (a, b): (Arc<str>, Arc<str>) = ("a".into(), "b".into());
-            assert_eq!(routes.bind(&a, &table(1), to(7)), Ok(true));
-            assert_eq!(routes.bind(&a, &table(1), to(7)), Ok(false));
-            assert_eq!(routes.bind(&a, &table(2), to(7)), Ok(true), "other arguments, other binding");
-            assert_eq!(routes.bind(&b, &table(1), to(7)), Ok(true));
-            assert_eq!(routes.bind(&a, &table(1), to(8)), Ok(true));
-            assert_eq!((routes.len(), routes.bindings().count()), (4, 4), "{kind}");
-
-            assert_eq!(routed(&routes, "a", &table(1)), [7, 8], "{kind}");
-            assert!(routes.unbind("a", &table(1), 7));
-            assert!(!routes.unbind("a", &table(1), 7));
-            assert!(!routes.unbind("c", &table(1), 7) && !routes.unbind("a", &table(1), 9));
-            assert!(
-                routed(&routes, "a", &table(2)).contains(&7),
-                "{kind}: the other arguments are still bound"
-            );
-            assert!(routes.unbind("a", &table(2), 7) && routes.unbind("b", &table(1), 7));
-            assert_eq!(routed(&routes, "a", &table(1)), [8], "{kind}");
-            assert!(routes.unbind("a", &table(1), 8));
-            assert!(routes.is_empty() && routed(&routes, "a", &table(1)).is_empty(), "{kind}");
-        }
-    }
-
-    #[test]
-    fn a_destination_goes_with_all_its_bindings() {
-        for kind in KINDS {
-            let mut routes = Routes::new(kind);
-            for key in ["a", "b"] {
-                for destination in [7, 8] {
-                    routes.bind(&key.into(), &Table::default(), to(destination)).unwrap();
-                }
-            }
-            let mut removed = routes.remove_destination(7);
-            removed.sort_by(|one, other| one.0.cmp(&other.0));
-            let keys: Vec<_> = removed.iter().map(|(key, _)| &**key).collect();
-            assert_eq!(keys, ["a", "b"], "{kind}");
-            assert_eq!(routes.remove_destination(7), []);
-            assert_eq!(routed(&routes, "a", &Table::default()), [8], "{kind}");
-            assert_eq!(routes.len(), 2);
-        }
-    }
-
-    #[test]
-    fn a_refused_binding_changes_nothing() {
-        let mut routes = Routes::new(ExchangeKind::Headers);
-        let strange = Table::from_pairs(&[("x-match", Value::text("some"))]);
-        assert_eq!(
-            routes.bind(&"".into(), &strange, to(1)).unwrap_err().code,
-            ChannelCode::PreconditionFailed
-        );
-        assert!(routes.is_empty() && routes.bindings().next().is_none());
-    }
-
-    #[test]
-    fn every_key_is_routed_by() {
-        for (kind, expected) in [
-            (ExchangeKind::Direct, &[1, 2][..]),
-            (ExchangeKind::Topic, &[1, 2]),
-            (ExchangeKind::Fanout, &[1, 2, 3]),
-        ] {
-            let mut routes = Routes::new(kind);
-            for (key, destination) in [("a", 1), ("b", 2), ("c", 3)] {
-                routes.bind(&key.into(), &Table::default(), to(destination)).unwrap();
-            }
-            assert_eq!(routed_by_all(&routes, &["a", "b", "a", "d"], &Table::default()), expected, "{kind}");
-        }
-    }
-
-    /// What every type that chooses one must do with its bindings, whatever it chooses.
-    #[test]
-    fn types_that_choose_one_choose_what_is_bound() {
-        for kind in [
-            ExchangeKind::ConsistentHash,
-            ExchangeKind::ModulusHash,
-            ExchangeKind::Random,
-            ExchangeKind::LocalRandom,
-        ] {
-            let mut routes = Routes::new(kind);
-            let key: Arc<str> = if kind == ExchangeKind::ConsistentHash { "1" } else { "" }.into();
-            let none = Table::default();
-            assert_eq!(routed(&routes, "a", &none), [0; 0], "{kind}");
-            assert_eq!(routes.bind(&key, &none, to(1)), Ok(true));
-            assert_eq!(routes.bind(&key, &none, to(1)), Ok(false));
-            assert_eq!(routes.bind(&key, &table(1), to(1)), Ok(true));
-            assert_eq!(routes.bind(&key, &none, to(2)), Ok(true));
-            assert_eq!(routed(&routes, "a", &none).len(), 1, "{kind}");
-            assert!(routes.unbind(&key, &none, 1) && routes.unbind(&key, &none, 2));
-            assert_eq!(routed(&routes, "a", &none), [1], "{kind}: bound with other arguments");
-            assert_eq!(routes.remove_destination(1), [(Arc::clone(&key), table(1))]);
-            assert_eq!(routed(&routes, "a", &none), [0; 0], "{kind}");
-            assert!(routes.is_empty());
-        }
-    }
-
-    #[test]
-    fn bindings_that_mean_nothing_to_the_type_are_refused() {
-        let refused = |kind, key: &str, to| {
-            let mut routes = Routes::new(kind);
-            let error = routes.bind(&key.into(), &Table::default(), to).unwrap_err();
-            assert!(routes.is_empty() && error.code == ChannelCode::PreconditionFailed);
-            error.explanation
-        };
-        assert_eq!(
-            refused(ExchangeKind::ConsistentHash, "heavy", to(1)),
-            "The binding key must be an integer: <<\"heavy\">>"
-        );
-        assert_eq!(refused(ExchangeKind::LocalRandom, "k", to(1)), "Non empty binding 'k' key not permitted");
-        let quorum = BoundTo { queue_type: Some("rabbit_quorum_queue"), ..to(1) };
-        assert_eq!(
-            refused(ExchangeKind::LocalRandom, "", quorum),
-            "Queue type rabbit_quorum_queue not valid for this exchange type"
-        );
-        let exchange = BoundTo { queue_type: None, ..to(1) };
-        assert_eq!(refused(ExchangeKind::LocalRandom, "", exchange), "Destination not found");
-        let both = Table::from_pairs(&[
-            ("hash-header", Value::text("h")),
-            ("hash-property", Value::text("message_id")),
-        ]);
-        assert!(Routes::<u32>::declared(ExchangeKind::ConsistentHash, &both).is_err());
-        assert!(Routes::<u32>::declared(ExchangeKind::Direct, &both).is_ok());
-    }
-
-    #[test]
-    fn only_what_keys_decide_may_be_remembered() {
-        let by_key = |kind| Routes::<u32>::new(kind).is_by_key();
-        for kind in [
-            ExchangeKind::Direct,
-            ExchangeKind::Fanout,
-            ExchangeKind::Topic,
-            ExchangeKind::ConsistentHash,
-            ExchangeKind::ModulusHash,
-        ] {
-            assert!(by_key(kind), "{kind}");
-        }
-        for kind in [ExchangeKind::Headers, ExchangeKind::Random, ExchangeKind::LocalRandom] {
-            assert!(!by_key(kind), "{kind}");
-        }
-        let header = Table::from_pairs(&[("hash-header", Value::text("h"))]);
-        assert!(!Routes::<u32>::declared(ExchangeKind::ConsistentHash, &header).unwrap().is_by_key());
-    }
-}
+mod tests;

@@ -123,7 +123,10 @@ async fn run(
     if route.method != Method::GET {
         call.body = read_body(&call.headers, body, route.body_bytes_max).await?;
     }
-    (route.run)(call).await.map(super::answer::Reply::into_response)
+    let (management, user) = (Arc::clone(&call.management), Arc::clone(&call.caller.user));
+    let (peer, work) = (call.peer, (route.run)(call));
+    let answer = management.broker.on_behalf_of(&user, peer.as_ref(), work).await;
+    answer.map(super::answer::Reply::into_response)
 }
 
 /// Whether a page of another site made a browser send this. Programs send neither header; a browser sends both, and no

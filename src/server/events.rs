@@ -4,6 +4,7 @@
 
 use super::audit::Audit;
 use super::mail::{VhostInbox, VhostMail};
+use super::on_behalf;
 use super::telemetry::Telemetry;
 use crate::auth::Accounts;
 use crate::connection::{ConnectionReport, Peer};
@@ -11,6 +12,7 @@ use crate::definitions::{Definition, DefinitionChange, DefinitionKind, LimitScop
 use crate::protocol::table::Table;
 use crate::protocol::value::{Array, Value};
 use crate::vhost::events::{Event, EventTap, PROVIDED_NAME};
+use crate::vhost::input::Operator;
 use std::net::IpAddr;
 use std::sync::{Arc, Mutex, PoisonError};
 
@@ -59,7 +61,9 @@ impl EventBus {
     /// Tells of changes that an operator made to the global definitions; `before` is how accounts stood.
     pub(super) fn tell_changes(&self, before: &Accounts, changes: &[DefinitionChange]) {
         if self.tap.is_wanted() {
-            changes.iter().flat_map(|change| events_of(before, change)).for_each(|event| self.send(event));
+            let operator = on_behalf::operator();
+            let events = changes.iter().flat_map(|change| events_of(before, change, &operator));
+            events.for_each(|event| self.send(event));
         }
     }
 
@@ -134,9 +138,9 @@ fn hosts(report: &ConnectionReport) -> (String, String) {
 }
 
 /// The events that a change of a global definition means.
-fn events_of(before: &Accounts, (key, value): &DefinitionChange) -> Vec<Event> {
-    let event = Event::by_operator;
-    let Some(value) = value else { return removed(key.kind, &key.name).into_iter().collect() };
+fn events_of(before: &Accounts, (key, value): &DefinitionChange, operator: &Operator) -> Vec<Event> {
+    let event = |key, headers: &[_]| Event::by_operator(operator, key, headers);
+    let Some(value) = value else { return removed(key.kind, &key.name, operator).into_iter().collect() };
     match Definition::decode(key, value) {
         Ok(Definition::User(user)) => {
             let name = ("name", Value::text(&user.name));
@@ -180,8 +184,16 @@ fn events_of(before: &Accounts, (key, value): &DefinitionChange) -> Vec<Event> {
             vec![event(key, &headers)]
         }
         Ok(Definition::Vhost(vhost)) => vec![event("vhost.created", &[("name", Value::text(&vhost.name))])],
+        Ok(Definition::GlobalParameter(set)) => {
+            vec![event("parameter.set", &parameter(&set.name))]
+        }
         Ok(_) | Err(_) => Vec::new(),
     }
+}
+
+/// What is said of a global parameter; never its value, which may hold the password of another system.
+fn parameter(name: &str) -> [(&'static str, Value<'_>); 2] {
+    [("component", Value::text("global")), ("name", Value::text(name))]
 }
 
 /// Whose limits they are; RabbitMQ does not say of which vhost.
@@ -194,8 +206,8 @@ fn limits_of(scope: LimitScope, name: &str) -> Vec<(&'static str, Value<'_>)> {
 }
 
 /// The event that the end of a definition means, out of its key: one name as it is, or several, each led by its length.
-fn removed(kind: u8, key: &[u8]) -> Option<Event> {
-    let event = Event::by_operator;
+fn removed(kind: u8, key: &[u8], operator: &Operator) -> Option<Event> {
+    let event = |key, headers: &[_]| Event::by_operator(operator, key, headers);
     let text = |bytes| String::from_utf8_lossy(bytes).into_owned();
     let mut rest = key;
     let parts: Vec<_> = std::iter::from_fn(|| {
@@ -223,6 +235,7 @@ fn removed(kind: u8, key: &[u8]) -> Option<Event> {
         DefinitionKind::Limits => {
             Some(event("user.limits.cleared", &limits_of(LimitScope::User, parts.get(1)?)))
         }
+        DefinitionKind::GlobalParameter => Some(event("parameter.cleared", &parameter(&text(key)))),
         _ => None,
     }
 }
@@ -235,7 +248,7 @@ mod tests {
 
     /// Keys of events with their headers, but for who did it.
     fn told(before: &Accounts, changes: &[DefinitionChange]) -> Vec<String> {
-        let events = changes.iter().flat_map(|change| events_of(before, change));
+        let events = changes.iter().flat_map(|change| events_of(before, change, &Operator::default()));
         events
             .map(|event| {
                 let headers = event.headers.iter().filter(|(name, _)| *name != "user_who_performed_action");

@@ -5,6 +5,7 @@ use super::broker::Broker;
 use super::connections::Acquaintance;
 use super::login_counts::Door;
 use super::mail::ConnectionMail;
+use super::on_behalf::on_behalf_of;
 use super::proxy_header::{self, Proxied};
 use super::survey::Listed;
 use super::telemetry::HttpSpan;
@@ -17,7 +18,7 @@ use crate::limits::TLS_HANDSHAKE_MS;
 use crate::queue::QueueKind;
 use crate::vhost::command::ConnectionId;
 use crate::vhost::figures::VhostFigures;
-use crate::vhost::input::{AdminCommand, AdminReply};
+use crate::vhost::input::{AdminCommand, AdminReply, Operator};
 use crate::vhost::views::{Look, Seen};
 use std::collections::BTreeSet;
 use std::io;
@@ -73,6 +74,17 @@ impl Broker {
                 None
             }
         }
+    }
+
+    /// Does what a user asks over HTTP, in that user's name and that of the connection it came by.
+    pub async fn on_behalf_of<T>(
+        &self,
+        user: &Arc<str>,
+        client: Option<&HttpClient>,
+        work: impl Future<Output = T>,
+    ) -> T {
+        let connection = client.map(|client| client.peer.to_string().into());
+        on_behalf_of(Operator { user: Arc::clone(user), connection }, work).await
     }
 
     /// Begins the span of a request, within the trace of who asks; `None` if nothing is traced. `header` finds a header,

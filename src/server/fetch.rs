@@ -134,28 +134,59 @@ impl Headers {
 pub(super) struct Post<'a> {
     pub(super) content_type: &'static str,
     pub(super) headers: &'a Headers,
-    pub(super) body: Vec<u8>,
+    pub(super) body: Bytes,
+}
+
+/// Why a document was not taken; a sentence for the log.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub(super) enum PostError {
+    /// Nobody is there, or has time: it may be taken another time.
+    Passing(String),
+    /// The server does not want it.
+    Lasting(String),
 }
 
 /// Sends a document; the body of the answer, if it is a success. Whom to believe is read where `trust` has nothing, and
 /// again after a failure: the files may have changed.
 ///
 /// # Errors
-/// A sentence for the log.
+/// [`PostError`].
 pub(super) async fn post(
     place: &Place,
     trust: &mut Option<Trust>,
     authorities: Option<PathBuf>,
     post: Post<'_>,
     bounds: Bounds,
-) -> Result<Vec<u8>, String> {
+) -> Result<Vec<u8>, PostError> {
     let within = Duration::from_millis(bounds.within_ms);
     let posting = post_unhurried(place, trust, authorities, post, bounds.bytes_max);
     let posted = timeout(within, posting).await;
-    posted
-        .unwrap_or_else(|_| Err(format!("{} took longer than {} ms", place.uri, bounds.within_ms)))
-        .map_err(|error| format!("{}: {error}", place.uri))
-        .inspect_err(|_| *trust = None)
+    let posted = posted.unwrap_or_else(|_| Err(format!("it took longer than {} ms", bounds.within_ms)));
+    let told = |error: String| format!("{}: {error}", place.uri);
+    match posted {
+        Ok((status, body)) if status.is_success() => Ok(body),
+        Ok((status, _)) => {
+            *trust = None;
+            let error = told(format!("the server answered {status}"));
+            Err(if may_pass(status) { PostError::Passing(error) } else { PostError::Lasting(error) })
+        }
+        Err(error) => {
+            *trust = None;
+            Err(PostError::Passing(told(error)))
+        }
+    }
+}
+
+/// Whether a request that was answered so may be answered otherwise later. Source: OTLP specification, "Retryable response
+/// codes".
+fn may_pass(status: StatusCode) -> bool {
+    matches!(
+        status,
+        StatusCode::TOO_MANY_REQUESTS
+            | StatusCode::BAD_GATEWAY
+            | StatusCode::SERVICE_UNAVAILABLE
+            | StatusCode::GATEWAY_TIMEOUT
+    )
 }
 
 async fn post_unhurried(
@@ -164,14 +195,13 @@ async fn post_unhurried(
     authorities: Option<PathBuf>,
     post: Post<'_>,
     bytes_max: usize,
-) -> Result<Vec<u8>, String> {
+) -> Result<(StatusCode, Vec<u8>), String> {
     let mut request = place.request("POST").header(header::CONTENT_TYPE, post.content_type);
     for (name, value) in &post.headers.0 {
         request = request.header(name, value);
     }
-    let request = request.body(Full::new(post.body.into())).map_err(|error| error.to_string())?;
-    let (status, body) = converse(place, trust, authorities, request, bytes_max).await?;
-    if status.is_success() { Ok(body) } else { Err(format!("the server answered {status}")) }
+    let request = request.body(Full::new(post.body)).map_err(|error| error.to_string())?;
+    converse(place, trust, authorities, request, bytes_max).await
 }
 
 /// Connects, asks, and reads the answer.

@@ -5,12 +5,13 @@
 //! - towards a vhost, [`ConnectionInbox::take_permits`]: a connection with too much on its way stops reading its socket;
 //! - towards a connection, the vhost's own outbox budget, which it gets back with [`VhostMail::Drained`].
 
+use super::on_behalf;
 use crate::auth::Accounts;
 use crate::connection::{ConnectionReport, Traffic};
 use crate::limits::INBOX_BYTES_MAX;
 use crate::vhost::command::{Addressed, ConnectionId, Envelope};
 use crate::vhost::events::Event;
-use crate::vhost::input::{AdminCommand, AdminReply, Identity, Input};
+use crate::vhost::input::{AdminCommand, AdminReply, Identity, Input, Operator};
 use std::sync::Arc;
 use std::sync::atomic::{AtomicU64, AtomicUsize, Ordering};
 use tokio::sync::{mpsc, oneshot};
@@ -61,7 +62,7 @@ pub(super) enum VhostMail {
     /// Something happened: for the event exchange, which this vhost has.
     Event(Event),
     /// An operator's question or order.
-    Admin(AdminCommand, oneshot::Sender<AdminReply>),
+    Admin(Operator, AdminCommand, oneshot::Sender<AdminReply>),
     /// The broker stops cleanly: note what the next start must know, answer, and end.
     Shutdown(oneshot::Sender<()>),
 }
@@ -181,7 +182,7 @@ impl VhostInbox {
     /// Asks the vhost; its answer may be waited for.
     pub(super) fn tell(&self, command: AdminCommand) -> oneshot::Receiver<AdminReply> {
         let (sender, receiver) = oneshot::channel();
-        self.send(VhostMail::Admin(command, sender));
+        self.send(VhostMail::Admin(on_behalf::operator(), command, sender));
         receiver
     }
 }

@@ -38,6 +38,7 @@ mod logins;
 mod mail;
 mod node_figures;
 mod nursery;
+mod on_behalf;
 mod operator;
 mod outbox;
 mod parameters;
@@ -65,7 +66,7 @@ mod watermarks;
 
 pub use broker::{Broker, BrokerMetrics};
 pub use connections::Acquaintance;
-pub use definitions_file::ImportError;
+pub use definitions_file::{Export, ImportError};
 pub use errands::{ErrandError, Peeked};
 pub use error::ServeError;
 pub use expiry::ExpiringListener;

@@ -3,6 +3,7 @@
 
 use super::alarms::Alarms;
 use super::broker::{Broker, Stage};
+use super::definitions_file::Export;
 use super::govern::{self, Refused};
 use super::watermarks::{Mark, Watermarks};
 use super::{closing, figures};
@@ -19,10 +20,11 @@ use crate::vhost::report::{ConsumerReport, QueueReport};
 use serde_json::json;
 use std::collections::HashMap;
 use std::net::{Ipv4Addr, SocketAddr};
+use std::sync::Arc;
 use tokio::task::spawn_blocking;
 
 /// Carries out one request.
-pub(super) async fn carry_out(broker: &Broker, request: ControlRequest) -> ControlResponse {
+pub(super) async fn carry_out(broker: &Arc<Broker>, request: ControlRequest) -> ControlResponse {
     match request {
         ControlRequest::AddUser { .. }
         | ControlRequest::DeleteUser { .. }
@@ -85,10 +87,10 @@ pub(super) async fn carry_out(broker: &Broker, request: ControlRequest) -> Contr
             Err(message) => ControlResponse::refused(RefusalReason::Invalid, message),
         },
         ControlRequest::RotateLogs => rotate_logs(broker).await,
-        ControlRequest::ExportDefinitions => {
-            let definitions = broker.export_definitions().await;
-            ControlResponse::Text { text: format!("{definitions:#}") }
-        }
+        ControlRequest::ExportDefinitions => match Export::of_broker(Arc::clone(broker)).text().await {
+            Ok(text) => ControlResponse::Text { text },
+            Err(error) => ControlResponse::refused(RefusalReason::Unavailable, error.to_string()),
+        },
         ControlRequest::ImportDefinitions { definitions } => import(broker, definitions.expose()).await,
         ControlRequest::LogLocation => ControlResponse::Text {
             text: match &broker.config.audit_log {

@@ -4,7 +4,7 @@
 use super::broker::Broker;
 use super::directory::{Directory, lock};
 use crate::auth::{AccountsError, check_name};
-use crate::definitions::{Definition, GlobalParameterDefinition};
+use crate::definitions::{Definition, DefinitionChange, GlobalParameterDefinition};
 use crate::limits::GLOBAL_PARAMETERS_MAX;
 use ledgermq_storage::limits::DEFINITION_VALUE_BYTES_MAX;
 use ledgermq_storage::{GroupId, Lsn};
@@ -83,7 +83,7 @@ impl Directory {
             let mut parameters = lock(&self.parameters);
             let (is_new, definition) = parameters.set(name, value)?;
             let change = definition.map(|definition| definition.set());
-            (is_new, change.map(|change| self.nursery.wal().define(GroupId::GLOBAL, &[change])))
+            (is_new, change.map(|change| self.write(change)))
         };
         self.nursery.durable(lsn.unwrap_or(Lsn::NONE)).await;
         Ok(is_new)
@@ -96,11 +96,17 @@ impl Directory {
                 return false;
             }
             let gone = GlobalParameterDefinition { name: name.to_owned(), value: String::new() };
-            let change = Definition::GlobalParameter(gone).removed();
-            self.nursery.wal().define(GroupId::GLOBAL, &[change])
+            self.write(Definition::GlobalParameter(gone).removed())
         };
         self.nursery.durable(lsn).await;
         true
+    }
+
+    fn write(&self, change: DefinitionChange) -> Lsn {
+        let changes = [change];
+        let lsn = self.nursery.wal().define(GroupId::GLOBAL, &changes);
+        self.nursery.events.tell_changes(&self.accounts(), &changes);
+        lsn
     }
 }
 

@@ -2,14 +2,13 @@
 //! serves its clients between two of them. What is listed was therefore not all there at the same moment.
 
 use super::mail::VhostInbox;
-use crate::limits::{HTTP_ROWS_PER_CHUNK, SORTED_HERE_MAX};
-use crate::vhost::PolicyLayer;
+use crate::limits::{HTTP_ROWS_PER_CHUNK, SORTED_HERE_MAX, VHOST_PLACES_PER_LOOK};
 use crate::vhost::figures::VhostFigures;
 use crate::vhost::input::{AdminCommand, AdminReply};
-use crate::vhost::report::{
-    BindingReport, ChannelReport, ConsumerReport, ExchangeReport, PolicyReport, QueueReport,
-};
+use crate::vhost::report::{ChannelReport, ConsumerReport, ExchangeReport, PolicyReport, QueueReport};
 use crate::vhost::views::{Look, Seen, Stretch};
+use crate::vhost::{BindingObject, ExchangeObject, PolicyLayer, QueueObject};
+use std::cmp::Ordering;
 use std::sync::Arc;
 use tokio::task::spawn_blocking;
 
@@ -48,10 +47,10 @@ impl VhostInbox {
             names.extend(more);
             place = next;
         }
-        if names.len() <= SORTED_HERE_MAX {
-            return Some(sorted(names));
-        }
-        spawn_blocking(move || sorted(names)).await.ok()
+        let mut names = sorted_by(names, Ord::cmp).await?;
+        // A queue that was deleted and made again meanwhile has another place.
+        names.dedup();
+        Some(names)
     }
 
     /// Sums over everything.
@@ -109,35 +108,63 @@ impl VhostInbox {
     }
 
     /// All bindings by source, destination and key, those of the default exchange too.
-    pub(super) async fn bindings(&self) -> Option<Vec<BindingReport>> {
+    pub(super) async fn bindings(&self) -> Option<Vec<BindingObject>> {
         let queues = self.names(Listed::Queues).await?;
-        let implicit = queues.iter().map(|name| BindingReport {
-            destination: name.to_string(),
-            destination_kind: "queue",
-            binding_key: name.to_string(),
-            ..BindingReport::default()
-        });
-        let mut bindings: Vec<_> = implicit.collect();
+        let mut bindings: Vec<_> = queues.iter().map(BindingObject::of_default_exchange).collect();
         for exchange in self.names(Listed::Exchanges).await? {
-            let Seen::Bindings(some) = self.look(Look::BindingsFrom(exchange)).await? else { return None };
+            bindings.extend(self.bindings_from(&exchange, false).await?);
+        }
+        sorted_by(bindings, BindingObject::order).await
+    }
+
+    /// The bindings of an exchange, in no order; `only_lasting` leaves out those to queues that belong to a connection.
+    pub(super) async fn bindings_from(
+        &self,
+        source: &Arc<str>,
+        only_lasting: bool,
+    ) -> Option<Vec<BindingObject>> {
+        let mut bindings = Vec::new();
+        let mut behind = None;
+        loop {
+            let (source, count) = (Arc::clone(source), VHOST_PLACES_PER_LOOK);
+            let look = Look::BindingsFrom { source, behind, only_lasting, count };
+            let Seen::Bindings(some, next) = self.look(look).await? else { return None };
             bindings.extend(some);
+            if next.is_none() {
+                return Some(bindings);
+            }
+            behind = next;
         }
-        let by_place = |one: &BindingReport, other: &BindingReport| {
-            (&one.source, &one.destination, &one.binding_key).cmp(&(
-                &other.source,
-                &other.destination,
-                &other.binding_key,
-            ))
-        };
-        if bindings.len() <= SORTED_HERE_MAX {
-            bindings.sort_by(by_place);
-            return Some(bindings);
+    }
+
+    /// The queues that belong to no connection as they were declared, by name.
+    pub(super) async fn queue_objects(&self) -> Option<Vec<QueueObject>> {
+        let mut queues = Vec::new();
+        let mut place = Some(0);
+        while let Some(from) = place {
+            let look = Look::QueueObjects(Stretch::from(from));
+            let Seen::QueueObjects(some, next) = self.look(look).await? else { return None };
+            queues.extend(some);
+            place = next;
         }
-        let sort = move || {
-            bindings.sort_by(by_place);
-            bindings
-        };
-        spawn_blocking(sort).await.ok()
+        let mut queues = sorted_by(queues, |one, other| one.name.cmp(&other.name)).await?;
+        queues.dedup_by(|one, other| one.name == other.name);
+        Some(queues)
+    }
+
+    /// The exchanges that were made as they were declared, by name.
+    pub(super) async fn exchange_objects(&self) -> Option<Vec<ExchangeObject>> {
+        let mut exchanges = Vec::new();
+        let mut place = Some(0);
+        while let Some(from) = place {
+            let look = Look::ExchangeObjects(Stretch::from(from));
+            let Seen::ExchangeObjects(some, next) = self.look(look).await? else { return None };
+            exchanges.extend(some);
+            place = next;
+        }
+        let mut exchanges = sorted_by(exchanges, |one, other| one.name.cmp(&other.name)).await?;
+        exchanges.dedup_by(|one, other| one.name == other.name);
+        Some(exchanges)
     }
 
     /// All consumers, by queue.
@@ -169,9 +196,18 @@ impl VhostInbox {
     }
 }
 
-/// Without those that are there twice: a queue that was deleted and made again has another place.
-fn sorted(mut names: Vec<Arc<str>>) -> Vec<Arc<str>> {
-    names.sort_unstable();
-    names.dedup();
-    names
+/// Sorts: many beside the threads that serve clients.
+pub(super) async fn sorted_by<T: Send + 'static>(
+    mut all: Vec<T>,
+    order: impl Fn(&T, &T) -> Ordering + Send + 'static,
+) -> Option<Vec<T>> {
+    if all.len() <= SORTED_HERE_MAX {
+        all.sort_by(order);
+        return Some(all);
+    }
+    let sort = move || {
+        all.sort_by(order);
+        all
+    };
+    spawn_blocking(sort).await.ok()
 }

@@ -177,11 +177,11 @@ impl VhostTask {
             VhostMail::Drained(id, bytes) => self.apply(Input::Drained(id, bytes), now),
             VhostMail::Read(input) => self.apply(input, now),
             VhostMail::Event(event) => self.apply(Input::Event(event), now),
-            VhostMail::Admin(command, answer) => {
+            VhostMail::Admin(operator, command, answer) => {
                 let id = AdminId(self.next_question);
                 self.next_question += 1;
                 self.questions.insert(id, answer);
-                self.apply(Input::Admin(id, command), now);
+                self.apply(Input::Admin(id, operator, command), now);
             }
             VhostMail::Shutdown(answer) => {
                 self.apply(Input::Shutdown, now);

@@ -4,6 +4,7 @@
 
 use super::broker::Broker;
 use super::mail::{ConnectionInbox, ConnectionMail, VhostInbox, VhostMail};
+use super::on_behalf;
 use crate::auth::Accounts;
 use crate::channel::{Actor, Deputy, Publication, Refusal};
 use crate::message::Message;
@@ -63,7 +64,8 @@ impl<'a> Visit<'a> {
             ("protocol", Value::text("{'Direct',{0,9,1}}")),
             (PROVIDED_NAME, Value::text(NAME)),
         ]);
-        let identity = Identity { name: NAME.into(), user: Arc::clone(&actor.user), about };
+        let name = on_behalf::operator().connection.unwrap_or_else(|| NAME.into());
+        let identity = Identity { name, user: Arc::clone(&actor.user), about };
         let deputy = Deputy::new(id, actor, accounts, broker.config.message_bytes_max, super::random_u64());
         let visit = Self {
             id,
@@ -193,7 +195,7 @@ impl Drop for Visit<'_> {
     }
 }
 
-/// How observers see the connection of a visit.
+/// How observers see the connection of a visit, where nothing else is known of it.
 const NAME: &str = "management";
 /// basic.nack
 const BASIC_NACK: MethodId = MethodId::new(60, 120);

@@ -6,7 +6,8 @@
 //! operator makes space.
 
 use super::command::{Command, Envelope};
-use super::input::AdminId;
+use super::events::Acting;
+use super::input::{AdminId, Operator};
 use super::queues::OnlyIf;
 use super::topology::QueueSlot;
 use super::{Context, Vhost};
@@ -19,7 +20,7 @@ use std::sync::Arc;
 #[derive(Debug)]
 pub(super) enum Deletion {
     /// An operator wants it.
-    Ordered { id: AdminId, name: Arc<str>, only: OnlyIf },
+    Ordered { id: AdminId, operator: Operator, name: Arc<str>, only: OnlyIf },
     /// A client wanted it and is gone.
     Left { queue: QueueId, only: OnlyIf },
     /// Its last consumer went.
@@ -68,7 +69,11 @@ impl Vhost {
         }
         for deletion in std::mem::take(&mut self.deletions) {
             match deletion {
-                Deletion::Ordered { id, name, only } => self.answer_delete(id, &name, only, cx),
+                Deletion::Ordered { id, operator, name, only } => {
+                    self.act_for(operator);
+                    self.answer_delete(id, &name, only, cx);
+                    self.acting = Acting::Internal;
+                }
                 Deletion::Left { queue, only } => {
                     let Some(slot) = self.topology.queue_numbered(queue) else { continue };
                     if self.check_deletable(slot, only).is_err() {

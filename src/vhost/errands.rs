@@ -7,10 +7,12 @@
 use super::channels::Until;
 use super::dead_letter::Farewell;
 use super::errors::{self, QueueIn};
+use super::events::Acting;
 use super::input::{AdminId, AdminReply, Effect};
 use super::topology::QueueSlot;
 use super::{Context, Vhost};
 use crate::limits::{MOVED_PER_ORDER_MAX, PEEK_BYTES_MAX, PEEK_MESSAGES_MAX};
+use crate::protocol::value::Value;
 use crate::queue::{Death, Entry, Leaver};
 use ledgermq_storage::Lsn;
 use std::sync::Arc;
@@ -32,15 +34,17 @@ impl Vhost {
             Errand::Move { id, from, to, count } => self.move_messages(*id, from, to, *count, cx),
         };
         if !is_over {
-            self.errands.push(errand);
+            self.errands.push((self.operator.clone(), errand));
         }
     }
 
     /// Tries again what waits for the disk.
     pub(super) fn retry_errands(&mut self, cx: &mut Context<'_>) {
-        for errand in std::mem::take(&mut self.errands) {
+        for (operator, errand) in std::mem::take(&mut self.errands) {
+            self.act_for(operator);
             self.run_errand(errand, cx);
         }
+        self.acting = Acting::Internal;
     }
 
     /// Answers whether it is over; if not, what it needs is being read.
@@ -97,6 +101,15 @@ impl Vhost {
                     return true;
                 }
             }
+        }
+        if moved > 0 {
+            let headers = [
+                ("name", Value::text(from)),
+                ("vhost", Value::text(&self.config.name)),
+                ("to", Value::text(to)),
+                ("messages", Value::I64(moved.cast_signed())),
+            ];
+            self.announce("queue.messages.moved", &headers, cx);
         }
         let lsn = if moved > 0 { self.buried } else { Lsn::NONE };
         self.defer(Until::durable(lsn), Effect::Answer(id, AdminReply::Removed(moved)), cx);

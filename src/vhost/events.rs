@@ -6,10 +6,9 @@
 
 use super::channels::ConnectionSlot;
 use super::event_terms;
-use super::input::{Effect, Identity};
+use super::input::{Effect, Identity, Operator};
 use super::topology::{ExchangeSlot, Gone, QueueRecord, QueueSlot, Target};
 use super::{Context, Vhost};
-use crate::definitions::DestinationKind;
 use crate::exchange::EVENT_EXCHANGE;
 use crate::message::{Holders, Message};
 use crate::protocol::properties::PropertyList;
@@ -22,9 +21,8 @@ use std::sync::atomic::{AtomicBool, Ordering};
 
 /// The vhost that has the event exchange.
 pub const EVENT_VHOST: &str = "/";
-/// Who acts when nobody is logged in; names are RabbitMQ's.
+/// Who acts when nobody is logged in; the name is RabbitMQ's.
 const INTERNAL: &str = "rmq-internal";
-const OPERATOR: &str = "rmq-cli";
 /// The header with the name that a client gave its connection.
 pub const PROVIDED_NAME: &str = "user_provided_name";
 
@@ -70,10 +68,10 @@ impl EventTap {
 
 impl Event {
     /// What an operator did, told without a channel: `user_who_performed_action` is added.
-    pub fn by_operator(key: &'static str, headers: &[(&str, Value<'_>)]) -> Self {
-        let actor = ("user_who_performed_action", Value::text(OPERATOR));
+    pub fn by_operator(operator: &Operator, key: &'static str, headers: &[(&str, Value<'_>)]) -> Self {
+        let actor = ("user_who_performed_action", Value::text(&operator.user));
         let headers: Vec<_> = headers.iter().copied().chain([actor]).collect();
-        Self { key, headers: Table::from_pairs(&headers), connection: None }
+        Self { key, headers: Table::from_pairs(&headers), connection: operator.connection.clone() }
     }
 }
 
@@ -235,16 +233,12 @@ impl Vhost {
 
     fn announce_one(&self, key: &'static str, binding: &Gone, cx: &mut Context<'_>) {
         let Gone::Binding { source, kind, destination, binding_key, arguments } = binding else { return };
-        let kind = match kind {
-            DestinationKind::Queue => "queue",
-            DestinationKind::Exchange => "exchange",
-        };
         let arguments = event_terms::arguments(arguments);
         let headers = [
             ("source_name", Value::text(source)),
             ("source_kind", Value::text("exchange")),
             ("destination_name", Value::text(destination)),
-            ("destination_kind", Value::text(kind)),
+            ("destination_kind", Value::text(kind.name())),
             ("routing_key", Value::text(binding_key)),
             ("arguments", Value::Array(arguments.elements())),
             ("vhost", Value::text(&self.config.name)),
@@ -378,7 +372,10 @@ impl Vhost {
         let actor = self.acting_user();
         let actor = ("user_who_performed_action", Value::text(&actor));
         let headers: Vec<_> = headers.iter().copied().chain([actor]).collect();
-        let connection = self.acting_connection().map(|slot| self.channels.identity(slot).name);
+        let connection = match self.acting {
+            Acting::Operator => self.operator.connection.clone(),
+            _ => self.acting_connection().map(|slot| self.channels.identity(slot).name),
+        };
         let event = Event { key, headers: Table::from_pairs(&headers), connection };
         cx.effects.effects.push(Effect::Event(event));
     }
@@ -394,7 +391,7 @@ impl Vhost {
     fn acting_user(&self) -> Arc<str> {
         match self.acting {
             Acting::Internal => INTERNAL.into(),
-            Acting::Operator => OPERATOR.into(),
+            Acting::Operator => Arc::clone(&self.operator.user),
             Acting::Connection(slot) => self.channels.identity(slot).user,
             Acting::Channel(slot) => self
                 .channels

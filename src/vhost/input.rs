@@ -4,7 +4,7 @@
 use super::command::{Addressed, ConnectionId, Envelope};
 use super::events::Event;
 use super::views::{Look, Seen};
-use super::{BindingObject, Named, PolicyLayer, VhostObjects, VhostSettings};
+use super::{BindingObject, Named, PolicyLayer, VhostSettings};
 use crate::definitions::{DestinationKind, PolicyDefinition};
 use crate::message::Message;
 use crate::protocol::table::Table;
@@ -56,7 +56,7 @@ pub enum Input {
         answer: StreamAnswer,
     },
     /// An operator's question or order.
-    Admin(AdminId, AdminCommand),
+    Admin(AdminId, Operator, AdminCommand),
     /// Time passed: see [`crate::vhost::Vhost::next_deadline`].
     Tick,
     /// The broker is about to stop cleanly: note what the next start must know (delivered messages). Nothing follows.
@@ -92,6 +92,22 @@ impl Default for Identity {
     }
 }
 
+/// Who gives an operator's order, as observers are told of what comes of it.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Operator {
+    /// Login; RabbitMQ's word for who has none, because the order came by the command line.
+    pub user: Arc<str>,
+    /// `127.0.0.1:40000 -> 127.0.0.1:15672`, if the order came by a network.
+    pub connection: Option<Arc<str>>,
+}
+
+impl Default for Operator {
+    /// The command line of this machine.
+    fn default() -> Self {
+        Self { user: "rmq-cli".into(), connection: None }
+    }
+}
+
 /// Ties an answer to an operator's question.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
 pub struct AdminId(pub u64);
@@ -99,8 +115,6 @@ pub struct AdminId(pub u64);
 /// What an operator may ask of a vhost.
 #[derive(Debug)]
 pub enum AdminCommand {
-    /// What a definitions file says of it: answered by [`AdminReply::Objects`].
-    Objects,
     /// The bindings between two things: answered by [`AdminReply::Bindings`].
     BindingsBetween {
         /// Name of the source exchange.
@@ -156,8 +170,6 @@ pub enum AdminCommand {
 /// What a vhost answers an operator.
 #[derive(Debug)]
 pub enum AdminReply {
-    /// What a definitions file says of the vhost.
-    Objects(Box<VhostObjects>),
     /// Bindings.
     Bindings(Vec<BindingObject>),
     /// Whether it is there.

@@ -5,12 +5,12 @@ use super::channels::Until;
 use super::deletion::Deletion;
 use super::errors::{self, QueueIn};
 use super::input::{AdminId, AdminReply, Effect};
+use super::objects::BindingObject;
 use super::queues::OnlyIf;
-use super::report::{BindingReport, ChannelReport, ConsumerReport, ExchangeReport, QueueReport, VhostReport};
+use super::report::{ChannelReport, ConsumerReport, ExchangeReport, QueueReport, VhostReport};
 use super::topology::{ExchangeRecord, QueueRecord};
 use super::{Context, PolicyLayer, Vhost};
 use crate::protocol::properties::Properties;
-use crate::protocol::table::Table;
 use crate::queue::ConsumerView;
 use ledgermq_storage::Lsn;
 use std::sync::Arc;
@@ -38,7 +38,8 @@ impl Vhost {
             return refuse(id, error.explanation, cx);
         }
         if self.owes_letters(queue, cx) {
-            return self.deletions.push(Deletion::Ordered { id, name: Arc::clone(name), only });
+            let (operator, name) = (self.operator.clone(), Arc::clone(name));
+            return self.deletions.push(Deletion::Ordered { id, operator, name, only });
         }
         let durable = self.topology.queues.get(queue).is_some_and(|record| record.durable);
         let count = self.remove_queue(queue, cx);
@@ -53,7 +54,7 @@ impl Vhost {
             tracing: self.traces,
             queues: sorted(self.named_queues().map(|record| self.queue_report(record)), |one| &one.name),
             exchanges: self.exchange_reports(),
-            bindings: self.binding_reports(),
+            bindings: self.bindings(),
             consumers: self.consumer_reports(),
             channels: self.channel_reports(),
             totals: self.totals,
@@ -97,31 +98,22 @@ impl Vhost {
             internal: record.exchange.internal,
             arguments: record.exchange.arguments.clone(),
             policy: record.governing.user_name(),
+            binding_count: record.routes.len() as u64,
             messages_delayed: delays_in.map_or(0, |room| room.queue.ready_count()),
             counts: record.counts.into(),
         }
     }
 
     /// The implicit bindings of the default exchange, then those that were made.
-    fn binding_reports(&self) -> Vec<BindingReport> {
-        let implicit = self.named_queues().map(|record| BindingReport {
-            source: String::new(),
-            destination: record.name.to_string(),
-            destination_kind: "queue",
-            binding_key: record.name.to_string(),
-            arguments: Table::default(),
-        });
-        let mut reports: Vec<_> = implicit.collect();
-        for (slot, _) in self.topology.exchanges.iter() {
-            reports.extend(self.bindings_of(slot, None));
+    fn bindings(&self) -> Vec<BindingObject> {
+        let implicit = self.named_queues().map(|record| BindingObject::of_default_exchange(&record.name));
+        let mut bindings: Vec<_> = implicit.collect();
+        for (_, record) in self.topology.exchanges.iter() {
+            let routes = record.routes.bindings();
+            bindings.extend(routes.filter_map(|route| self.binding_object(record, &route)));
         }
-        reports.sort_by(|one, other| {
-            let key = |report: &BindingReport| {
-                (report.source.clone(), report.destination.clone(), report.binding_key.clone())
-            };
-            key(one).cmp(&key(other))
-        });
-        reports
+        bindings.sort_by(BindingObject::order);
+        bindings
     }
 
     fn consumer_reports(&self) -> Vec<ConsumerReport> {

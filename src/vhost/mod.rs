@@ -38,6 +38,7 @@ mod lifecycle;
 mod lifetime;
 mod names;
 mod objects;
+mod orders;
 mod policies;
 mod policy;
 mod policy_keys;
@@ -55,7 +56,7 @@ mod trace;
 mod transaction;
 
 pub use consume::CONSUMER_ARGUMENTS;
-pub use objects::{BindingObject, ExchangeObject, Named, QueueObject, VhostObjects};
+pub use objects::{BindingObject, BindingPlace, ExchangeObject, Named, QueueObject};
 pub use policy::{PolicyLayer, check_policy};
 pub use policy_keys::{POLICY_KEYS, PolicyKey};
 pub use restore::RestoreError;
@@ -74,7 +75,7 @@ use deletion::Deletion;
 use direct_reply::ReplyConsumers;
 use events::{Acting, EVENT_VHOST, EventTap};
 use figures::ByKind;
-use input::{AdminCommand, AdminReply, Effect, Effects, Input, LogProgress};
+use input::{Effect, Effects, Input, LogProgress, Operator};
 use ledgermq_storage::{Lsn, Slot};
 use lifetime::Clock;
 use log::Log;
@@ -180,6 +181,8 @@ pub struct Vhost {
     traces: bool,
     /// Who makes happen what happens now.
     acting: Acting,
+    /// Whose order it is, if it is an operator's.
+    operator: Operator,
     /// The generation of the topology at which the audience of events was looked at.
     audience_at: u64,
     clock: Clock,
@@ -195,7 +198,7 @@ pub struct Vhost {
     /// Deletions that wait for them, too.
     deletions: Vec<Deletion>,
     /// What operators want and what waits for them as well.
-    errands: Vec<errands::Errand>,
+    errands: Vec<(Operator, errands::Errand)>,
     /// What would wait for bodies does not now.
     is_impatient: bool,
     /// Kept from publish to publish to spare allocations.
@@ -232,6 +235,7 @@ impl Vhost {
             timeouts: ConsumerTimeouts::default(),
             traces: false,
             acting: Acting::default(),
+            operator: Operator::default(),
             audience_at: 0,
             clock: Clock::default(),
             timers: Timers::default(),
@@ -260,7 +264,7 @@ impl Vhost {
     /// what expires.
     pub fn apply(&mut self, input: Input, now: Now, log: &mut dyn Log, effects: &mut Effects) {
         let cx = &mut Context { log, effects };
-        self.acting = if matches!(input, Input::Admin(..)) { Acting::Operator } else { Acting::Internal };
+        self.acting = Acting::Internal;
         self.timeouts.note_time(now.monotonic_ms);
         self.begin_input(now, cx);
         match input {
@@ -278,42 +282,9 @@ impl Vhost {
             Input::Identify(connection, identity) => self.identify(connection, identity, cx),
             Input::Event(event) => self.publish_event(&event, cx),
             Input::Detach(connection) => self.detach(connection, cx),
-            Input::Admin(id, AdminCommand::Objects) => {
-                let objects = AdminReply::Objects(Box::new(self.objects()));
-                cx.effects.effects.push(Effect::Answer(id, objects));
-            }
-            Input::Admin(id, AdminCommand::BindingsBetween { source, kind, destination }) => {
-                let bindings = AdminReply::Bindings(self.bindings_between(&source, kind, &destination));
-                cx.effects.effects.push(Effect::Answer(id, bindings));
-            }
-            Input::Admin(id, AdminCommand::Holds(named)) => {
-                cx.effects.effects.push(Effect::Answer(id, AdminReply::Holds(self.holds(&named))));
-            }
-            Input::Admin(id, AdminCommand::Look(look)) => self.answer_look(id, &look, cx),
-            Input::Admin(id, AdminCommand::Trace(is_on)) => {
-                self.traces = is_on;
-                cx.effects.effects.push(Effect::Answer(id, AdminReply::Done));
-            }
-            Input::Admin(id, AdminCommand::PurgeQueue(name)) => self.answer_purge(id, &name, cx),
-            Input::Admin(id, AdminCommand::DeleteQueue { name, if_unused, if_empty }) => {
-                let only = queues::OnlyIf { unused: if_unused, empty: if_empty };
-                self.answer_delete(id, &name, only, cx);
-            }
-            Input::Admin(id, AdminCommand::Peek { queue, count }) => {
-                self.run_errand(errands::Errand::Peek { id, queue, count }, cx);
-            }
-            Input::Admin(id, AdminCommand::Move { from, to, count }) => {
-                self.run_errand(errands::Errand::Move { id, from, to, count }, cx);
-            }
-            Input::Admin(id, AdminCommand::SetPolicy(layer, policy)) => {
-                self.answer_set_policy(id, layer, &policy, cx);
-            }
-            Input::Admin(id, AdminCommand::ClearPolicy(layer, name)) => {
-                self.answer_clear_policy(id, layer, &name, cx);
-            }
-            Input::Admin(id, AdminCommand::Configure(settings)) => {
-                self.configure(settings);
-                cx.effects.effects.push(Effect::Answer(id, AdminReply::Done));
+            Input::Admin(id, operator, command) => {
+                self.act_for(operator);
+                self.carry_out(id, command, cx);
             }
             Input::Tick => {}
             Input::Shutdown => {

@@ -138,11 +138,6 @@ impl Policies {
         self.layer(layer).contains_key(name)
     }
 
-    /// As they were given, by name.
-    pub(super) fn definitions(&self, layer: PolicyLayer) -> Vec<PolicyDefinition> {
-        self.layer(layer).values().map(|policy| policy.to_definition()).collect()
-    }
-
     /// By priority, the lowest first; equal ones by name.
     pub(super) fn sorted(&self, layer: PolicyLayer) -> Vec<&Policy> {
         let mut policies: Vec<_> = self.layer(layer).values().map(Arc::as_ref).collect();

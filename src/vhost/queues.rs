@@ -9,6 +9,7 @@ use super::topology::{QueueRecord, QueueSlot};
 use super::{Context, Vhost};
 use crate::protocol::reply::ChannelError;
 use crate::protocol::table::Table;
+use crate::protocol::value::Value;
 use crate::queue::{
     ChannelSlot, ConsumerView, Queue, QueueArguments, QueueKind, Stream, asked_kind, check_equivalent,
     inequivalent, with_kind,
@@ -164,8 +165,16 @@ impl Vhost {
             }
             Some(_) | None => Lsn::NONE,
         };
+        let name = Arc::clone(&record.name);
         // Whoever waited for a message that is gone is to hear of it.
         self.look_at(slot);
+        let headers = [
+            ("name", Value::text(&name)),
+            ("vhost", Value::text(&self.config.name)),
+            ("messages", Value::I64(count.cast_signed())),
+        ];
+        // RabbitMQ tells nobody of it; an audit log must say who made messages go.
+        self.announce("queue.purged", &headers, cx);
         (count, lsn)
     }
 

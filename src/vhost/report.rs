@@ -3,6 +3,7 @@
 
 use super::command::ConnectionId;
 use super::counts::MessageCounts;
+use super::objects::BindingObject;
 use crate::protocol::table::Table;
 use std::sync::Arc;
 
@@ -22,7 +23,7 @@ pub struct VhostReport {
     /// The policies of operators, the lowest priority first.
     pub operator_policies: Vec<PolicyReport>,
     /// Its bindings; the implicit ones of the default exchange first.
-    pub bindings: Vec<BindingReport>,
+    pub bindings: Vec<BindingObject>,
     /// Its consumers.
     pub consumers: Vec<ConsumerReport>,
     /// Its open channels.
@@ -145,6 +146,8 @@ pub struct ExchangeReport {
     pub arguments: Table,
     /// The policy that governs it; empty if none does.
     pub policy: String,
+    /// Bindings that lead from it, those that every queue has to the default exchange left out.
+    pub binding_count: u64,
     /// Messages that wait in it for their time.
     pub messages_delayed: u64,
     /// What passed through it since the start.
@@ -164,21 +167,6 @@ pub struct PolicyReport {
     pub definition: String,
     /// The highest one that matches governs.
     pub priority: i64,
-}
-
-/// A binding as operators see it.
-#[derive(Clone, Debug, Default, PartialEq, Eq)]
-pub struct BindingReport {
-    /// Source exchange; empty for the default exchange.
-    pub source: String,
-    /// Queue or exchange that receives.
-    pub destination: String,
-    /// `queue` or `exchange`.
-    pub destination_kind: &'static str,
-    /// Binding key.
-    pub binding_key: String,
-    /// Arguments.
-    pub arguments: Table,
 }
 
 /// A consumer as operators see it.

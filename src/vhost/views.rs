@@ -5,10 +5,8 @@ use super::command::ConnectionId;
 use super::counts::MessageCounts;
 use super::figures::VhostFigures;
 use super::input::{AdminId, AdminReply, Effect};
-use super::report::{
-    BindingReport, ChannelReport, ConsumerReport, ExchangeReport, PolicyReport, QueueReport,
-};
-use super::topology::{ExchangeSlot, Target};
+use super::objects::{BindingObject, BindingPlace, ExchangeObject, QueueObject};
+use super::report::{ChannelReport, ConsumerReport, ExchangeReport, PolicyReport, QueueReport};
 use super::{Context, PolicyLayer, Vhost};
 use crate::definitions::DestinationKind;
 use crate::limits::VHOST_PLACES_PER_LOOK;
@@ -29,8 +27,22 @@ pub enum Look {
     Queues(Vec<Arc<str>>),
     /// These exchanges: [`Seen::Exchanges`].
     Exchanges(Vec<Arc<str>>),
-    /// The bindings of an exchange to others, those of the default exchange left out: [`Seen::Bindings`].
-    BindingsFrom(Arc<str>),
+    /// The queues of a stretch that belong to no connection, as they were declared: [`Seen::QueueObjects`].
+    QueueObjects(Stretch),
+    /// The exchanges of a stretch that were made: [`Seen::ExchangeObjects`].
+    ExchangeObjects(Stretch),
+    /// The bindings of an exchange to others, a stretch at a time, those of the default exchange left out:
+    /// [`Seen::Bindings`].
+    BindingsFrom {
+        /// The exchange.
+        source: Arc<str>,
+        /// Where the stretch before this one ended; `None` = from the first on.
+        behind: Option<BindingPlace>,
+        /// Leaves out those to queues that belong to a connection.
+        only_lasting: bool,
+        /// How many at a time; a few more come where one destination is bound several times by the same key.
+        count: usize,
+    },
     /// The bindings to a queue or an exchange, that of the default exchange left out: [`Seen::Bindings`].
     BindingsTo(DestinationKind, Arc<str>),
     /// The consumers of these queues: [`Seen::Consumers`].
@@ -91,8 +103,12 @@ pub enum Seen {
     Queues(Vec<Option<QueueReport>>),
     /// See [`Look::Exchanges`].
     Exchanges(Vec<Option<ExchangeReport>>),
-    /// See [`Look::BindingsFrom`].
-    Bindings(Vec<BindingReport>),
+    /// See [`Look::QueueObjects`]: and where the next stretch begins if there is one.
+    QueueObjects(Vec<QueueObject>, Option<usize>),
+    /// See [`Look::ExchangeObjects`]: and where the next stretch begins if there is one.
+    ExchangeObjects(Vec<ExchangeObject>, Option<usize>),
+    /// See [`Look::BindingsFrom`]: and where this stretch ended if there is another behind it.
+    Bindings(Vec<BindingObject>, Option<BindingPlace>),
     /// See [`Look::Consumers`].
     Consumers(Vec<ConsumerReport>),
     /// See [`Look::Channels`].
@@ -139,11 +155,19 @@ impl Vhost {
             Look::Exchanges(names) => {
                 Seen::Exchanges(names.iter().map(|name| self.exchange_report_of(name)).collect())
             }
-            Look::BindingsFrom(source) => {
-                let source = self.topology.exchange_named(source);
-                Seen::Bindings(source.map(|slot| self.bindings_of(slot, None)).unwrap_or_default())
+            Look::QueueObjects(stretch) => {
+                let (queues, next) = self.queue_objects(*stretch);
+                Seen::QueueObjects(queues, next)
             }
-            Look::BindingsTo(kind, name) => Seen::Bindings(self.bindings_to(*kind, name)),
+            Look::ExchangeObjects(stretch) => {
+                let (exchanges, next) = self.exchange_objects(*stretch);
+                Seen::ExchangeObjects(exchanges, next)
+            }
+            Look::BindingsFrom { source, behind, only_lasting, count } => {
+                let (bindings, next) = self.bindings_behind(source, behind.clone(), (*only_lasting, *count));
+                Seen::Bindings(bindings, next)
+            }
+            Look::BindingsTo(kind, name) => Seen::Bindings(self.bindings_to(*kind, name), None),
             Look::Consumers(names) => {
                 let slots = names.iter().filter_map(|name| self.topology.queue_named(name));
                 let records = slots.filter_map(|slot| self.topology.queues.get(slot));
@@ -169,36 +193,6 @@ impl Vhost {
                 self.counts_of(queues, exchanges, channels.as_deref())
             }
         }
-    }
-
-    fn bindings_to(&self, kind: DestinationKind, name: &str) -> Vec<BindingReport> {
-        let target = match kind {
-            DestinationKind::Queue => self.topology.queue_named(name).map(Target::Queue),
-            DestinationKind::Exchange => self.topology.exchange_named(name).map(Target::Exchange),
-        };
-        let Some(target) = target else { return Vec::new() };
-        let sources = self.topology.sources_of(target).iter();
-        sources.flat_map(|source| self.bindings_of(*source, Some(target))).collect()
-    }
-
-    /// The bindings of an exchange, or those to one target.
-    pub(super) fn bindings_of(&self, source: ExchangeSlot, to: Option<Target>) -> Vec<BindingReport> {
-        let Some(record) = self.topology.exchanges.get(source) else { return Vec::new() };
-        let wanted = record.routes.bindings().filter(|route| to.is_none_or(|to| to == route.destination));
-        let reports = wanted.filter_map(|route| {
-            let (kind, name) = self.topology.target_name(route.destination)?;
-            Some(BindingReport {
-                source: record.exchange.name.to_string(),
-                destination: name.to_string(),
-                destination_kind: match kind {
-                    DestinationKind::Queue => "queue",
-                    DestinationKind::Exchange => "exchange",
-                },
-                binding_key: route.binding_key.to_string(),
-                arguments: route.arguments.clone(),
-            })
-        });
-        reports.collect()
     }
 
     fn counts_of(

@@ -13,7 +13,7 @@ from contextlib import suppress
 
 import pytest
 
-from broker import given_broker
+from broker import free_port, given_broker
 from flood import FULL, KIB, MIB, resident, seen, until, works, works_and_is_warm
 from raw import HEADER, RawClient, frame, publish, short
 from test_strangers import many_sockets  # noqa: F401, a fixture
@@ -164,6 +164,49 @@ def test_s31_a_publisher_that_outruns_the_disk_takes_no_memory(own):
     with broker.connect() as connection:
         assert ready(connection.channel(), "flood") == count * 100
     client.close()
+
+
+def test_long_lists_and_definitions_take_little_memory_however_they_are_read(own):
+    http_port = free_port()
+    broker = own(http=f"127.0.0.1:{http_port}")
+    works_and_is_warm(broker)
+    # A vhost has 100,000 queues at most.
+    client, count, none = RawClient(broker).log_in(), 90_000 if FULL else 20_000, struct.pack(">I", 0)
+    for number in range(count):
+        name = short(f"listed-{number:06}")
+        declare = frame(1, 50, 10, b"\0\0" + name + b"\x12" + none)
+        client.socket.sendall(declare + frame(1, 50, 20, b"\0\0" + name + short("amq.topic") + name + b"\x01" + none))
+    client.call(1, 50, 10, b"\0\0" + short("last") + b"\x02" + none, (50, 11))
+    paths = ["queues", "bindings", "exchanges/%2F/amq.topic/bindings/source", "definitions", "definitions/%2F"]
+    before, peak = resident(broker), 0
+    for path in paths:
+        with listed(http_port, path) as answer:
+            size = 0
+            while chunk := answer.recv(1 << 18):
+                size += len(chunk)
+                peak = max(peak, resident(broker) - before)
+        assert size > count * 100, path
+    seen(f"most memory for lists and definitions of {count} queues and as many bindings", f"{peak / MIB:.0f} MiB")
+    assert peak < 24 * MIB
+    # Who asks and does not read holds up nobody, and what is made for them waits to be asked for.
+    idle = [listed(http_port, path) for path in paths for _ in range(4)]
+    for answer in idle:
+        assert answer.recv(9) == b"HTTP/1.1 "
+    works(broker)
+    grown = resident(broker) - before
+    seen(f"memory of {len(idle)} that do not read on", f"{grown / MIB:.0f} MiB")
+    assert grown < (192 if FULL else 64) * MIB
+    for answer in idle:
+        answer.close()
+    client.close()
+
+
+def listed(http_port, path):
+    """A socket with the answer to a request for a list."""
+    answer = socket.create_connection(("127.0.0.1", http_port))
+    login = "Authorization: Basic Z3Vlc3Q6Z3Vlc3Q=\r\nConnection: close"
+    answer.sendall(f"GET /api/{path} HTTP/1.1\r\nHost: x\r\n{login}\r\n\r\n".encode())
+    return answer
 
 
 def refused(client):

@@ -12,7 +12,7 @@ use ledgermq::limits::CONSUMER_TIMEOUT_MS;
 use ledgermq::protocol::reply::{ConnectionCode, ConnectionError};
 use ledgermq::vhost::command::ConnectionId;
 use ledgermq::vhost::events::EventTap;
-use ledgermq::vhost::input::{AdminCommand, AdminId, AdminReply, Effect, Effects, Input};
+use ledgermq::vhost::input::{AdminCommand, AdminId, AdminReply, Effect, Effects, Input, Operator};
 use ledgermq::vhost::report::VhostReport;
 use ledgermq::vhost::{DeliverMode, Now, Vhost, VhostConfig, VhostSettings};
 use std::collections::{BTreeMap, BTreeSet, VecDeque};
@@ -263,7 +263,7 @@ impl Broker {
 
     /// An operator asks for something; the answer is in `answer` once there is one.
     pub fn order(&mut self, command: AdminCommand) {
-        self.apply(Input::Admin(AdminId(1), command));
+        self.apply(Input::Admin(AdminId(1), Operator::default(), command));
         self.settle();
     }
 

@@ -23,8 +23,10 @@ pub(crate) enum Manner {
     Takes,
     /// Takes all but so many of its spans.
     TakesAllBut(i64),
-    /// Answers with an error.
+    /// Has no time for it now.
     Fails,
+    /// Does not want it.
+    Refuses,
     /// Reads it and never answers.
     Hangs,
 }
@@ -153,6 +155,7 @@ fn serve(stream: impl Read + Write, heard: &(Mutex<Heard>, Condvar), manner: &Mu
         Manner::Takes => ok(None),
         Manner::TakesAllBut(count) => ok(Some(count)),
         Manner::Fails => b"HTTP/1.1 503 Service Unavailable\r\nContent-Length: 0\r\n\r\n".to_vec(),
+        Manner::Refuses => b"HTTP/1.1 400 Bad Request\r\nContent-Length: 0\r\n\r\n".to_vec(),
         Manner::Hangs => Vec::new(),
     };
     let request = ExportTraceServiceRequest::decode(&*body).unwrap();

@@ -107,12 +107,16 @@ fn parts_are_what_the_whole_report_says_of_them() {
     assert_eq!(queues, [Some(whole.queues[1].clone()), None, Some(whole.queues[0].clone())]);
     let made = &whole.bindings[2..];
     assert_eq!((made.len(), &*made[0].binding_key), (1, "a.#"));
-    assert_eq!(look(Look::BindingsFrom("amq.topic".into())), Seen::Bindings(made.to_vec()));
+    let from =
+        |behind| Look::BindingsFrom { source: "amq.topic".into(), behind, only_lasting: false, count: 1 };
+    let Seen::Bindings(first, Some(place)) = look(from(None)) else { panic!("there may be more") };
+    assert_eq!(first, made);
+    assert_eq!(look(from(Some(place))), Seen::Bindings(vec![], None));
     let to = |kind, name: &str| look(Look::BindingsTo(kind, name.into()));
     use ledgermq::definitions::DestinationKind::{Exchange, Queue};
-    assert_eq!(to(Queue, "q"), Seen::Bindings(made.to_vec()));
-    assert_eq!(to(Queue, "r"), Seen::Bindings(vec![]));
-    assert_eq!(to(Exchange, "amq.topic"), Seen::Bindings(vec![]));
+    assert_eq!(to(Queue, "q"), Seen::Bindings(made.to_vec(), None));
+    assert_eq!(to(Queue, "r"), Seen::Bindings(vec![], None));
+    assert_eq!(to(Exchange, "amq.topic"), Seen::Bindings(vec![], None));
     assert_eq!(look(Look::Consumers(vec!["q".into()])), Seen::Consumers(whole.consumers.clone()));
     assert_eq!(look(Look::Consumers(vec!["r".into()])), Seen::Consumers(vec![]));
     assert_eq!(look(Look::Channels), Seen::Channels(whole.channels.clone()));

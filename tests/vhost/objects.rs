@@ -19,8 +19,18 @@ fn what_was_made_is_told_and_what_is_always_there_is_not() {
          1.1 > queue.bind-ok
          1.1 < queue.bind passing amq.direct c
          1.1 > queue.bind-ok
-         admin objects
-         driver > objects queue=lasting queue=passing exchange=e amq.direct-c->passing e-a.*->lasting",
+         admin look queues 0
+         driver > queues lasting passing next Some(2)
+         admin look queues 2
+         driver > queues next None
+         admin look exchanges 0
+         driver > exchanges next Some(2)
+         admin look lasting-bindings e
+         driver > bindings e-a.*->lasting
+         admin look lasting-bindings amq.direct
+         driver > bindings amq.direct-c->passing
+         admin look lasting-bindings none
+         driver > bindings",
     );
 }
 

@@ -28,13 +28,13 @@ use ledgermq::vhost::command::{
     PublishSeq, Reply,
 };
 use ledgermq::vhost::events::EventTap;
-use ledgermq::vhost::input::{AdminCommand, AdminId, AdminReply, Effect, Effects, Identity, Input};
+use ledgermq::vhost::input::{AdminCommand, AdminId, AdminReply, Effect, Effects, Identity, Input, Operator};
+use ledgermq::vhost::views::{Look, Seen, Stretch};
 use ledgermq::vhost::{
-    BindingObject, DeliverMode, Named, Now, PolicyLayer, Vhost, VhostConfig, VhostObjects, VhostSettings,
+    BindingObject, DeliverMode, Named, Now, PolicyLayer, Vhost, VhostConfig, VhostSettings,
 };
 use ledgermq_storage::{QueueId, Seq};
 use std::collections::{BTreeMap, BTreeSet, VecDeque};
-use std::fmt::Write;
 use std::sync::Arc;
 
 /// Runs a conversation from an empty vhost.
@@ -261,36 +261,52 @@ impl Talk {
     fn admin(&mut self, words: &[&str], line: &str) {
         match words {
             ["trace", on] => {
-                self.apply(Input::Admin(AdminId(1), AdminCommand::Trace(*on == "on")));
+                self.apply(Input::Admin(AdminId(1), Operator::default(), AdminCommand::Trace(*on == "on")));
             }
             ["purge", queue] => {
-                self.apply(Input::Admin(AdminId(1), AdminCommand::PurgeQueue((*queue).into())));
+                self.apply(Input::Admin(
+                    AdminId(1),
+                    Operator::default(),
+                    AdminCommand::PurgeQueue((*queue).into()),
+                ));
             }
             ["peek", queue, count] => {
                 let command = AdminCommand::Peek { queue: (*queue).into(), count: count.parse().unwrap() };
-                self.apply(Input::Admin(AdminId(1), command));
+                self.apply(Input::Admin(AdminId(1), Operator::default(), command));
             }
             ["move", from, to, count] => {
                 let (from, to) = ((*from).into(), (*to).into());
                 let command = AdminCommand::Move { from, to, count: count.parse().unwrap() };
-                self.apply(Input::Admin(AdminId(1), command));
+                self.apply(Input::Admin(AdminId(1), Operator::default(), command));
             }
-            ["objects"] => self.apply(Input::Admin(AdminId(1), AdminCommand::Objects)),
+            ["look", what @ ..] => {
+                let stretch = |from: &str| Stretch { from: from.parse().unwrap(), places: 2 };
+                let look = match what {
+                    ["queues", from] => Look::QueueObjects(stretch(from)),
+                    ["exchanges", from] => Look::ExchangeObjects(stretch(from)),
+                    ["lasting-bindings", source] => {
+                        let source = (*source).into();
+                        Look::BindingsFrom { source, behind: None, only_lasting: true, count: 10 }
+                    }
+                    _ => panic!("no such look: {line}"),
+                };
+                self.apply(Input::Admin(AdminId(1), Operator::default(), AdminCommand::Look(look)));
+            }
             ["holds", kind, name] => {
                 let name = (*name).into();
                 let named = if *kind == "queue" { Named::Queue(name) } else { Named::Exchange(name) };
-                self.apply(Input::Admin(AdminId(1), AdminCommand::Holds(named)));
+                self.apply(Input::Admin(AdminId(1), Operator::default(), AdminCommand::Holds(named)));
             }
             ["bindings", source, queue] => {
                 let (source, destination) = ((*source).into(), (*queue).into());
                 let command =
                     AdminCommand::BindingsBetween { source, kind: DestinationKind::Queue, destination };
-                self.apply(Input::Admin(AdminId(1), command));
+                self.apply(Input::Admin(AdminId(1), Operator::default(), command));
             }
             ["delete", queue, flags @ ..] => {
                 let (if_unused, if_empty) = (flags.contains(&"if-unused"), flags.contains(&"if-empty"));
                 let command = AdminCommand::DeleteQueue { name: (*queue).into(), if_unused, if_empty };
-                self.apply(Input::Admin(AdminId(1), command));
+                self.apply(Input::Admin(AdminId(1), Operator::default(), command));
             }
             _ => panic!("no such order: {line}"),
         }
@@ -351,7 +367,7 @@ impl Talk {
 
     /// An order that is answered once it is durable.
     fn order(&mut self, command: AdminCommand) {
-        self.apply(Input::Admin(AdminId(1), command));
+        self.apply(Input::Admin(AdminId(1), Operator::default(), command));
         if !self.log_is_held {
             self.sync(usize::MAX);
         }
@@ -666,23 +682,27 @@ fn told(effect: Effect) -> String {
             });
             format!("peeked{}", shown.collect::<String>())
         }
-        Effect::Answer(_, AdminReply::Objects(objects)) => {
-            let VhostObjects { queues, exchanges, bindings, policies, operator_policies } = *objects;
-            let mut told = "objects".to_owned();
-            queues.iter().for_each(|queue| write!(told, " queue={}", queue.name).unwrap());
-            exchanges.iter().for_each(|exchange| write!(told, " exchange={}", exchange.name).unwrap());
-            bindings.iter().for_each(|binding| write!(told, " {}", arrow(binding)).unwrap());
-            policies.iter().for_each(|policy| write!(told, " policy={}", policy.name).unwrap());
-            operator_policies.iter().for_each(|policy| write!(told, " operator={}", policy.name).unwrap());
-            told
-        }
         Effect::Answer(_, AdminReply::Bindings(bindings)) => {
             let shown: String = bindings.iter().map(|binding| format!(" {}", arrow(binding))).collect();
             format!("bindings{shown}")
         }
         Effect::Answer(_, AdminReply::Holds(is_there)) => format!("holds {is_there}"),
         Effect::Answer(_, AdminReply::Refused(why)) => format!("refused {why}"),
-        Effect::Answer(_, AdminReply::Seen(seen)) => format!("{seen:?}"),
+        Effect::Answer(_, AdminReply::Seen(seen)) => match *seen {
+            Seen::QueueObjects(queues, next) => {
+                let shown: String = queues.iter().map(|queue| format!(" {}", queue.name)).collect();
+                format!("queues{shown} next {next:?}")
+            }
+            Seen::ExchangeObjects(exchanges, next) => {
+                let shown: String = exchanges.iter().map(|exchange| format!(" {}", exchange.name)).collect();
+                format!("exchanges{shown} next {next:?}")
+            }
+            Seen::Bindings(bindings, _) => {
+                let shown: String = bindings.iter().map(|binding| format!(" {}", arrow(binding))).collect();
+                format!("bindings{shown}")
+            }
+            other => format!("{other:?}"),
+        },
         Effect::Damaged { queue, first, last, count, .. } => {
             format!("damaged {queue} {first}..={last} {count}")
         }

@@ -189,6 +189,42 @@ fn what_an_operator_does_bears_the_operators_name() {
     );
 }
 
+#[test]
+fn who_made_messages_go_is_told() {
+    let mut talk = watched("queue.#");
+    talk.converse(
+        "1.1 < queue.declare q
+         1.1 > queue.declare-ok q 0 0
+         1.1 < queue.declare r
+         1.1 > queue.declare-ok r 0 0
+         1.1 < publish . q one
+         1.1 < publish . q two
+         1.1 < publish . q three
+         admin move q r 2
+         driver > removed 2
+         1.1 < queue.purge r
+         1.1 > queue.purge-ok 2
+         admin purge q
+         driver > removed 1",
+    );
+    let created = |name| {
+        format!(
+            "queue.created: name={name} vhost=/ durable=false auto_delete=false exclusive=false arguments=[] owner_pid= \
+             type=rabbit_classic_queue user_who_performed_action="
+        )
+    };
+    check(
+        &mut talk,
+        &[
+            &created("q"),
+            &created("r"),
+            "queue.messages.moved: name=q vhost=/ to=r messages=2 user_who_performed_action=rmq-cli",
+            "queue.purged: name=r vhost=/ messages=2 user_who_performed_action=",
+            "queue.purged: name=q vhost=/ messages=1 user_who_performed_action=rmq-cli",
+        ],
+    );
+}
+
 /// Nothing is logged or kept for an exchange that nobody is bound to; and who unbinds hears no more.
 #[test]
 fn nobody_bound_nothing_told() {

@@ -85,6 +85,11 @@ pub(super) fn keep(
     match response {
         ControlResponse::Text { text } if command.name == "export_definitions" => {
             let file = file(arguments);
+            // For people: a line for each field.
+            let text = match serde_json::from_str::<Value>(&text) {
+                Ok(definitions) => format!("{definitions:#}"),
+                Err(_) => text,
+            };
             if file == STANDARD {
                 super::say_line(&text);
                 return Ok(Exit::Success);

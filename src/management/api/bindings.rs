@@ -10,10 +10,9 @@ use crate::management::call::Call;
 use crate::management::listing::{Chunks, Row, bare_rows, one, row, streamed};
 use crate::management::properties_key::{is_key_of, properties_key};
 use crate::management::shape::table_value;
-use crate::protocol::table::Table;
 use crate::server::Listed;
-use crate::vhost::report::BindingReport;
 use crate::vhost::views::{Look, Seen};
+use crate::vhost::{BindingObject, BindingPlace};
 use serde_json::json;
 use std::sync::Arc;
 
@@ -30,20 +29,27 @@ pub(in crate::management) async fn in_vhost(call: Call) -> Answer {
 }
 
 async fn list(call: Call, vhosts: &[Arc<str>]) -> Answer {
-    let mut queues = places(&call.management, vhosts, Listed::Queues).await;
-    let mut exchanges = places(&call.management, vhosts, Listed::Exchanges).await;
+    let queues = places(&call.management, vhosts, Listed::Queues).await;
+    let exchanges = places(&call.management, vhosts, Listed::Exchanges).await;
+    told(&call, queues, exchanges).await
+}
+
+/// The implicit bindings of these queues, then those of these exchanges.
+async fn told(call: &Call, mut queues: Vec<Place>, mut exchanges: Vec<Place>) -> Answer {
     queues.reverse();
     exchanges.reverse();
     let management = Arc::clone(&call.management);
-    streamed(&call.query, Bindings { management, queues, exchanges }).await
+    streamed(&call.query, Bindings { management, queues, exchanges, behind: None }).await
 }
 
 struct Bindings {
     management: Arc<Management>,
     /// Whose implicit bindings are not told yet, the next one last.
     queues: Vec<Place>,
-    /// Whose bindings are not told yet, the next one last.
+    /// Whose bindings are not all told yet, the next one last.
     exchanges: Vec<Place>,
+    /// How far that one's are told.
+    behind: Option<BindingPlace>,
 }
 
 impl Chunks for Bindings {
@@ -52,43 +58,47 @@ impl Chunks for Bindings {
         let chunk = self.queues.split_off(start);
         if !chunk.is_empty() {
             return Some(
-                chunk.iter().rev().map(|(vhost, queue)| binding_row(vhost, &implicit(queue))).collect(),
+                chunk
+                    .iter()
+                    .rev()
+                    .map(|(vhost, queue)| binding_row(vhost, &BindingObject::of_default_exchange(queue)))
+                    .collect(),
             );
         }
         let (vhost, exchange) = self.exchanges.pop()?;
-        Some(rows(&vhost, &seen(&self.management, &vhost, Look::BindingsFrom(exchange)).await))
+        let (source, behind) = (Arc::clone(&exchange), self.behind.take());
+        let look = Look::BindingsFrom { source, behind, only_lasting: false, count: HTTP_ROWS_PER_CHUNK };
+        let (bindings, next) = seen(&self.management, &vhost, look).await;
+        if next.is_some() {
+            self.exchanges.push((Arc::clone(&vhost), exchange));
+            self.behind = next;
+        }
+        Some(rows(&vhost, &bindings))
     }
 }
 
-async fn seen(management: &Management, vhost: &str, look: Look) -> Vec<BindingReport> {
+async fn seen(
+    management: &Management,
+    vhost: &str,
+    look: Look,
+) -> (Vec<BindingObject>, Option<BindingPlace>) {
     match management.broker.look(vhost, look).await {
-        Some(Seen::Bindings(bindings)) => bindings,
-        _ => Vec::new(),
+        Some(Seen::Bindings(bindings, next)) => (bindings, next),
+        _ => (Vec::new(), None),
     }
 }
 
-/// The binding of the default exchange that every queue has.
-fn implicit(queue: &str) -> BindingReport {
-    BindingReport {
-        source: String::new(),
-        destination: queue.to_owned(),
-        destination_kind: "queue",
-        binding_key: queue.to_owned(),
-        arguments: Table::default(),
-    }
-}
-
-fn rows(vhost: &str, bindings: &[BindingReport]) -> Vec<Row> {
+fn rows(vhost: &str, bindings: &[BindingObject]) -> Vec<Row> {
     bindings.iter().map(|binding| binding_row(vhost, binding)).collect()
 }
 
-fn binding_row(vhost: &str, binding: &BindingReport) -> Row {
+fn binding_row(vhost: &str, binding: &BindingObject) -> Row {
     row([
-        ("source", json!(binding.source)),
+        ("source", json!(&*binding.source)),
         ("vhost", json!(vhost)),
-        ("destination", json!(binding.destination)),
-        ("destination_type", json!(binding.destination_kind)),
-        ("routing_key", json!(binding.binding_key)),
+        ("destination", json!(&*binding.destination)),
+        ("destination_type", json!(binding.destination_kind.name())),
+        ("routing_key", json!(&*binding.binding_key)),
         ("arguments", table_value(&binding.arguments)),
         ("properties_key", json!(properties_key(&binding.binding_key, &binding.arguments))),
     ])
@@ -96,16 +106,13 @@ fn binding_row(vhost: &str, binding: &BindingReport) -> Row {
 
 /// `GET /api/exchanges/{vhost}/{exchange}/bindings/source`
 pub(in crate::management) async fn from_exchange(call: Call) -> Answer {
-    let exchange = call.exchange("exchange");
-    if exchange.is_empty() {
-        let vhosts = [Arc::from(call.vhost())];
-        let mut queues = places(&call.management, &vhosts, Listed::Queues).await;
-        queues.reverse();
-        let management = Arc::clone(&call.management);
-        return streamed(&call.query, Bindings { management, queues, exchanges: Vec::new() }).await;
-    }
-    let bindings = seen(&call.management, call.vhost(), Look::BindingsFrom(exchange.into())).await;
-    bare_rows(&call.query, rows(call.vhost(), &bindings)).await
+    let (vhost, exchange): (Arc<str>, &str) = (call.vhost().into(), call.exchange("exchange"));
+    let (queues, exchanges) = if exchange.is_empty() {
+        (places(&call.management, &[vhost], Listed::Queues).await, Vec::new())
+    } else {
+        (Vec::new(), vec![(vhost, exchange.into())])
+    };
+    told(&call, queues, exchanges).await
 }
 
 /// `GET /api/exchanges/{vhost}/{exchange}/bindings/destination`
@@ -144,28 +151,29 @@ pub(in crate::management) async fn of_exchange(call: Call) -> Answer {
     chosen(&call, &between(&call, DestinationKind::Exchange, call.exchange("destination")).await)
 }
 
-fn chosen(call: &Call, bindings: &[BindingReport]) -> Answer {
+fn chosen(call: &Call, bindings: &[BindingObject]) -> Answer {
     let is_it =
-        |binding: &&BindingReport| is_key_of(call.name("props"), &binding.binding_key, &binding.arguments);
+        |binding: &&BindingObject| is_key_of(call.name("props"), &binding.binding_key, &binding.arguments);
     let found = bindings.iter().find(is_it).ok_or(ApiError::NotFound)?;
     Ok(one(&call.query, binding_row(call.vhost(), found)))
 }
 
-async fn between(call: &Call, kind: DestinationKind, destination: &str) -> Vec<BindingReport> {
+async fn between(call: &Call, kind: DestinationKind, destination: &str) -> Vec<BindingObject> {
     let source = call.exchange("source");
     let mut bindings = bindings_to(call, kind, destination).await;
-    bindings.retain(|binding| binding.source == source);
+    bindings.retain(|binding| &*binding.source == source);
     bindings
 }
 
 /// Bindings to a queue or an exchange, the implicit one first. What is not there has none: RabbitMQ answers so, and tools
 /// that take a binding away look first.
-async fn bindings_to(call: &Call, kind: DestinationKind, name: &str) -> Vec<BindingReport> {
+async fn bindings_to(call: &Call, kind: DestinationKind, name: &str) -> Vec<BindingObject> {
     let mut bindings = Vec::new();
     if kind == DestinationKind::Queue && is_queue(call, name).await {
-        bindings.push(implicit(name));
+        bindings.push(BindingObject::of_default_exchange(&name.into()));
     }
-    bindings.extend(seen(&call.management, call.vhost(), Look::BindingsTo(kind, name.into())).await);
+    let (made, _) = seen(&call.management, call.vhost(), Look::BindingsTo(kind, name.into())).await;
+    bindings.extend(made);
     bindings
 }
 

@@ -3,17 +3,32 @@
 use crate::management::answer::{Answer, ApiError, Reply};
 use crate::management::call::Call;
 use crate::management::form::uploaded;
+use crate::server::Export;
 use serde_json::Value;
+use std::sync::Arc;
 
 /// `GET /api/definitions`
 pub(super) async fn export(call: Call) -> Answer {
-    Ok(Reply::json(&call.management.broker.export_definitions().await))
+    Ok(sent(Export::of_broker(Arc::clone(&call.management.broker))))
 }
 
 /// `GET /api/definitions/{vhost}`
 pub(super) async fn export_vhost(call: Call) -> Answer {
-    let file = call.management.broker.export_vhost_definitions(call.vhost()).await;
-    Ok(Reply::json(&file.ok_or(ApiError::NotFound)?))
+    let export = Export::of_vhost(Arc::clone(&call.management.broker), call.vhost());
+    Ok(sent(export.ok_or(ApiError::NotFound)?))
+}
+
+/// Sends a file while it is made. One that cannot be made whole ends in the middle, where no JSON ends.
+fn sent(mut export: Export) -> Reply {
+    let (reply, mut sink) = Reply::in_parts();
+    tokio::spawn(async move {
+        while let Ok(Some(piece)) = export.next().await {
+            if !sink.send(piece).await {
+                return;
+            }
+        }
+    });
+    reply
 }
 
 /// `POST /api/definitions`

@@ -65,7 +65,7 @@ struct SeenVhost {
     name: Arc<str>,
     queues: Vec<QueueReport>,
     /// Each with the number of bindings that lead from it.
-    exchanges: Vec<(ExchangeReport, usize)>,
+    exchanges: Vec<(ExchangeReport, u64)>,
     channels: Vec<ChannelReport>,
 }
 
@@ -101,13 +101,8 @@ async fn look_at(broker: &Broker, vhost: Arc<str>) -> SeenVhost {
         };
         for exchange in part.into_iter().flatten() {
             // Each queue is bound to the default exchange.
-            let bindings = if exchange.name.is_empty() {
-                queues.len()
-            } else {
-                let look = Look::BindingsFrom(exchange.name.as_str().into());
-                let Some(Part::Bindings(bindings)) = broker.look(&vhost, look).await else { continue };
-                bindings.len()
-            };
+            let bindings =
+                if exchange.name.is_empty() { queues.len() as u64 } else { exchange.binding_count };
             exchanges.push((exchange, bindings));
         }
     }

@@ -2,7 +2,7 @@
 //! an error names the entry it is in; whether the world agrees is asked later. Fields nobody knows are passed over.
 //! Source: RabbitMQ `rabbit_definitions`.
 
-use super::ImportError;
+use super::{ImportError, VhostObjects};
 use crate::auth::{Limits, MAX_CHANNELS, MAX_CONNECTIONS, MAX_QUEUES};
 use crate::definitions::{
     ApplyTo, DestinationKind, PermissionDefinition, PolicyDefinition, TopicPermissionDefinition,
@@ -13,7 +13,7 @@ use crate::protocol::json;
 use crate::protocol::table::Table;
 use crate::protocol::value::Value;
 use crate::queue::{QueueArguments, QueueKind};
-use crate::vhost::{BindingObject, ExchangeObject, PolicyLayer, QueueObject, VhostObjects, check_policy};
+use crate::vhost::{BindingObject, ExchangeObject, PolicyLayer, QueueObject, check_policy};
 use serde_json::{Map, Value as Json};
 use std::collections::BTreeMap;
 use std::fmt::Write;

@@ -1,229 +1,285 @@
-//! How things stand, as a definitions file. Every vhost is asked once; what changes meanwhile may be in or not.
+//! How things stand, as the text of a definitions file, made a piece at a time: a vhost tells a few of its queues and
+//! serves its clients in between, and nobody holds the whole file. What changes meanwhile may be in it or not; what was there
+//! all along is.
 
-use crate::auth::{Accounts, PasswordHash};
-use crate::definitions::{DestinationKind, PolicyDefinition};
-use crate::protocol::json;
+use super::entries::{binding, exchange, policy, queue, users, vhost};
+use crate::limits::EXPORT_PIECE_BYTES;
 use crate::server::Broker;
+use crate::server::mail::VhostInbox;
+use crate::server::survey::{Listed, sorted_by};
 use crate::server::vhost_about::VhostAbout;
-use crate::vhost::input::{AdminCommand, AdminReply};
-use crate::vhost::{BindingObject, ExchangeObject, QueueObject, VhostObjects};
+use crate::vhost::{BindingObject, ExchangeObject, PolicyLayer, QueueObject};
 use serde_json::{Map, Value as Json, json};
+use std::collections::VecDeque;
+use std::fmt;
+use std::sync::Arc;
 
 /// The RabbitMQ whose files these are, and whose API it is: tools decide by it what they may ask.
 pub(crate) const COMPATIBLE_VERSION: &str = "4.1.0";
 
-impl Broker {
-    /// A definitions file of the whole broker.
-    pub async fn export_definitions(&self) -> Json {
-        let accounts = self.directory.accounts();
-        let vhosts = self.directory.about_vhosts();
-        let mut lists = Lists::default();
-        for (name, about) in &vhosts {
-            // A vhost that is being deleted is not there any more.
-            let Some(objects) = self.objects(name).await else { continue };
-            lists.add(Some(name), name, about, &objects);
+/// A definitions file under way.
+#[derive(Debug)]
+pub struct Export {
+    broker: Arc<Broker>,
+    /// Whether it is of the whole broker: entries name their vhost then.
+    is_whole: bool,
+    parts: VecDeque<Part>,
+    /// What is not told yet of the part that was begun last.
+    left: Left,
+    /// An entry stands in this list already.
+    has_entry: bool,
+}
+
+/// A piece of the file that is still to come.
+#[derive(Debug)]
+enum Part {
+    /// Everything that is short.
+    Head(Vec<(Arc<str>, VhostAbout)>),
+    /// The beginning of a list of this name.
+    List(&'static str),
+    Queues(Arc<str>),
+    Exchanges(Arc<str>),
+    /// Those of all exchanges.
+    Bindings(Arc<str>),
+    BindingsFrom(Arc<str>, Arc<str>),
+    End,
+}
+
+#[derive(Debug)]
+enum Left {
+    Nothing,
+    Queues(Arc<str>, std::vec::IntoIter<QueueObject>),
+    Exchanges(Arc<str>, std::vec::IntoIter<ExchangeObject>),
+    Bindings(Arc<str>, std::vec::IntoIter<BindingObject>),
+}
+
+/// A vhost that is there does not answer any more: the broker is stopping.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct ExportError {
+    vhost: Arc<str>,
+}
+
+impl fmt::Display for ExportError {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        write!(f, "vhost '{}' is stopping", self.vhost)
+    }
+}
+
+impl std::error::Error for ExportError {}
+
+impl Export {
+    /// A file of the whole broker.
+    pub fn of_broker(broker: Arc<Broker>) -> Self {
+        let vhosts = broker.directory.about_vhosts();
+        Self::of(broker, vhosts, true)
+    }
+
+    /// A file of one vhost; `None` if it is not there.
+    pub fn of_vhost(broker: Arc<Broker>, name: &str) -> Option<Self> {
+        let about = broker.directory.open(name)?.about;
+        Some(Self::of(broker, vec![(name.into(), about)], false))
+    }
+
+    fn of(broker: Arc<Broker>, vhosts: Vec<(Arc<str>, VhostAbout)>, is_whole: bool) -> Self {
+        let names: Vec<Arc<str>> = vhosts.iter().map(|(name, _)| Arc::clone(name)).collect();
+        let mut parts = VecDeque::from([Part::Head(vhosts)]);
+        let mut list = |name, of: fn(Arc<str>) -> Part| {
+            parts.push_back(Part::List(name));
+            parts.extend(names.iter().cloned().map(of));
+        };
+        list("queues", Part::Queues);
+        list("exchanges", Part::Exchanges);
+        list("bindings", Part::Bindings);
+        parts.push_back(Part::End);
+        Self { broker, is_whole, parts, left: Left::Nothing, has_entry: false }
+    }
+
+    /// The next piece of the text; `None` after the last.
+    ///
+    /// # Errors
+    /// [`ExportError`]; what came before is no whole file.
+    pub async fn next(&mut self) -> Result<Option<Vec<u8>>, ExportError> {
+        let mut text = Vec::new();
+        while text.len() < EXPORT_PIECE_BYTES {
+            if let Some(entry) = self.entry() {
+                if std::mem::replace(&mut self.has_entry, true) {
+                    text.push(b',');
+                }
+                // Maps with keys that are texts are all there is, so nothing can fail.
+                let _ = serde_json::to_writer(&mut text, &entry);
+                continue;
+            }
+            let Some(part) = self.parts.pop_front() else { break };
+            self.begin(part, &mut text).await?;
         }
-        let permissions = vhosts.iter().flat_map(|(name, _)| accounts.permissions_in(name));
-        let permissions = permissions.map(|found| {
+        Ok((!text.is_empty()).then_some(text))
+    }
+
+    /// The rest in one piece.
+    ///
+    /// # Errors
+    /// As [`Self::next`].
+    pub async fn text(mut self) -> Result<String, ExportError> {
+        let mut whole = Vec::new();
+        while let Some(piece) = self.next().await? {
+            whole.extend(piece);
+        }
+        // JSON is text.
+        Ok(String::from_utf8(whole).unwrap_or_default())
+    }
+
+    fn entry(&mut self) -> Option<Json> {
+        let (vhost, entry) = match &mut self.left {
+            Left::Nothing => return None,
+            Left::Queues(vhost, left) => (vhost, queue(&left.next()?)),
+            Left::Exchanges(vhost, left) => (vhost, exchange(&left.next()?)),
+            Left::Bindings(vhost, left) => (vhost, binding(&left.next()?)),
+        };
+        let vhost = self.is_whole.then(|| ("vhost".to_owned(), Json::from(&**vhost)));
+        Some(Json::Object(vhost.into_iter().chain(entry).collect()))
+    }
+
+    async fn begin(&mut self, part: Part, text: &mut Vec<u8>) -> Result<(), ExportError> {
+        match part {
+            Part::Head(vhosts) => {
+                let head =
+                    if self.is_whole { self.cluster(&vhosts).await? } else { self.single(&vhosts).await? };
+                let _ = serde_json::to_writer(&mut *text, &head);
+                // What follows stands in it.
+                text.pop();
+            }
+            Part::List(name) => {
+                // Behind the head, or behind another list.
+                let before = if name == "queues" { "" } else { "]" };
+                text.extend(format!("{before},\"{name}\":[").as_bytes());
+                self.has_entry = false;
+            }
+            Part::Queues(vhost) => {
+                let queues = self.ask(&vhost, async |inbox| inbox.queue_objects().await).await?;
+                self.left = Left::Queues(vhost, queues.unwrap_or_default().into_iter());
+            }
+            Part::Exchanges(vhost) => {
+                let exchanges = self.ask(&vhost, async |inbox| inbox.exchange_objects().await).await?;
+                self.left = Left::Exchanges(vhost, exchanges.unwrap_or_default().into_iter());
+            }
+            Part::Bindings(vhost) => {
+                let sources = self.ask(&vhost, async |inbox| inbox.names(Listed::Exchanges).await).await?;
+                for source in sources.unwrap_or_default().into_iter().rev() {
+                    self.parts.push_front(Part::BindingsFrom(Arc::clone(&vhost), source));
+                }
+            }
+            Part::BindingsFrom(vhost, source) => {
+                let bindings = self.ask(&vhost, async |inbox| {
+                    sorted_by(inbox.bindings_from(&source, true).await?, BindingObject::order).await
+                });
+                self.left =
+                    Left::Bindings(Arc::clone(&vhost), bindings.await?.unwrap_or_default().into_iter());
+            }
+            Part::End => text.extend(b"]}"),
+        }
+        Ok(())
+    }
+
+    /// Asks a vhost; `None` if it was deleted meanwhile.
+    async fn ask<T>(
+        &self,
+        vhost: &Arc<str>,
+        question: impl AsyncFnOnce(&VhostInbox) -> Option<T>,
+    ) -> Result<Option<T>, ExportError> {
+        let Some(inbox) = self.broker.directory.vhost(vhost) else { return Ok(None) };
+        match question(&inbox).await {
+            None if self.broker.directory.vhost(vhost).is_some() => {
+                Err(ExportError { vhost: Arc::clone(vhost) })
+            }
+            answer => Ok(answer),
+        }
+    }
+
+    /// What a file of the whole broker says before the long lists.
+    async fn cluster(&self, vhosts: &[(Arc<str>, VhostAbout)]) -> Result<Map<String, Json>, ExportError> {
+        let broker = &self.broker;
+        let accounts = broker.directory.accounts();
+        let permissions = vhosts.iter().flat_map(|(name, _)| accounts.permissions_in(name)).map(|found| {
             json!({
                 "user": found.user, "vhost": found.vhost,
                 "configure": found.configure, "write": found.write, "read": found.read,
             })
         });
-        let topics = vhosts.iter().flat_map(|(name, _)| accounts.topic_permissions_in(name));
-        let topics = topics.map(|found| {
+        let topics = vhosts.iter().flat_map(|(name, _)| accounts.topic_permissions_in(name)).map(|found| {
             json!({
                 "user": found.user, "vhost": found.vhost, "exchange": found.exchange,
                 "write": found.write, "read": found.read,
             })
         });
-        let parameters = self.global_parameters().into_iter();
-        let mut file = Self::head("cluster");
-        file.insert("original_cluster_name".to_owned(), self.cluster_name().into());
+        let global = broker.global_parameters().into_iter();
+        let global = global.map(|(name, value)| json!({"name": name, "value": value}));
+        let (parameters, policies) = self.rules(vhosts).await?;
+        let mut file = head("cluster");
+        file.insert("original_cluster_name".to_owned(), broker.cluster_name().into());
         for (name, list) in [
             ("users", users(&accounts)),
             ("vhosts", vhosts.iter().map(|(name, about)| vhost(name, about)).collect()),
             ("permissions", permissions.collect()),
             ("topic_permissions", topics.collect()),
-            ("parameters", lists.parameters),
-            (
-                "global_parameters",
-                parameters.map(|(name, value)| json!({"name": name, "value": value})).collect(),
-            ),
-            ("policies", lists.policies),
-            ("queues", lists.queues),
-            ("exchanges", lists.exchanges),
-            ("bindings", lists.bindings),
+            ("parameters", parameters),
+            ("global_parameters", global.collect()),
+            ("policies", policies),
         ] {
             file.insert(name.to_owned(), Json::Array(list));
         }
-        Json::Object(file)
+        Ok(file)
     }
 
-    /// A definitions file of one vhost; `None` if it is not there.
-    pub async fn export_vhost_definitions(&self, name: &str) -> Option<Json> {
-        let about = self.directory.open(name)?.about;
-        let objects = self.objects(name).await?;
-        let mut lists = Lists::default();
-        lists.add(None, name, &about, &objects);
-        let mut file = Self::head("single_virtual_host");
-        file.insert("original_vhost_name".to_owned(), name.into());
-        if let Json::Object(said) = vhost(name, &about) {
-            file.extend(said.into_iter().filter(|(key, _)| key != "name"));
+    /// What a file of one vhost says before the long lists.
+    async fn single(&self, vhosts: &[(Arc<str>, VhostAbout)]) -> Result<Map<String, Json>, ExportError> {
+        let mut file = head("single_virtual_host");
+        for (name, about) in vhosts {
+            file.insert("original_vhost_name".to_owned(), (**name).into());
+            if let Json::Object(said) = vhost(name, about) {
+                file.extend(said.into_iter().filter(|(key, _)| key != "name"));
+            }
         }
-        for (name, list) in [
-            ("parameters", lists.parameters),
-            ("policies", lists.policies),
-            ("queues", lists.queues),
-            ("exchanges", lists.exchanges),
-            ("bindings", lists.bindings),
-        ] {
-            file.insert(name.to_owned(), Json::Array(list));
+        let (parameters, policies) = self.rules(vhosts).await?;
+        file.insert("parameters".to_owned(), Json::Array(parameters));
+        file.insert("policies".to_owned(), Json::Array(policies));
+        Ok(file)
+    }
+
+    /// Parameters and policies of vhosts. Their entries name the vhost in every file, as RabbitMQ's do.
+    async fn rules(&self, vhosts: &[(Arc<str>, VhostAbout)]) -> Result<(Vec<Json>, Vec<Json>), ExportError> {
+        let (mut parameters, mut policies) = (Vec::new(), Vec::new());
+        for (vhost, about) in vhosts {
+            let parameter = |component: &str, name: &str, value: Json| json!({"vhost": **vhost, "component": component, "name": name, "value": value});
+            if !about.limits.is_empty() {
+                let limits = about.limits.as_slice().iter().map(|(name, n)| (name.clone(), Json::from(*n)));
+                parameters.push(parameter("vhost-limits", "limits", Json::Object(limits.collect())));
+            }
+            let [of_users, of_operators] = [PolicyLayer::User, PolicyLayer::Operator].map(async |layer| {
+                let mut found =
+                    self.ask(vhost, async |inbox| inbox.policies(layer).await).await?.unwrap_or_default();
+                found.sort_by(|one, other| one.name.cmp(&other.name));
+                Ok::<_, ExportError>(found)
+            });
+            for found in of_operators.await? {
+                let value = policy(&found).into_iter().filter(|(key, _)| key != "name");
+                parameters.push(parameter("operator_policy", &found.name, Json::Object(value.collect())));
+            }
+            policies.extend(of_users.await?.iter().map(policy).map(|entry| {
+                let vhost = ("vhost".to_owned(), Json::from(&**vhost));
+                Json::Object([vhost].into_iter().chain(entry).collect())
+            }));
         }
-        Some(Json::Object(file))
-    }
-
-    /// What a vhost holds; `None` if it is not there.
-    pub(crate) async fn objects(&self, vhost: &str) -> Option<VhostObjects> {
-        match self.directory.vhost(vhost)?.ask(AdminCommand::Objects).await? {
-            AdminReply::Objects(objects) => Some(*objects),
-            _ => None,
-        }
-    }
-
-    fn head(format: &str) -> Map<String, Json> {
-        let said = [
-            ("rabbit_version", COMPATIBLE_VERSION),
-            ("rabbitmq_version", COMPATIBLE_VERSION),
-            ("product_name", "LedgerMQ"),
-            ("product_version", env!("CARGO_PKG_VERSION")),
-            ("rabbitmq_definition_format", format),
-        ];
-        said.into_iter().map(|(name, value)| (name.to_owned(), value.into())).collect()
+        Ok((parameters, policies))
     }
 }
 
-#[derive(Default)]
-struct Lists {
-    parameters: Vec<Json>,
-    policies: Vec<Json>,
-    queues: Vec<Json>,
-    exchanges: Vec<Json>,
-    bindings: Vec<Json>,
-}
-
-impl Lists {
-    /// Adds what a vhost holds; its name only to entries of files that tell vhosts apart. RabbitMQ names it in parameters
-    /// and policies all the same.
-    fn add(&mut self, named: Option<&str>, vhost: &str, about: &VhostAbout, objects: &VhostObjects) {
-        let parameter = |component: &str, name: &str, value: Json| json!({"vhost": vhost, "component": component, "name": name, "value": value});
-        if !about.limits.is_empty() {
-            let limits = about.limits.as_slice().iter().map(|(name, n)| (name.clone(), Json::from(*n)));
-            self.parameters.push(parameter("vhost-limits", "limits", Json::Object(limits.collect())));
-        }
-        for found in &objects.operator_policies {
-            let value = Json::Object(policy(found).into_iter().filter(|(key, _)| key != "name").collect());
-            self.parameters.push(parameter("operator_policy", &found.name, value));
-        }
-        let with_vhost = |entry: Map<String, Json>| {
-            let named = named.map(|vhost| ("vhost".to_owned(), Json::from(vhost)));
-            Json::Object(named.into_iter().chain(entry).collect())
-        };
-        let of_vhost = |entry: Map<String, Json>| {
-            let vhost = ("vhost".to_owned(), Json::from(vhost));
-            Json::Object([vhost].into_iter().chain(entry).collect())
-        };
-        self.policies.extend(objects.policies.iter().map(policy).map(of_vhost));
-        self.queues.extend(objects.queues.iter().map(queue).map(with_vhost));
-        self.exchanges.extend(objects.exchanges.iter().map(exchange).map(with_vhost));
-        self.bindings.extend(objects.bindings.iter().map(binding).map(with_vhost));
-    }
-}
-
-fn users(accounts: &Accounts) -> Vec<Json> {
-    let users = accounts.users().into_iter();
-    users
-        .map(|user| {
-            let (hash, algorithm) =
-                accounts.password_hash(&user.name).map(PasswordHash::export).unwrap_or_default();
-            let limits = accounts.limits(&user.name).map(|limits| limits.as_slice().to_vec());
-            let limits: Map<String, Json> =
-                limits.unwrap_or_default().into_iter().map(|(name, n)| (name, n.into())).collect();
-            json!({
-                "name": user.name, "password_hash": hash, "hashing_algorithm": algorithm, "tags": user.tags,
-                "limits": limits,
-            })
-        })
-        .collect()
-}
-
-/// What is said of a vhost: beside its name and, for newer tools, in `metadata`.
-fn vhost(name: &str, about: &VhostAbout) -> Json {
-    let VhostAbout { description, tags, default_queue_kind, is_protected, .. } = about;
-    let mut metadata = Map::new();
-    metadata.insert("description".to_owned(), description.as_str().into());
-    metadata.insert("tags".to_owned(), tags.clone().into());
-    if let Some(kind) = default_queue_kind {
-        metadata.insert("default_queue_type".to_owned(), kind.name().into());
-    }
-    if *is_protected {
-        metadata.insert("protected_from_deletion".to_owned(), true.into());
-    }
-    let mut said = Map::new();
-    said.insert("name".to_owned(), name.into());
-    said.extend(metadata.clone());
-    said.insert("metadata".to_owned(), metadata.into());
-    Json::Object(said)
-}
-
-fn policy(policy: &PolicyDefinition) -> Map<String, Json> {
-    let PolicyDefinition { name, pattern, apply_to, priority, definition } = policy;
-    // It was checked when it was set.
-    let definition: Json = serde_json::from_str(definition).unwrap_or_default();
-    fields([
-        ("name", name.as_str().into()),
-        ("pattern", pattern.as_str().into()),
-        ("apply-to", apply_to.name().into()),
-        ("definition", definition),
-        ("priority", (*priority).into()),
-    ])
-}
-
-fn queue(queue: &QueueObject) -> Map<String, Json> {
-    fields([
-        ("name", (*queue.name).into()),
-        ("type", queue.kind.name().into()),
-        ("durable", queue.durable.into()),
-        ("auto_delete", queue.auto_delete.into()),
-        ("arguments", json::from_fields(queue.arguments.fields())),
-    ])
-}
-
-fn exchange(exchange: &ExchangeObject) -> Map<String, Json> {
-    fields([
-        ("name", (*exchange.name).into()),
-        ("type", exchange.kind.as_str().into()),
-        ("durable", exchange.durable.into()),
-        ("auto_delete", exchange.auto_delete.into()),
-        ("internal", exchange.internal.into()),
-        ("arguments", json::from_fields(exchange.arguments.fields())),
-    ])
-}
-
-fn binding(binding: &BindingObject) -> Map<String, Json> {
-    let kind = match binding.destination_kind {
-        DestinationKind::Queue => "queue",
-        DestinationKind::Exchange => "exchange",
-    };
-    fields([
-        ("source", (*binding.source).into()),
-        ("destination", (*binding.destination).into()),
-        ("destination_type", kind.into()),
-        ("routing_key", (*binding.binding_key).into()),
-        ("arguments", json::from_fields(binding.arguments.fields())),
-    ])
-}
-
-fn fields<const N: usize>(fields: [(&str, Json); N]) -> Map<String, Json> {
-    fields.into_iter().map(|(name, value)| (name.to_owned(), value)).collect()
+fn head(format: &str) -> Map<String, Json> {
+    let said = [
+        ("rabbit_version", COMPATIBLE_VERSION),
+        ("rabbitmq_version", COMPATIBLE_VERSION),
+        ("product_name", "LedgerMQ"),
+        ("product_version", env!("CARGO_PKG_VERSION")),
+        ("rabbitmq_definition_format", format),
+    ];
+    said.into_iter().map(|(name, value)| (name.to_owned(), value.into())).collect()
 }

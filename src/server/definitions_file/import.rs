@@ -2,8 +2,8 @@
 //! with their rights in one step, limits and parameters, policies, queues, exchanges, bindings. Queues and exchanges that
 //! are there stay as they are; a binding whose end is missing is passed over, as in RabbitMQ.
 
-use super::ImportError;
 use super::document::{Document, Secret, UserEntry, VhostEntry};
+use super::{ImportError, VhostObjects};
 use crate::auth::{Accounts, AccountsError, MAX_QUEUES, PasswordHash, check_name};
 use crate::definitions::{DefinitionChange, DestinationKind, PermissionDefinition};
 use crate::limits::{IMPORT_ORDERS_MAX, QUEUES_PER_VHOST_MAX};
@@ -13,7 +13,7 @@ use crate::server::vhost_about::VhostAbout;
 use crate::server::visit::Visit;
 use crate::vhost::command::Command;
 use crate::vhost::input::{AdminCommand, AdminReply};
-use crate::vhost::{BindingObject, ExchangeObject, PolicyLayer, QueueObject, VhostObjects};
+use crate::vhost::{BindingObject, ExchangeObject, PolicyLayer, QueueObject};
 use serde_json::Value as Json;
 use std::collections::{BTreeMap, HashSet};
 use std::sync::Arc;
@@ -22,7 +22,24 @@ use tracing::{info, warn};
 /// What a file adds to a vhost, and what stands there.
 struct Plan {
     adds: VhostObjects,
-    stands: VhostObjects,
+    stands: Standing,
+}
+
+/// The names in a vhost that a file may speak of.
+#[derive(Default)]
+struct Standing {
+    queues: HashSet<Arc<str>>,
+    exchanges: HashSet<Arc<str>>,
+}
+
+impl Standing {
+    /// `None` if there is no such vhost.
+    async fn of(broker: &Broker, vhost: &str) -> Option<Self> {
+        let inbox = broker.directory.vhost(vhost)?;
+        let queues = inbox.queue_objects().await?.into_iter().map(|queue| queue.name).collect();
+        let exchanges = inbox.exchange_objects().await?.into_iter().map(|exchange| exchange.name).collect();
+        Some(Self { queues, exchanges })
+    }
 }
 
 impl Broker {
@@ -120,12 +137,11 @@ impl Broker {
         }
         let mut plans = BTreeMap::new();
         for (name, mut adds) in std::mem::take(&mut document.objects) {
-            let stands = self.objects(&name).await.unwrap_or_default();
-            let known: HashSet<&str> = stands.queues.iter().map(|queue| &*queue.name).collect();
-            adds.queues.retain(|queue| !known.contains(&*queue.name) && is_nameable(&name, queue));
-            let known: HashSet<&str> = stands.exchanges.iter().map(|exchange| &*exchange.name).collect();
-            adds.exchanges
-                .retain(|exchange| !known.contains(&*exchange.name) && !exchange.name.starts_with("amq."));
+            let stands = Standing::of(self, &name).await.unwrap_or_default();
+            adds.queues.retain(|queue| !stands.queues.contains(&queue.name) && is_nameable(&name, queue));
+            adds.exchanges.retain(|exchange| {
+                !stands.exchanges.contains(&exchange.name) && !exchange.name.starts_with("amq.")
+            });
             let limits = document.limits.get(&name).cloned();
             let limits = limits.or_else(|| self.directory.open(&name).map(|open| open.about.limits));
             let limit = limits.unwrap_or_default().get_or(MAX_QUEUES, QUEUES_PER_VHOST_MAX);
@@ -263,12 +279,11 @@ fn check_queues(vhost: &str, added: usize, standing: usize, limit: Option<u64>) 
 }
 
 /// The bindings that are not there yet and whose ends are, or will be.
-fn possible(vhost: &str, adds: &VhostObjects, stands: &VhostObjects) -> Vec<BindingObject> {
-    let both = || [adds, stands].into_iter();
-    let queues: HashSet<&Arc<str>> =
-        both().flat_map(|objects| objects.queues.iter().map(|queue| &queue.name)).collect();
-    let exchanges: HashSet<&Arc<str>> =
-        both().flat_map(|objects| objects.exchanges.iter().map(|exchange| &exchange.name)).collect();
+fn possible(vhost: &str, adds: &VhostObjects, stands: &Standing) -> Vec<BindingObject> {
+    let queues = adds.queues.iter().map(|queue| &queue.name);
+    let queues: HashSet<&Arc<str>> = queues.chain(&stands.queues).collect();
+    let exchanges = adds.exchanges.iter().map(|exchange| &exchange.name);
+    let exchanges: HashSet<&Arc<str>> = exchanges.chain(&stands.exchanges).collect();
     // The predeclared ones are in no file; the vhost knows them.
     let is_exchange = |name: &Arc<str>| exchanges.contains(name) || name.starts_with("amq.");
     let mut possible = Vec::new();

@@ -8,13 +8,28 @@
 //! ```
 
 mod document;
+mod entries;
 mod export;
 mod import;
 
 pub(crate) use document::{boolean, policy, tags, vhost, vhost_limits};
 pub(crate) use export::COMPATIBLE_VERSION;
+pub use export::Export;
 
+use crate::definitions::PolicyDefinition;
+use crate::vhost::{BindingObject, ExchangeObject, QueueObject};
 use std::fmt;
+
+/// What a file says of a vhost.
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
+struct VhostObjects {
+    queues: Vec<QueueObject>,
+    exchanges: Vec<ExchangeObject>,
+    bindings: Vec<BindingObject>,
+    /// Of users.
+    policies: Vec<PolicyDefinition>,
+    operator_policies: Vec<PolicyDefinition>,
+}
 
 /// Why definitions were not brought in. What stood before the entry in the order of the import may have been.
 #[derive(Clone, Debug, PartialEq, Eq)]

@@ -1,13 +1,16 @@
 //! From a span that has ended to the collector. A bounded queue, a task that sends what waits there in batches, and the
 //! count of what got there and what did not. Who ends a span never waits: what finds no room is lost. A batch that a
-//! collector does not take in time is lost as well and not tried again, so a dead one costs a connection a second and a
-//! slow one a connection; the log hears when it begins and when it is over.
+//! collector does not take is sent again after a pause that grows, a few times, while others wait in the queue; then it is
+//! lost as well. The log hears when it begins and when it is over.
 
 use crate::limits::{
-    OTLP_ANSWER_BYTES_MAX, OTLP_BATCH_MS, OTLP_BATCH_SPANS_MAX, OTLP_EXPORT_MS, OTLP_SPANS_WAITING_MAX,
+    OTLP_ANSWER_BYTES_MAX, OTLP_BATCH_MS, OTLP_BATCH_SPANS_MAX, OTLP_EXPORT_MS, OTLP_PAUSE_MS,
+    OTLP_SPANS_WAITING_MAX, OTLP_TRIES_MAX,
 };
-use crate::server::fetch::{self, Bounds, Headers, Place, Post};
+use crate::server::fetch::{self, Bounds, Headers, Place, Post, PostError};
+use crate::server::random_u64;
 use crate::server::tls_client::Trust;
+use bytes::Bytes;
 use opentelemetry::Context;
 use opentelemetry_proto::tonic::collector::trace::v1::{
     ExportTraceServiceRequest, ExportTraceServiceResponse,
@@ -100,7 +103,7 @@ struct Sending {
     counts: Arc<Counts>,
     /// Whom to believe, once it was read.
     trust: Option<Trust>,
-    /// The last batch was lost: that was told once.
+    /// The last batch did not get there at once: that was told.
     is_failing: bool,
 }
 
@@ -144,41 +147,58 @@ impl Sending {
     async fn export(&mut self, spans: Vec<SpanData>) {
         let count = spans.len() as u64;
         let resource_spans = group_spans_by_resource_and_scope(spans, &self.to.resource);
-        let body = ExportTraceServiceRequest { resource_spans }.encode_to_vec();
-        let result = self.post(body).await;
-        let refused = match &result {
-            Ok(answer) => refused(answer).min(count),
-            Err(_) => count,
+        let body = Bytes::from(ExportTraceServiceRequest { resource_spans }.encode_to_vec());
+        let mut pauses = (0..OTLP_TRIES_MAX - 1).map(pause);
+        let lost = loop {
+            match self.post(body.clone()).await {
+                Ok(answer) => {
+                    let refused = refused(&answer).min(count);
+                    if refused == 0 {
+                        self.tell_success();
+                    } else {
+                        self.tell_failure("the collector refused some of the spans");
+                    }
+                    break refused;
+                }
+                Err(PostError::Passing(error)) => {
+                    self.tell_failure(&error);
+                    let Some(pause) = pauses.next() else { break count };
+                    sleep(pause).await;
+                }
+                Err(PostError::Lasting(error)) => {
+                    self.tell_failure(&error);
+                    break count;
+                }
+            }
         };
-        self.counts.lost.fetch_add(refused, Ordering::Relaxed);
-        self.counts.sent.fetch_add(count - refused, Ordering::Relaxed);
-        let result = match refused {
-            0 => result.map(drop),
-            _ => result.and(Err("the collector refused some of the spans".to_owned())),
-        };
-        self.tell(result);
+        self.counts.lost.fetch_add(lost, Ordering::Relaxed);
+        self.counts.sent.fetch_add(count - lost, Ordering::Relaxed);
     }
 
-    async fn post(&mut self, body: Vec<u8>) -> Result<Vec<u8>, String> {
+    async fn post(&mut self, body: Bytes) -> Result<Vec<u8>, PostError> {
         let Exporter { place, authorities, headers, .. } = &self.to;
         let bounds = Bounds { bytes_max: OTLP_ANSWER_BYTES_MAX, within_ms: OTLP_EXPORT_MS };
         let post = Post { content_type: "application/x-protobuf", headers, body };
         fetch::post(place, &mut self.trust, authorities.clone(), post, bounds).await
     }
 
-    fn tell(&mut self, result: Result<(), String>) {
-        match result {
-            Err(error) if !self.is_failing => {
-                warn!(error = %error.escape_debug(), "spans do not get to the collector and are lost");
-                self.is_failing = true;
-            }
-            Ok(()) if self.is_failing => {
-                info!(lost = self.counts.lost.load(Ordering::Relaxed), "spans get to the collector again");
-                self.is_failing = false;
-            }
-            Err(_) | Ok(()) => {}
+    fn tell_failure(&mut self, error: &str) {
+        if !std::mem::replace(&mut self.is_failing, true) {
+            warn!(error = %error.escape_debug(), "spans do not get to the collector");
         }
     }
+
+    fn tell_success(&mut self) {
+        if std::mem::replace(&mut self.is_failing, false) {
+            info!(lost = self.counts.lost.load(Ordering::Relaxed), "spans get to the collector again");
+        }
+    }
+}
+
+/// The pause behind so many: twice as long each time, and never the same for all brokers that lost a collector together.
+fn pause(before: u32) -> Duration {
+    let longest = OTLP_PAUSE_MS << before;
+    Duration::from_millis(longest / 2 + random_u64() % (longest / 2 + 1))
 }
 
 /// Spans that a collector did not take of a batch that it took otherwise.
@@ -192,6 +212,14 @@ fn refused(answer: &[u8]) -> u64 {
 mod tests {
     use super::*;
     use opentelemetry_proto::tonic::collector::trace::v1::ExportTracePartialSuccess;
+
+    #[test]
+    fn pauses_grow_and_have_a_bound() {
+        for before in 0..OTLP_TRIES_MAX {
+            let longest = Duration::from_millis(OTLP_PAUSE_MS << before);
+            assert!((longest / 2..=longest).contains(&pause(before)));
+        }
+    }
 
     #[test]
     fn an_answer_says_what_was_refused() {

@@ -40,7 +40,8 @@ struct Tracing {
     /// Ends with the last of us.
     _provider: SdkTracerProvider,
     queue: Queue,
-    /// Spans of the connections that opened a vhost, by the names that events call them.
+    /// Spans of the connections that opened a vhost and of requests over HTTP, by the names that events call their
+    /// connections.
     connections: Mutex<HashMap<Arc<str>, SpanContext>>,
 }
 

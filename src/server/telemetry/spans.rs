@@ -6,7 +6,7 @@
 //! | `broker.start` with `broker.recovery` in it, `broker.stop` | the life of the process |
 //! | `amqp.connection` | a connection from accept to its end |
 //! | `amqp.login` in it | the check of a login |
-//! | `queue.created`, `user.deleted`, … | a change, within the connection it came by; names of the event exchange |
+//! | `queue.created`, `user.deleted`, … | a change, within the connection or the request it came by; names of the event exchange |
 //! | `GET /api/queues/{vhost}`, … | a request over HTTP, within the trace of who asks |
 //! | `store.checkpoint`, `store.export`, `store.compaction`, `store.slow_sync` | slow work of the disk |
 
@@ -104,12 +104,18 @@ impl Telemetry {
         let mut about = peer.map(addresses).unwrap_or_default();
         about.extend([text("http.request.method", method), text("http.route", route)]);
         let builder = builder(format!("{method} {route}"), SpanKind::Server).with_attributes(about);
+        let name: Option<Arc<str>> = peer.map(|peer| peer.to_string().into());
         // Its state is not read: nobody is asked further on.
         let parent = header("traceparent").map(|value| Parent(value.to_owned()));
         let parent = parent.map_or_else(Context::new, |parent| {
             TraceContextPropagator::new().extract_with_context(&Context::new(), &parent)
         });
-        Some(HttpSpan(Live(Some(tracing.begin(builder, &parent)))))
+        let span = Live(Some(tracing.begin(builder, &parent)));
+        // What the request changes bears the name of its connection, on which there is one request at a time.
+        if let Some((name, context)) = name.as_ref().zip(span.context()) {
+            tracing.connections().insert(Arc::clone(name), context.clone());
+        }
+        Some(HttpSpan { tracing: Arc::clone(tracing), span, name })
     }
 
     /// A change of the broker's things, as an event tells it.
@@ -268,22 +274,35 @@ impl Drop for ConnectionSpan {
 
 /// The span of a request over HTTP.
 #[derive(Debug)]
-pub struct HttpSpan(Live);
+pub struct HttpSpan {
+    tracing: Arc<Tracing>,
+    span: Live,
+    /// What events call its connection.
+    name: Option<Arc<str>>,
+}
 
 impl HttpSpan {
     /// Who asks, once that is known.
     pub fn user(&mut self, user: &str) {
         // Some routes ask nobody who it is.
         if !user.is_empty() {
-            self.0.say("user.name", user);
+            self.span.say("user.name", user);
         }
     }
 
     /// It was answered.
     pub fn ends(mut self, status: u16) {
-        self.0.count("http.response.status_code", status.into());
+        self.span.count("http.response.status_code", status.into());
         if status >= 500 {
-            self.0.failed("");
+            self.span.failed("");
+        }
+    }
+}
+
+impl Drop for HttpSpan {
+    fn drop(&mut self) {
+        if let Some(name) = &self.name {
+            self.tracing.connections().remove(name);
         }
     }
 }

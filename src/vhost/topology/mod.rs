@@ -35,7 +35,7 @@ slab_key!(QueueSlot);
 slab_key!(ExchangeSlot);
 
 /// What a binding leads to.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash, PartialOrd, Ord)]
 pub(super) enum Target {
     Queue(QueueSlot),
     Exchange(ExchangeSlot),
