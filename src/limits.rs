@@ -198,6 +198,12 @@ pub const HTTP_HEAD_BYTES_MAX: usize = 64 * 1024;
 pub const HTTP_HEADERS_MAX: usize = 100;
 /// Time for the head of an HTTP request, from the end of the one before, ms; then the connection is closed.
 pub const HTTP_HEAD_MS: u64 = 30_000;
+/// Time in which an HTTP client reads nothing of an answer, ms; then the connection is closed.
+pub const HTTP_UNREAD_MS: u64 = 30_000;
+/// Time in which a page with a metric for each object is made and read, ms; then it is cut off, because others wait.
+pub const METRICS_PAGE_MS: u64 = 60_000;
+/// Text of such a page that is made at once.
+pub const METRICS_PIECE_BYTES: usize = 64 * 1024;
 /// Time for the body of an HTTP request, ms; then 408.
 pub const HTTP_BODY_MS: u64 = 30_000;
 /// Body of an HTTP request, bytes; above: 413.

@@ -3,6 +3,9 @@
 #![expect(clippy::unwrap_used, reason = "a test: a failure ends it")]
 #![expect(clippy::float_cmp, reason = "whole numbers that are sums of a few")]
 
+#[path = "support/http.rs"]
+#[expect(dead_code, reason = "others need what this does not")]
+mod http;
 #[path = "support/served.rs"]
 #[expect(dead_code, reason = "others need what this does not")]
 mod served;
@@ -22,10 +25,10 @@ fn get(port: u16, path: &str) -> String {
     write!(stream, "GET {path} HTTP/1.1\r\nHost: x\r\nConnection: close\r\n\r\n").unwrap();
     let mut answer = String::new();
     stream.read_to_string(&mut answer).unwrap();
-    let (head, body) = answer.split_once("\r\n\r\n").unwrap();
+    let (head, body) = http::parts_of(&answer);
     assert!(head.starts_with("HTTP/1.1 200 "), "{path}: {head}");
     assert!(head.to_lowercase().contains("content-type: text/plain; version=0.0.4"), "{path}: {head}");
-    body.to_owned()
+    body
 }
 
 /// The samples of a page, by name and labels as they stand there.

@@ -2,7 +2,9 @@
 //! Knows no routes.
 
 use crate::connection::Peer;
-use crate::limits::{HTTP_CONNECTIONS_MAX, HTTP_HEAD_BYTES_MAX, HTTP_HEAD_MS, HTTP_HEADERS_MAX};
+use crate::limits::{
+    HTTP_CONNECTIONS_MAX, HTTP_HEAD_BYTES_MAX, HTTP_HEAD_MS, HTTP_HEADERS_MAX, HTTP_UNREAD_MS,
+};
 use crate::server::{Broker, HttpClient, Https};
 use axum::Router;
 use axum::extract::Request;
@@ -16,6 +18,7 @@ use tokio::io::{AsyncRead, AsyncWrite};
 use tokio::net::TcpListener;
 use tokio::sync::Semaphore;
 use tokio::time::sleep;
+use tokio_io_timeout::TimeoutStream;
 use tower_service::Service;
 use tracing::{debug, warn};
 
@@ -66,7 +69,9 @@ async fn converse(router: Router, stream: impl AsyncRead + AsyncWrite + Unpin, c
         .header_read_timeout(Duration::from_millis(HTTP_HEAD_MS))
         .max_buf_size(HTTP_HEAD_BYTES_MAX)
         .max_headers(HTTP_HEADERS_MAX);
-    if let Err(error) = http.serve_connection(TokioIo::new(stream), service).await {
+    let mut stream = TimeoutStream::new(stream);
+    stream.set_write_timeout(Some(Duration::from_millis(HTTP_UNREAD_MS)));
+    if let Err(error) = http.serve_connection(TokioIo::new(Box::pin(stream)), service).await {
         debug!(%error, client = %client.peer.remote, "an HTTP connection ended");
     }
 }

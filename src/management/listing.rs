@@ -149,7 +149,7 @@ pub(super) async fn bare<S: Source>(query: &Query, source: S, keys: Vec<S::Key>)
             }
         }
         text.push(b']');
-        sink.send(text).await;
+        sink.finish(text).await;
     });
     Ok(reply)
 }
@@ -215,7 +215,7 @@ pub(super) async fn streamed(query: &Query, mut chunks: impl Chunks) -> Answer {
             }
         }
         text.push(b']');
-        sink.send(text).await;
+        sink.finish(text).await;
     });
     Ok(reply)
 }

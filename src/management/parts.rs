@@ -1,10 +1,10 @@
 //! A response that is sent while it is made: whoever makes it is stopped while the client does not read, and told when
-//! the client is gone.
+//! the client is gone. One that is not made to its end is cut off, so that no client takes it for the whole.
 
 use crate::limits::HTTP_PARTS_AHEAD;
 use axum::body::Bytes;
 use hyper::body::{Body, Frame};
-use std::convert::Infallible;
+use std::io;
 use std::pin::Pin;
 use std::task::{Context, Poll};
 use tokio::sync::mpsc;
@@ -12,13 +12,14 @@ use tokio::sync::mpsc;
 /// Where the parts are put.
 #[derive(Debug)]
 pub(super) struct PartSink {
-    sender: mpsc::Sender<Bytes>,
+    /// `None` is the end.
+    sender: mpsc::Sender<Option<Bytes>>,
     has_sent: bool,
 }
 
 /// The body they become.
 #[derive(Debug)]
-pub(super) struct Parts(mpsc::Receiver<Bytes>);
+pub(super) struct Parts(mpsc::Receiver<Option<Bytes>>);
 
 /// A body and where to put its parts.
 pub(super) fn parts() -> (PartSink, Parts) {
@@ -30,7 +31,14 @@ impl PartSink {
     /// Sends one part once there is room; false if the client is gone.
     pub(super) async fn send(&mut self, part: Vec<u8>) -> bool {
         self.has_sent |= !part.is_empty();
-        part.is_empty() || self.sender.send(part.into()).await.is_ok()
+        part.is_empty() || self.sender.send(Some(part.into())).await.is_ok()
+    }
+
+    /// Sends the last part: it was all.
+    pub(super) async fn finish(mut self, part: Vec<u8>) {
+        if self.send(part).await {
+            let _ = self.sender.send(None).await;
+        }
     }
 
     /// Whether anything was sent.
@@ -41,12 +49,38 @@ impl PartSink {
 
 impl Body for Parts {
     type Data = Bytes;
-    type Error = Infallible;
+    type Error = io::Error;
 
     fn poll_frame(
         mut self: Pin<&mut Self>,
         cx: &mut Context<'_>,
-    ) -> Poll<Option<Result<Frame<Bytes>, Infallible>>> {
-        self.0.poll_recv(cx).map(|part| part.map(|part| Ok(Frame::data(part))))
+    ) -> Poll<Option<Result<Frame<Bytes>, io::Error>>> {
+        self.0.poll_recv(cx).map(|part| match part {
+            Some(Some(part)) => Some(Ok(Frame::data(part))),
+            Some(None) => None,
+            None => Some(Err(io::Error::other("the response was cut off"))),
+        })
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use http_body_util::BodyExt;
+
+    #[tokio::test]
+    async fn what_is_not_finished_is_cut_off() {
+        let (mut sink, whole) = parts();
+        assert!(sink.send(b"a".to_vec()).await && sink.has_sent());
+        // There is no room for all before it is read.
+        let ((), whole) = tokio::join!(sink.finish(b"b".to_vec()), whole.collect());
+        assert_eq!(whole.unwrap().to_bytes(), "ab");
+        let (mut sink, cut) = parts();
+        assert!(sink.send(b"a".to_vec()).await);
+        drop(sink);
+        assert!(cut.collect().await.is_err());
+        let (mut sink, gone) = parts();
+        drop(gone);
+        assert!(!sink.send(b"a".to_vec()).await);
     }
 }

@@ -20,6 +20,24 @@ pub(crate) fn ask(port: u16, user: &str, request: &str, headers: &str, body: &st
     .unwrap();
     let mut answer = String::new();
     stream.read_to_string(&mut answer).unwrap();
-    let (head, body) = answer.split_once("\r\n\r\n").unwrap();
-    (head.split(' ').nth(1).unwrap().parse().unwrap(), body.to_owned())
+    let (head, body) = parts_of(&answer);
+    (head.split(' ').nth(1).unwrap().parse().unwrap(), body)
+}
+
+/// Head and body of an answer, which must be whole.
+pub(crate) fn parts_of(answer: &str) -> (&str, String) {
+    let (head, mut rest) = answer.split_once("\r\n\r\n").unwrap();
+    if !head.to_lowercase().contains("transfer-encoding: chunked") {
+        return (head, rest.to_owned());
+    }
+    let mut body = String::new();
+    loop {
+        let (size, behind) = rest.split_once("\r\n").unwrap();
+        let (chunk, behind) = behind.split_at(usize::from_str_radix(size, 16).unwrap());
+        body.push_str(chunk);
+        rest = behind.strip_prefix("\r\n").unwrap();
+        if size == "0" {
+            return (head, body);
+        }
+    }
 }

@@ -18,11 +18,12 @@ pub(super) async fn export_vhost(call: Call) -> Answer {
     Ok(sent(export.ok_or(ApiError::NotFound)?))
 }
 
-/// Sends a file while it is made. One that cannot be made whole ends in the middle, where no JSON ends.
+/// Sends a file while it is made. One that cannot be made whole is cut off.
 fn sent(mut export: Export) -> Reply {
     let (reply, mut sink) = Reply::in_parts();
     tokio::spawn(async move {
-        while let Ok(Some(piece)) = export.next().await {
+        while let Ok(piece) = export.next().await {
+            let Some(piece) = piece else { return sink.finish(Vec::new()).await };
             if !sink.send(piece).await {
                 return;
             }

@@ -2,24 +2,32 @@
 //! `/metrics` with sums (or as the next, by configuration), `/metrics/per-object` with a sample for each queue, channel and connection, and
 //! `/metrics/detailed?family=…&vhost=…` with those families alone.
 //!
-//! The sums are made without looking at a name; the other two pages copy what there is and are made one at a time.
-//! Counters are read where the broker keeps them; nothing is counted for this page.
+//! The sums are made without looking at a name; the other two pages copy the numbers there are, are made one at a time, and
+//! sent while they are made. Counters are read where the broker keeps them; nothing is counted for these pages.
 
 mod node;
 mod objects;
+mod output;
 mod sums;
 mod text;
 
+use super::parts::{PartSink, parts};
+use crate::limits::METRICS_PAGE_MS;
 use crate::server::Broker;
 use axum::Router;
+use axum::body::Body;
 use axum::extract::{Query, State};
-use axum::http::{StatusCode, header};
+use axum::http::header;
 use axum::response::{IntoResponse, Response};
 use axum::routing::get;
 use objects::Group;
+use output::Output;
+use std::future::Future;
 use std::sync::Arc;
+use std::time::Duration;
 use text::Page;
 use tokio::sync::Semaphore;
+use tokio::time::timeout;
 
 /// What begins the names that RabbitMQ knows.
 const PREFIX: &str = "rabbitmq_";
@@ -30,7 +38,7 @@ const AGGREGATED: &str = "aggregated";
 const PER_OBJECT: &str = "per-object";
 const DETAILED: &str = "detailed";
 
-/// A page of a sample for each object may be as large as all names together: no two at once.
+/// A page of a sample for each object takes time and some memory: no two at once.
 static ONE_AT_A_TIME: Semaphore = Semaphore::const_new(1);
 
 /// Its routes.
@@ -60,22 +68,25 @@ async fn aggregated(State(broker): State<Arc<Broker>>) -> Response {
 }
 
 async fn per_object(State(broker): State<Arc<Broker>>) -> Response {
-    let Ok(_turn) = ONE_AT_A_TIME.acquire().await else {
-        return StatusCode::SERVICE_UNAVAILABLE.into_response();
-    };
-    let metrics = broker.metrics().await;
-    let seen = objects::look(&broker, &[]).await;
-    let mut page = Page::new(PREFIX);
-    node::identity(&mut page, &broker, &metrics, PER_OBJECT);
-    node::node(&mut page, &metrics);
-    node::churn(&mut page, &metrics);
-    node::logins(&mut page, &metrics);
-    node::store(&mut page, &metrics);
-    node::confirms(&mut page, &metrics);
-    Group::ALL.into_iter().for_each(|group| objects::show(&mut page, group, &seen));
-    sums::counts(&mut page, &metrics);
-    sums::messages(&mut page, &metrics.figures);
-    show(page)
+    sent(async move |sink| {
+        let metrics = broker.metrics().await;
+        let mut page = Page::new(PREFIX);
+        node::identity(&mut page, &broker, &metrics, PER_OBJECT);
+        node::node(&mut page, &metrics);
+        node::churn(&mut page, &metrics);
+        node::logins(&mut page, &metrics);
+        node::store(&mut page, &metrics);
+        node::confirms(&mut page, &metrics);
+        let seen = objects::look(&broker, &[]).await;
+        let mut out = Output::new(page, sink);
+        for group in Group::ALL {
+            objects::show(&mut out, group, &seen).await;
+        }
+        let page = out.page();
+        sums::counts(page, &metrics);
+        sums::messages(page, &metrics.figures);
+        out.finish().await;
+    })
 }
 
 async fn detailed(State(broker): State<Arc<Broker>>, Query(query): Query<Vec<(String, String)>>) -> Response {
@@ -97,18 +108,34 @@ async fn detailed(State(broker): State<Arc<Broker>>, Query(query): Query<Vec<(St
         node::logins(&mut page, &metrics);
     }
     let groups: Vec<Group> = Group::ALL.into_iter().filter(|group| asks(group.name())).collect();
-    if !groups.is_empty() {
-        let Ok(_turn) = ONE_AT_A_TIME.acquire().await else {
-            return StatusCode::SERVICE_UNAVAILABLE.into_response();
-        };
-        let seen = objects::look(&broker, &vhosts).await;
-        groups.into_iter().for_each(|group| objects::show(&mut page, group, &seen));
+    if groups.is_empty() {
+        return show(page);
     }
-    show(page)
+    sent(async move |sink| {
+        let seen = objects::look(&broker, &vhosts).await;
+        let mut out = Output::new(page, sink);
+        for group in groups {
+            objects::show(&mut out, group, &seen).await;
+        }
+        out.finish().await;
+    })
 }
 
+const CONTENT_TYPE: [(header::HeaderName, &str); 1] = [(header::CONTENT_TYPE, "text/plain; version=0.0.4")];
+
 fn show(page: Page) -> Response {
-    ([(header::CONTENT_TYPE, "text/plain; version=0.0.4")], page.finish()).into_response()
+    (CONTENT_TYPE, page.finish()).into_response()
+}
+
+/// A page that is sent while it is made, when it is its turn. Who reads it too slowly gets no more of it.
+fn sent<W: Future<Output = ()> + Send>(make: impl FnOnce(PartSink) -> W + Send + 'static) -> Response {
+    let (sink, parts) = parts();
+    tokio::spawn(async move {
+        if let Ok(_turn) = ONE_AT_A_TIME.acquire().await {
+            let _ = timeout(Duration::from_millis(METRICS_PAGE_MS), make(sink)).await;
+        }
+    });
+    (CONTENT_TYPE, Body::new(parts)).into_response()
 }
 
 #[cfg(test)]

@@ -1,12 +1,14 @@
 //! The families with a sample for each object, in the groups in which `/metrics/detailed` is asked for them.
 
-use super::text::{Kind, Page};
+use super::output::Output;
+use super::text::Kind;
 use crate::connection::ConnectionReport;
 use crate::limits::HTTP_ROWS_PER_CHUNK;
 use crate::server::{Broker, Listed};
 use crate::vhost::report::{ChannelReport, ExchangeReport, QueueReport};
 use crate::vhost::views::{Look, Seen as Part};
 use std::collections::HashMap;
+use std::ops::Range;
 use std::sync::Arc;
 
 /// Families that are asked for together.
@@ -63,10 +65,21 @@ pub(super) struct Seen {
 /// What is shown of a vhost.
 struct SeenVhost {
     name: Arc<str>,
-    queues: Vec<QueueReport>,
-    /// Each with the number of bindings that lead from it.
-    exchanges: Vec<(ExchangeReport, u64)>,
+    queues: Vec<SeenQueue>,
+    exchanges: Vec<SeenExchange>,
     channels: Vec<ChannelReport>,
+}
+
+/// A queue, with a number for each family.
+struct SeenQueue {
+    name: String,
+    numbers: [u64; OF_QUEUES.len()],
+}
+
+struct SeenExchange {
+    name: String,
+    kind: String,
+    binding_count: u64,
 }
 
 /// Looks at these vhosts, or at all if none is named. A vhost is asked for a few queues at a time and serves its clients
@@ -90,7 +103,10 @@ async fn look_at(broker: &Broker, vhost: Arc<str>) -> SeenVhost {
     let mut queues = Vec::new();
     for names in broker.names(&vhost, Listed::Queues).await.unwrap_or_default().chunks(HTTP_ROWS_PER_CHUNK) {
         if let Some(Part::Queues(part)) = broker.look(&vhost, Look::Queues(names.to_vec())).await {
-            queues.extend(part.into_iter().flatten());
+            queues.extend(part.into_iter().flatten().map(|queue| SeenQueue {
+                numbers: OF_QUEUES.map(|(_, _, of)| of(&queue)),
+                name: queue.name,
+            }));
         }
     }
     let mut exchanges = Vec::new();
@@ -99,12 +115,13 @@ async fn look_at(broker: &Broker, vhost: Arc<str>) -> SeenVhost {
         let Some(Part::Exchanges(part)) = broker.look(&vhost, Look::Exchanges(names.to_vec())).await else {
             continue;
         };
-        for exchange in part.into_iter().flatten() {
-            // Each queue is bound to the default exchange.
-            let bindings =
-                if exchange.name.is_empty() { queues.len() as u64 } else { exchange.binding_count };
-            exchanges.push((exchange, bindings));
-        }
+        exchanges.extend(part.into_iter().flatten().map(
+            |ExchangeReport { name, kind, binding_count, .. }| {
+                // Each queue is bound to the default exchange.
+                let binding_count = if name.is_empty() { queues.len() as u64 } else { binding_count };
+                SeenExchange { name, kind, binding_count }
+            },
+        ));
     }
     let channels = match broker.look(&vhost, Look::Channels).await {
         Some(Part::Channels(channels)) => channels,
@@ -116,13 +133,11 @@ async fn look_at(broker: &Broker, vhost: Arc<str>) -> SeenVhost {
 /// Name, help, and the number of a queue.
 type OfQueue = (&'static str, &'static str, fn(&QueueReport) -> u64);
 
-const COARSE: [OfQueue; 3] = [
+/// The coarse ones first.
+const OF_QUEUES: [OfQueue; 10] = [
     ("queue_messages_ready", "Messages waiting", |queue| queue.messages_ready),
     ("queue_messages_unacked", "Messages with consumers", |queue| queue.messages_unacknowledged),
     ("queue_messages", "Messages waiting or with consumers", messages),
-];
-
-const FINE: [OfQueue; 7] = [
     ("queue_consumers", "Consumers", |queue| queue.consumers),
     ("queue_messages_ram", "Messages in memory", |queue| queue.messages_resident),
     ("queue_messages_paged_out", "Messages on disk only", |queue| {
@@ -135,6 +150,9 @@ const FINE: [OfQueue; 7] = [
     }),
     ("queue_messages_damaged", "Messages set aside as damaged", |queue| queue.messages_damaged),
 ];
+
+/// Coarse ones.
+const COARSE_COUNT: usize = 3;
 
 /// The same of a channel.
 type OfChannel = (&'static str, &'static str, fn(&ChannelReport) -> u64);
@@ -153,30 +171,33 @@ fn messages(queue: &QueueReport) -> u64 {
 }
 
 /// Adds the families of a group.
-pub(super) fn show(page: &mut Page, group: Group, seen: &Seen) {
+pub(super) async fn show(out: &mut Output, group: Group, seen: &Seen) {
     match group {
-        Group::QueueCoarse => queues(page, &COARSE, seen),
-        Group::Queue => queues(page, &FINE, seen),
-        Group::Channel => channels(page, seen),
+        Group::QueueCoarse => queues(out, 0..COARSE_COUNT, seen).await,
+        Group::Queue => queues(out, COARSE_COUNT..OF_QUEUES.len(), seen).await,
+        Group::Channel => channels(out, seen).await,
         Group::Connection => {
-            let mut family = page.theirs("connection_channels", Kind::Gauge, "Open channels");
-            for connection in &seen.connections {
+            out.page().theirs("connection_channels", Kind::Gauge, "Open channels");
+            let connections = seen.connections.iter();
+            out.samples(connections, |family, connection| {
                 let name = crate::cli::rows::connection_name(connection);
                 family.sample(&[("connection", &name)], connection.channels.len());
-            }
+            })
+            .await;
         }
         Group::Vhost => {
-            let mut family = page.cluster("vhost_status", "1 while the vhost runs");
-            seen.vhosts.iter().for_each(|vhost| family.sample(&[("vhost", &vhost.name)], 1));
+            out.page().cluster("vhost_status", "1 while the vhost runs");
+            out.samples(seen.vhosts.iter(), |family, vhost| family.sample(&[("vhost", &vhost.name)], 1))
+                .await;
         }
         Group::ExchangeNames => {
-            let mut family = page.cluster("exchange_name", "Exchanges there are");
-            for (vhost, (exchange, _)) in each(seen, |vhost| &vhost.exchanges) {
-                let labels = [("vhost", vhost), ("exchange", &exchange.name), ("type", &exchange.kind)];
-                family.sample(&labels, 1);
-            }
+            out.page().cluster("exchange_name", "Exchanges there are");
+            exchanges(out, seen, |_| 1).await;
         }
-        Group::ExchangeBindings => bindings(page, seen),
+        Group::ExchangeBindings => {
+            out.page().cluster("exchange_bindings", "Bindings that lead from an exchange");
+            exchanges(out, seen, |exchange| exchange.binding_count).await;
+        }
     }
 }
 
@@ -188,37 +209,37 @@ fn each<'a, T: 'a>(
     seen.vhosts.iter().flat_map(move |vhost| of(vhost).iter().map(|one| (&*vhost.name, one)))
 }
 
-fn queues(page: &mut Page, families: &[OfQueue], seen: &Seen) {
-    for (name, help, of) in families {
-        let mut family = page.theirs(name, Kind::Gauge, help);
-        for (vhost, queue) in each(seen, |vhost| &vhost.queues) {
-            family.sample(&[("vhost", vhost), ("queue", &queue.name)], of(queue));
-        }
+async fn queues(out: &mut Output, families: Range<usize>, seen: &Seen) {
+    for (at, (name, help, _)) in OF_QUEUES.iter().enumerate().filter(|(at, _)| families.contains(at)) {
+        out.page().theirs(name, Kind::Gauge, help);
+        out.samples(each(seen, |vhost| &vhost.queues), |family, (vhost, queue)| {
+            let number = queue.numbers.get(at).copied().unwrap_or_default();
+            family.sample(&[("vhost", vhost), ("queue", &queue.name)], number);
+        })
+        .await;
     }
 }
 
-fn channels(page: &mut Page, seen: &Seen) {
+async fn channels(out: &mut Output, seen: &Seen) {
     let names: HashMap<_, _> = seen
         .connections
         .iter()
         .map(|connection| (connection.id, crate::cli::rows::connection_name(connection)))
         .collect();
-    let channels: Vec<_> = each(seen, |vhost| &vhost.channels)
-        .map(|(_, channel)| {
-            let connection = names.get(&channel.connection).map_or("", String::as_str);
-            (format!("{connection} ({})", channel.number), channel)
-        })
-        .collect();
     for (name, help, of) in OF_CHANNELS {
-        let mut family = page.theirs(name, Kind::Gauge, help);
-        channels.iter().for_each(|(name, channel)| family.sample(&[("channel", name)], of(channel)));
+        out.page().theirs(name, Kind::Gauge, help);
+        out.samples(each(seen, |vhost| &vhost.channels), |family, (_, channel)| {
+            let connection = names.get(&channel.connection).map_or("", String::as_str);
+            family.sample(&[("channel", &format!("{connection} ({})", channel.number))], of(channel));
+        })
+        .await;
     }
 }
 
-fn bindings(page: &mut Page, seen: &Seen) {
-    let mut family = page.cluster("exchange_bindings", "Bindings that lead from an exchange");
-    for (vhost, (exchange, count)) in each(seen, |vhost| &vhost.exchanges) {
+async fn exchanges(out: &mut Output, seen: &Seen, of: impl Fn(&SeenExchange) -> u64) {
+    out.samples(each(seen, |vhost| &vhost.exchanges), |family, (vhost, exchange)| {
         let labels = [("vhost", vhost), ("exchange", &*exchange.name), ("type", &*exchange.kind)];
-        family.sample(&labels, count);
-    }
+        family.sample(&labels, of(exchange));
+    })
+    .await;
 }

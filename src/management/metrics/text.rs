@@ -7,6 +7,8 @@ use std::fmt::{Display, Write};
 #[derive(Debug, Default)]
 pub(super) struct Page {
     text: String,
+    /// The name of the family that was opened last.
+    family: String,
     /// Stands before the names of RabbitMQ's families: `rabbitmq_` or `rabbitmq_detailed_`.
     prefix: &'static str,
 }
@@ -44,7 +46,7 @@ pub(super) struct Family<'a> {
 impl Page {
     /// An empty page whose families of RabbitMQ's begin with `prefix`.
     pub(super) fn new(prefix: &'static str) -> Self {
-        Self { text: String::new(), prefix }
+        Self { prefix, ..Self::default() }
     }
 
     /// Opens a family of RabbitMQ's.
@@ -71,7 +73,24 @@ impl Page {
     fn family(&mut self, name: String, kind: Kind, help: &str) -> Family<'_> {
         // Writing to a string does not fail.
         let _ = writeln!(self.text, "# HELP {name} {help}\n# TYPE {name} {}", kind.name());
+        self.family.clone_from(&name);
         Family { page: self, name }
+    }
+
+    /// More samples of the family that was opened last.
+    pub(super) fn more(&mut self) -> Family<'_> {
+        let name = self.family.clone();
+        Family { page: self, name }
+    }
+
+    /// Bytes of the text.
+    pub(super) fn len(&self) -> usize {
+        self.text.len()
+    }
+
+    /// The text so far; what follows goes on behind it.
+    pub(super) fn take(&mut self) -> String {
+        std::mem::take(&mut self.text)
     }
 
     /// The text.
