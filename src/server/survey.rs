@@ -35,22 +35,31 @@ impl VhostInbox {
 
     /// All names of a kind, sorted.
     pub(super) async fn names(&self, kind: Listed) -> Option<Vec<Arc<str>>> {
-        let mut names = Vec::new();
-        let mut place = Some(0);
-        while let Some(from) = place {
-            let stretch = Stretch::from(from);
-            let look = match kind {
-                Listed::Queues => Look::QueueNames(stretch),
-                Listed::Exchanges => Look::ExchangeNames(stretch),
-            };
-            let Seen::Names(more, next) = self.look(look).await? else { return None };
-            names.extend(more);
-            place = next;
-        }
-        let mut names = sorted_by(names, Ord::cmp).await?;
-        // A queue that was deleted and made again meanwhile has another place.
+        let look = match kind {
+            Listed::Queues => Look::QueueNames,
+            Listed::Exchanges => Look::ExchangeNames,
+        };
+        let names = |seen| if let Seen::Names(some, next) = seen { Some((some, next)) } else { None };
+        let mut names = sorted_by(self.stretches(look, names).await?, Ord::cmp).await?;
+        // What was deleted and made again meanwhile has another place.
         names.dedup();
         Some(names)
+    }
+
+    /// All that is told stretch by stretch.
+    async fn stretches<T>(
+        &self,
+        look: impl Fn(Stretch) -> Look,
+        told: impl Fn(Seen) -> Option<(Vec<T>, Option<usize>)>,
+    ) -> Option<Vec<T>> {
+        let mut all = Vec::new();
+        let mut place = Some(0);
+        while let Some(from) = place {
+            let (some, next) = told(self.look(look(Stretch::from(from))).await?)?;
+            all.extend(some);
+            place = next;
+        }
+        Some(all)
     }
 
     /// Sums over everything.
@@ -139,14 +148,8 @@ impl VhostInbox {
 
     /// The queues that belong to no connection as they were declared, by name.
     pub(super) async fn queue_objects(&self) -> Option<Vec<QueueObject>> {
-        let mut queues = Vec::new();
-        let mut place = Some(0);
-        while let Some(from) = place {
-            let look = Look::QueueObjects(Stretch::from(from));
-            let Seen::QueueObjects(some, next) = self.look(look).await? else { return None };
-            queues.extend(some);
-            place = next;
-        }
+        let told = |seen| if let Seen::QueueObjects(some, next) = seen { Some((some, next)) } else { None };
+        let queues = self.stretches(Look::QueueObjects, told).await?;
         let mut queues = sorted_by(queues, |one, other| one.name.cmp(&other.name)).await?;
         queues.dedup_by(|one, other| one.name == other.name);
         Some(queues)
@@ -154,14 +157,9 @@ impl VhostInbox {
 
     /// The exchanges that were made as they were declared, by name.
     pub(super) async fn exchange_objects(&self) -> Option<Vec<ExchangeObject>> {
-        let mut exchanges = Vec::new();
-        let mut place = Some(0);
-        while let Some(from) = place {
-            let look = Look::ExchangeObjects(Stretch::from(from));
-            let Seen::ExchangeObjects(some, next) = self.look(look).await? else { return None };
-            exchanges.extend(some);
-            place = next;
-        }
+        let told =
+            |seen| if let Seen::ExchangeObjects(some, next) = seen { Some((some, next)) } else { None };
+        let exchanges = self.stretches(Look::ExchangeObjects, told).await?;
         let mut exchanges = sorted_by(exchanges, |one, other| one.name.cmp(&other.name)).await?;
         exchanges.dedup_by(|one, other| one.name == other.name);
         Some(exchanges)

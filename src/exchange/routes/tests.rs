@@ -1,3 +1,5 @@
+//! Bindings made, listed, taken away and routed by.
+
 use super::*;
 use crate::exchange::Chance;
 use crate::protocol::properties::{Properties, PropertyList};

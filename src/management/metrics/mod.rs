@@ -13,7 +13,7 @@ mod text;
 
 use super::parts::{PartSink, parts};
 use crate::limits::METRICS_PAGE_MS;
-use crate::server::Broker;
+use crate::server::{Broker, BrokerMetrics};
 use axum::Router;
 use axum::body::Body;
 use axum::extract::{Query, State};
@@ -55,13 +55,7 @@ async fn metrics(broker: State<Arc<Broker>>) -> Response {
 
 async fn aggregated(State(broker): State<Arc<Broker>>) -> Response {
     let metrics = broker.metrics().await;
-    let mut page = Page::new(PREFIX);
-    node::identity(&mut page, &broker, &metrics, AGGREGATED);
-    node::node(&mut page, &metrics);
-    node::churn(&mut page, &metrics);
-    node::logins(&mut page, &metrics);
-    node::store(&mut page, &metrics);
-    node::confirms(&mut page, &metrics);
+    let mut page = of_node(&broker, &metrics, AGGREGATED);
     sums::objects(&mut page, &metrics);
     sums::messages(&mut page, &metrics.figures);
     show(page)
@@ -70,13 +64,7 @@ async fn aggregated(State(broker): State<Arc<Broker>>) -> Response {
 async fn per_object(State(broker): State<Arc<Broker>>) -> Response {
     sent(async move |sink| {
         let metrics = broker.metrics().await;
-        let mut page = Page::new(PREFIX);
-        node::identity(&mut page, &broker, &metrics, PER_OBJECT);
-        node::node(&mut page, &metrics);
-        node::churn(&mut page, &metrics);
-        node::logins(&mut page, &metrics);
-        node::store(&mut page, &metrics);
-        node::confirms(&mut page, &metrics);
+        let page = of_node(&broker, &metrics, PER_OBJECT);
         let seen = objects::look(&broker, &[]).await;
         let mut out = Output::new(page, sink);
         for group in Group::ALL {
@@ -87,6 +75,18 @@ async fn per_object(State(broker): State<Arc<Broker>>) -> Response {
         sums::messages(page, &metrics.figures);
         out.finish().await;
     })
+}
+
+/// A page with what is said of the broker as a whole.
+fn of_node(broker: &Broker, metrics: &BrokerMetrics, endpoint: &'static str) -> Page {
+    let mut page = Page::new(PREFIX);
+    node::identity(&mut page, broker, metrics, endpoint);
+    node::node(&mut page, metrics);
+    node::churn(&mut page, metrics);
+    node::logins(&mut page, metrics);
+    node::store(&mut page, metrics);
+    node::confirms(&mut page, metrics);
+    page
 }
 
 async fn detailed(State(broker): State<Arc<Broker>>, Query(query): Query<Vec<(String, String)>>) -> Response {
