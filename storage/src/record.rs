@@ -5,15 +5,15 @@
 //! ```text
 //! record   crc32 u32 | len u32 | kind u8 | version u8 | flags u16 | group u32 | number u64 | unix_ms u64 | body
 //!          crc32 is over bytes 4..len, seeded with the store's seed; len counts the header, not the padding to 8
-//! PUBLISH  slots u16 | exchange u8 | key u8 | properties u32 | body u64 | slots x 24 | exchange | key | properties | body
-//!   slot   queue u32 | priority u8 | 0 u8 | 0 u16 | seq u64 | expire_unix_ms u64
-//! SETTLE   ranges u16 | reason u8 | 0 u8 | 0 u32 | ranges x { queue u32 | 0 u32 | first u64 | count u32 | 0 u32 }
-//! TX       whole PUBLISH and SETTLE records, each padded to 8
-//! META     changes u32 | 0 u32 | changes x { kind u8 | set u8 | name u16 | value u32 | name | value }
-//! PURGE    queue u32 | kept u32 | first u64 | last u64 | kept x seq u64
-//! DROP     queue u32 | 0 u32 | as META
-//! RELOCATE cold segment u32 | sources u32 | end u64 | sources x u32
-//! DELIVERED ranges u32 | 0 u32 | ranges x { queue u32 | count u32 | first u64 | last u64 }
+//! PUBLISH      slots u16 | exchange u8 | key u8 | properties u32 | body u64 | slots x 24 | exchange | key | properties | body
+//!   slot       queue u32 | priority u8 | 0 u8 | 0 u16 | seq u64 | expire_unix_ms u64
+//! SETTLE       ranges u16 | reason u8 | 0 u8 | 0 u32 | ranges x { queue u32 | 0 u32 | first u64 | count u32 | 0 u32 }
+//! TRANSACTION  whole PUBLISH and SETTLE records, each padded to 8
+//! DEFINE       changes u32 | 0 u32 | changes x { kind u8 | set u8 | name u16 | value u32 | name | value }
+//! PURGE        queue u32 | kept u32 | first u64 | last u64 | kept x seq u64
+//! DROP_QUEUE   queue u32 | 0 u32 | as DEFINE
+//! RELOCATE     cold segment u32 | sources u32 | end u64 | sources x u32
+//! DELIVERED    ranges u32 | 0 u32 | ranges x { queue u32 | count u32 | first u64 | last u64 }
 //! ```
 
 use crate::field::Fields;
@@ -257,7 +257,7 @@ impl<'a> SettleView<'a> {
     }
 }
 
-/// A TX record: whole records inside one.
+/// A TRANSACTION record: whole records inside one.
 #[derive(Clone, Copy, Debug)]
 pub struct TransactionView<'a> {
     pub(crate) body: &'a [u8],

@@ -94,14 +94,14 @@ pub fn encode_settle(
     finish(into, start, stamp.seed);
 }
 
-/// Appends a TX record around the records that `nested` appends.
+/// Appends a TRANSACTION record around the records that `nested` appends.
 pub fn encode_transaction(into: &mut Vec<u8>, stamp: &Stamp, nested: impl FnOnce(&mut Vec<u8>)) {
     let start = begin(into, stamp, kind::TRANSACTION, flag::MUST_UNDERSTAND);
     nested(into);
     finish(into, start, stamp.seed);
 }
 
-/// Appends a META record.
+/// Appends a DEFINE record.
 pub fn encode_define(into: &mut Vec<u8>, stamp: &Stamp, changes: &[Change]) {
     let start = begin(into, stamp, kind::DEFINE, flag::MUST_UNDERSTAND);
     encode_changes(into, changes);
@@ -121,7 +121,7 @@ pub fn encode_purge(into: &mut Vec<u8>, stamp: &Stamp, queue: QueueId, first: Se
     finish(into, start, stamp.seed);
 }
 
-/// Appends a DROP record.
+/// Appends a `DROP_QUEUE` record.
 pub fn encode_drop_queue(into: &mut Vec<u8>, stamp: &Stamp, queue: QueueId, changes: &[Change]) {
     let start = begin(into, stamp, kind::DROP_QUEUE, flag::MUST_UNDERSTAND);
     into.extend_from_slice(&queue.0.to_le_bytes());
