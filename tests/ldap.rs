@@ -148,6 +148,10 @@ fn is_in(broker: &Served, user: &str, password: &str) -> bool {
 
 /// Opens a vhost as this user; what the broker answers.
 fn open(broker: &Served, user: &str, password: &str, vhost: &str) -> String {
+    opened(broker, user, password, vhost).1
+}
+
+fn opened(broker: &Served, user: &str, password: &str, vhost: &str) -> (TcpStream, String) {
     let (mut client, answer) = connect(broker, user, password);
     assert_eq!(answer, "tune", "{user}");
     let tune_ok = b"\x01\0\0\0\0\0\x0c\0\x0a\0\x1f\x07\xff\0\x02\0\0\0\0\xce".to_vec();
@@ -156,11 +160,8 @@ fn open(broker: &Served, user: &str, password: &str, vhost: &str) -> String {
     let frame_of = [&[1, 0, 0, 0, 0, 0, open.len() as u8][..], &open, b"\xce"].concat();
     client.write_all(&[tune_ok, frame_of].concat()).unwrap();
     let answer = frame(&mut client).unwrap();
-    if answer.starts_with(&[0, 10, 0, 41]) {
-        "open".to_owned()
-    } else {
-        String::from_utf8_lossy(&answer).into_owned()
-    }
+    let is_open = answer.starts_with(&[0, 10, 0, 41]);
+    (client, if is_open { "open".to_owned() } else { String::from_utf8_lossy(&answer).into_owned() })
 }
 
 fn http_status(broker: &Served, user: &str, password: &str, path: &str) -> String {
@@ -275,6 +276,20 @@ fn passwords_go_over_tls_if_that_is_wanted() {
     assert!(!is_in(&broker, "ann", "secret") && is_in(&broker, "guest", "guest"));
     let (broker, _parent) = serve(&flags(&directory, &[]));
     assert!(!is_in(&broker, "ann", "secret"), "this directory takes no password without TLS");
+}
+
+#[test]
+fn a_new_secret_leaves_a_directorys_login_as_it_is() {
+    let parent = tempdir().unwrap();
+    let Some(directory) = Directory::start(parent.path(), false) else { return };
+    let (broker, _store) = serve(&flags(&directory, &[]));
+    let (mut client, answer) = opened(&broker, "ann", "secret", "orders");
+    assert_eq!(answer, "open");
+    let update_secret = b"\0\x0a\0\x46\0\0\0\x06secret\x07renewal";
+    let head = [1, 0, 0, 0, 0, 0, update_secret.len() as u8];
+    client.write_all(&[&head[..], update_secret, b"\xce"].concat()).unwrap();
+    let answer = frame(&mut client).unwrap();
+    assert_eq!(answer, [0, 10, 0, 71], "connection.update-secret-ok: {}", String::from_utf8_lossy(&answer));
 }
 
 #[test]

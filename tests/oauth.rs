@@ -90,6 +90,21 @@ fn a_token_logs_in_until_it_ends() {
 }
 
 #[test]
+fn s25_a_token_makes_nobody_local() {
+    let signer = Signer::new();
+    let (broker, _parent) = serve_with(&signer, &["--proxy-protocol-from=127.0.0.1"]);
+    for (user, may) in [("ann", true), ("guest", false)] {
+        let mut client = dial(broker.port);
+        client.write_all(b"PROXY TCP4 203.0.113.7 10.0.0.1 50000 5672\r\n").unwrap();
+        client.write_all(HEADER).unwrap();
+        start(&mut client);
+        let token = signer.token(user, 60, "broker.read:*/*");
+        let answer = log_in(&mut client, "PLAIN", format!("\0anybody\0{token}").as_bytes());
+        assert_eq!(answer == "tune", may, "{user}: {answer}");
+    }
+}
+
+#[test]
 fn what_is_not_signed_for_us_does_not_log_in() {
     let signer = Signer::new();
     let (broker, _parent) = serve(&signer);

@@ -67,6 +67,11 @@ impl Token {
         }
     }
 
+    /// Whether a directory let its user in, by password.
+    pub fn is_of_directory(&self) -> bool {
+        self.directory.is_some()
+    }
+
     /// Tags of its user.
     pub fn tags(&self) -> &[String] {
         &self.tags

@@ -102,7 +102,7 @@ impl Connection {
                 self.close_by_client(out);
                 Ok(())
             }
-            ClientMethod::ConnectionUpdateSecret { new_secret, .. } if self.bearer.is_some() => {
+            ClientMethod::ConnectionUpdateSecret { new_secret, .. } if self.login_ends() => {
                 let token = Secret::new(String::from_utf8_lossy(new_secret.0));
                 out.requests.push(Request::RenewToken(token));
                 Ok(())
@@ -118,6 +118,11 @@ impl Connection {
                 Err((ConnectionError::new(ConnectionCode::ChannelError, text), other.id()))
             }
         }
+    }
+
+    /// Whether the login was by a token that ends; a directory's answer does not.
+    fn login_ends(&self) -> bool {
+        self.bearer.as_ref().is_some_and(|bearer| !bearer.token.is_of_directory())
     }
 
     /// connection.update-secret: everything that was found allowed is asked again. The secret itself is for logins that

@@ -167,6 +167,7 @@ impl Connection {
         if let (Some(sasl::EXTERNAL), Some(user)) = (known, self.certified_user()) {
             // What the client says of itself does not count: the certificate does.
             let (user, password) = (user.to_owned(), String::new());
+            self.client.mechanism = sasl::EXTERNAL;
             out.requests.push(Request::Authenticate(Login { mechanism: sasl::EXTERNAL, user, password }));
             return self.step_to(Handshake::Authenticating(sasl::EXTERNAL));
         }

@@ -58,6 +58,10 @@ impl Logins {
     /// The answer, if it is known without a check.
     pub(super) fn known(&self, accounts: &Accounts, claim: &Claim) -> Option<Result<(), LoginRefused>> {
         let hash = accounts.password_hash(&claim.user)?;
+        if !claim.is_local && accounts.is_loopback_user(&claim.user) {
+            // It is refused anyway: not sooner because the password was right.
+            return None;
+        }
         let is_known = lock(&self.known).knows(&claim.user, hash, &claim.password);
         is_known.then(|| accounts.login_without_password(&claim.user, claim.is_local))
     }
@@ -129,6 +133,9 @@ impl Broker {
         if self.tokens.is_some() && looks_like_token(&login.password) {
             // What the client calls itself does not count: the token does.
             let token = self.check_new_token(&login.password).await?;
+            if !is_local && self.directory.accounts().is_loopback_user(&token.user) {
+                return Err(LoginRefused::LoopbackOnly.reason(&token.user));
+            }
             return Ok(LoggedIn { user: Arc::clone(&token.user), token: Some(token) });
         }
         let mut why = "nobody logs in by name and password here".to_owned();

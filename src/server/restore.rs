@@ -43,7 +43,8 @@ pub(super) async fn restore(
     let clean = recovered.clean;
     let mut groups = split(recovered);
     let mut global = decode(&groups.remove(&GroupId::GLOBAL).unwrap_or_default().definitions)?;
-    if global.is_empty() {
+    // As in RabbitMQ, definitions that a new store is given say all: nobody is there whom they do not name.
+    if global.is_empty() && config.definitions.is_none() {
         global = begin(nursery, &accounts, config).await?;
     }
     for unusable in accounts.restore(global.iter()) {

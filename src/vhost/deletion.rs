@@ -67,6 +67,7 @@ impl Vhost {
                 self.finish_parked(slot, cx);
             }
         }
+        self.acting = Acting::Internal;
         for deletion in std::mem::take(&mut self.deletions) {
             match deletion {
                 Deletion::Ordered { id, operator, name, only } => {

@@ -141,7 +141,7 @@ impl Vhost {
         }
     }
 
-    /// A queue that an operator named; refuses if there is none, or it is a stream.
+    /// A queue that an operator named; refuses if there is none, it belongs to a connection, or it is a stream.
     fn errand_queue(
         &mut self,
         id: AdminId,
@@ -154,6 +154,10 @@ impl Vhost {
             refuse(id, format!("no {}", QueueIn(name, &self.config.name)), cx);
             return None;
         };
+        if record.owner.is_some() {
+            refuse(id, errors::locked(&QueueIn(name, &self.config.name)).explanation, cx);
+            return None;
+        }
         if record.stream.is_some() {
             let error = errors::not_by_streams(what, &QueueIn(name, &self.config.name));
             refuse(id, error.explanation, cx);

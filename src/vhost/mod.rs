@@ -292,6 +292,8 @@ impl Vhost {
                 return self.note_delivered(cx);
             }
         }
+        // What follows was due anyway, whoever spoke just now.
+        self.acting = Acting::Internal;
         if !self.parked.is_empty() || !self.deletions.is_empty() {
             self.retry_deletions(cx);
         }

@@ -25,7 +25,7 @@ impl Vhost {
         self.totals.published_count += 1;
         self.sizes.note(publish.message.body.len());
         if publish.topic_refusal.is_some() {
-            self.refuse_topic(&publish.message.exchange, publish.topic_refusal.take())?;
+            self.refuse_topic_publish(&publish.message.exchange, publish.topic_refusal.take())?;
         }
         let Some(channel) = self.channels.slots.get_mut(slot) else { return Ok(()) };
         let mut route = std::mem::take(&mut channel.route);
@@ -234,7 +234,19 @@ impl Vhost {
         }
     }
 
-    /// Gives the channel's refusal of a key, if it is a topic exchange that clients may use at all.
+    /// The same for a publish: to an internal exchange there is none, whatever its key, and that is what is said.
+    fn refuse_topic_publish(
+        &self,
+        exchange: &str,
+        refusal: Option<Box<ChannelError>>,
+    ) -> Result<(), ChannelError> {
+        let found = self.topology.exchange_named(exchange);
+        let record = found.and_then(|slot| self.topology.exchanges.get(slot));
+        let refusal = refusal.filter(|_| record.is_some_and(|record| !record.exchange.internal));
+        self.refuse_topic(exchange, refusal)
+    }
+
+    /// Gives the channel's refusal of a key, if it is a topic exchange.
     pub(super) fn refuse_topic(
         &self,
         exchange: &str,
@@ -244,7 +256,7 @@ impl Vhost {
         let found = self.topology.exchange_named(exchange);
         let is_topic = found
             .and_then(|slot| self.topology.exchanges.get(slot))
-            .is_some_and(|record| record.exchange.kind == ExchangeKind::Topic && !record.exchange.internal);
+            .is_some_and(|record| record.exchange.kind == ExchangeKind::Topic);
         if is_topic { Err(*refusal) } else { Ok(()) }
     }
 

@@ -3,8 +3,9 @@
 use crate::played::names;
 use crate::support::machine::{CAPABLE, HEADER, Machine, accounts, start_ok};
 use crate::support::wire;
-use ledgermq::connection::{ConnectionConfig, Request};
+use ledgermq::connection::{ConnectionConfig, Login, PeerCertificate, Request, TlsSession};
 use ledgermq::protocol::reply::{ConnectionCode, ConnectionError};
+use std::sync::Arc;
 
 #[test]
 fn a_client_is_led_from_header_to_open() {
@@ -127,6 +128,24 @@ fn what_is_no_login_is_refused_like_a_wrong_password() {
     check("mechanism=\"\" response=\"\\x00guest\\x00guest\"");
     check("mechanism=ANONYMOUS response=\"\\x00guest\\x00guest\"");
     check("mechanism=EXTERNAL response=\"\"");
+}
+
+#[test]
+fn a_certificate_logs_in_whom_it_names() {
+    let mut machine = Machine::accepted();
+    let certificate = PeerCertificate { user: Some("ann".to_owned()), ..PeerCertificate::default() };
+    let session = TlsSession { certificate: Some(certificate), ..TlsSession::default() };
+    machine.connection.secured(Arc::new(session));
+    machine.send_bytes(HEADER);
+    machine.send(
+        0,
+        &format!(
+            "connection.start-ok client-properties={CAPABLE} mechanism=EXTERNAL response=bob locale=en_US"
+        ),
+    );
+    let login = Login { mechanism: "EXTERNAL", user: "ann".to_owned(), password: String::new() };
+    assert_eq!(machine.requests(), [Request::Authenticate(login)]);
+    assert_eq!(machine.connection.report().mechanism, "EXTERNAL");
 }
 
 #[test]

@@ -5,7 +5,7 @@
 
 use crate::support::broker::Broker;
 use crate::support::machine::hash;
-use ledgermq::definitions::PermissionDefinition;
+use ledgermq::definitions::{PermissionDefinition, TopicPermissionDefinition};
 
 /// What is sent, and what it needs in the order in which it is asked: `ACCESS KIND NAME`. `any` is satisfied by any of the
 /// three, and refused as configure. Nothing is needed where nothing stands.
@@ -167,5 +167,33 @@ fn s19_rights_are_asked_for_by_name() {
             let expected = first_missing(needs, |access, name| pairs.contains(&(access, name)));
             check(methods, patterns.each_ref().map(String::as_str), true, expected.as_deref());
         }
+    }
+}
+
+/// Who may publish to an exchange does not matter to who may see what goes through it.
+#[test]
+fn s19_keys_are_asked_about_at_internal_exchanges_too() {
+    let exchange = "amq.rabbitmq.trace";
+    for (method, key, expected) in [
+        ("queue.bind queue=q", "publish.orders", "queue.bind-ok"),
+        ("queue.bind queue=q", "#", "channel.close reply-code=403"),
+        ("queue.unbind queue=q", "#", "channel.close reply-code=403"),
+        ("exchange.bind destination=amq.fanout", "#", "channel.close reply-code=403"),
+    ] {
+        let mut broker = Broker::default();
+        broker.connect("eve", "guest", None);
+        broker.send("eve", 1, "channel.open");
+        broker.send("eve", 1, "queue.declare queue=q");
+        broker.change_accounts(|accounts| {
+            let [user, vhost, exchange] = ["guest", "/", exchange].map(str::to_owned);
+            let [write, read] = ["^$", "^publish\\.orders$"].map(str::to_owned);
+            accounts
+                .set_topic_permissions(TopicPermissionDefinition { user, vhost, exchange, write, read })
+                .unwrap();
+        });
+        let from = if method.starts_with("exchange") { "source" } else { "exchange" };
+        broker.send("eve", 1, &format!("{method} {from}={exchange} routing-key={key}"));
+        let heard = broker.heard("eve");
+        assert!(heard.last().unwrap().1.starts_with(expected), "{method} {key}: {heard:?}");
     }
 }

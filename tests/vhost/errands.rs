@@ -125,3 +125,27 @@ fn what_is_on_disk_only_is_read_first() {
     assert_eq!(ready, [0, count], "of q and r");
     talk.converse(&format!("2.1 < get r\n2.1 > get-ok m0 {} redelivered", count - 1));
 }
+
+#[test]
+fn what_belongs_to_a_connection_is_no_operators() {
+    let mut talk = Talk::new();
+    talk.converse(
+        "1.1 < queue.declare mine exclusive
+         1.1 > queue.declare-ok mine 0 0
+         1.1 < queue.declare q
+         1.1 > queue.declare-ok q 0 0
+         1.1 < publish . mine secret
+         1.1 < publish . q known",
+    );
+    for order in ["peek mine 1", "move mine q 1", "move q mine 1"] {
+        let refusal = talk.refusal(&format!("admin {order}"));
+        assert!(
+            refusal.starts_with("cannot obtain exclusive access to locked queue 'mine' in vhost '/'"),
+            "{refusal}"
+        );
+    }
+    talk.converse(
+        "queue mine ready=1 unacked=0 bytes=6 consumers=0
+         queue q ready=1 unacked=0 bytes=5 consumers=0",
+    );
+}

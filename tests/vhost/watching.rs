@@ -283,3 +283,24 @@ fn when_the_vhost_of_the_event_exchange_ends_nobody_listens() {
     talk.vhost.apply(Input::Shutdown, Now::default(), &mut talk.log, &mut Effects::default());
     assert!(!talk.config.events.is_wanted(), "other vhosts make no events that nobody gets");
 }
+
+#[test]
+fn who_only_looks_is_not_named_for_what_fell_due() {
+    let mut talk = watched("queue.deleted");
+    talk.converse(
+        "identify 1 alice
+         1.1 < queue.declare q auto-delete
+         1.1 > queue.declare-ok q 0 0
+         1.1 < consume q x x-consumer-timeout=5000
+         1.1 > consume-ok x
+         1.1 < publish . q a
+         1.1 > deliver x a
+         admin look-after 5000 ann
+         1.1 > timed out x 5000
+         driver > Queues([])",
+    );
+    check(
+        &mut talk,
+        &["queue.deleted: name=q vhost=/ type=rabbit_classic_queue user_who_performed_action=rmq-internal"],
+    );
+}

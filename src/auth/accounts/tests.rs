@@ -195,3 +195,11 @@ fn permissions_of_nobody_are_reported() {
     );
     assert!(!accounts.has_access("guest", "/"));
 }
+
+#[test]
+fn s9_a_refusal_costs_what_the_dearest_password_does() {
+    let mut accounts = fresh();
+    assert_eq!(accounts.dearest_hashing(), Hashing::Sha256);
+    accounts.add_user("ann", PasswordHash::new("x", Hashing::Argon2id, [7; 16]).unwrap()).unwrap();
+    assert_eq!(accounts.dearest_hashing(), Hashing::Argon2id);
+}
