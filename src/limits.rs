@@ -198,10 +198,20 @@ pub const HTTP_HEAD_BYTES_MAX: usize = 64 * 1024;
 pub const HTTP_HEADERS_MAX: usize = 100;
 /// Time for the head of an HTTP request, from the end of the one before, ms; then the connection is closed.
 pub const HTTP_HEAD_MS: u64 = 30_000;
+/// What the system keeps of an answer that an HTTP client does not read yet, bytes, as it is asked for.
+pub const HTTP_SEND_BUFFER_BYTES: usize = 256 * 1024;
+/// An answer of unknown length that a client of HTTP/1.0 gets, which is told its length first, bytes.
+pub const HTTP_WHOLE_BYTES_MAX: usize = 256 * 1024 * 1024;
 /// Time in which an HTTP client reads nothing of an answer, ms; then the connection is closed.
 pub const HTTP_UNREAD_MS: u64 = 30_000;
 /// Time in which a page with a metric for each object is made and read, ms; then it is cut off, because others wait.
 pub const METRICS_PAGE_MS: u64 = 60_000;
+/// Such pages that are made and read at once: each holds what it found, some 20 MiB with 100,000 queues.
+pub const METRICS_PAGES_MAX: usize = 4;
+/// Requests for them that wait; more get 503.
+pub const METRICS_WAITING_MAX: usize = 32;
+/// Time in which a client reads nothing of such a page, ms; then it is cut off, because others wait.
+pub const METRICS_UNREAD_MS: u64 = 5_000;
 /// Text of such a page that is made at once.
 pub const METRICS_PIECE_BYTES: usize = 64 * 1024;
 /// Time for the body of an HTTP request, ms; then 408.

@@ -141,3 +141,18 @@ async fn metrics_show_each_object_where_that_is_asked_for() {
     let objects = samples(&get(broker.http_port, "/metrics"));
     assert_eq!(objects["rabbitmq_queue_messages{vhost=\"/\",queue=\"plain\"}"], 0.0);
 }
+
+/// Nothing else tells a client of HTTP/1.0 that an answer was cut off.
+#[test]
+fn who_speaks_http_1_0_is_told_the_length() {
+    let dir = tempdir().unwrap();
+    let broker = Served::start(dir.path(), &[]);
+    let mut stream = TcpStream::connect(("127.0.0.1", broker.http_port)).unwrap();
+    stream.write_all(b"GET /metrics/per-object HTTP/1.0\r\n\r\n").unwrap();
+    let mut answer = String::new();
+    stream.read_to_string(&mut answer).unwrap();
+    let (head, body) = answer.split_once("\r\n\r\n").unwrap();
+    let head = head.to_lowercase();
+    assert!(head.contains(&format!("content-length: {}", body.len())), "{head}");
+    assert!(!head.contains("transfer-encoding") && body.contains("rabbitmq_identity_info"), "{head}");
+}

@@ -350,3 +350,59 @@ fn a_protected_vhost_is_not_deleted_by_mistake() {
     printed(&broker.ctl(&["disable_vhost_protection_from_deletion", "orders"]));
     printed(&broker.ctl(&["delete_vhost", "orders"]));
 }
+
+#[test]
+fn a_new_store_that_is_given_definitions_begins_with_nothing_else() {
+    let dir = tempdir().unwrap();
+    let file = dir.path().join("definitions.json");
+    fs::write(&file, r#"{"users": [{"name": "ann", "password": "x", "tags": "administrator"}], "vhosts": [{"name": "shop"}]}"#)
+        .unwrap();
+    let load = format!("--load-definitions={}", file.display());
+    let broker = Served::start(&dir.path().join("data"), &[&load]);
+    assert_eq!(printed(&broker.ctl(&["-q", "list_users", "--no-table-headers"])), "ann\t[administrator]\n");
+    assert_eq!(printed(&broker.ctl(&["-q", "list_vhosts", "--no-table-headers"])), "shop\n");
+    assert_eq!(ask(broker.http_port, "guest:guest", "GET /api/whoami", "", "").0, 401);
+    assert_eq!(ask(broker.http_port, "ann:x", "GET /api/whoami", "", "").0, 200);
+}
+
+#[test]
+fn what_tools_of_rabbitmq_ask_for_is_where_they_look() {
+    let dir = tempdir().unwrap();
+    let broker = Served::start(&dir.path().join("data"), &["--prometheus-listen=127.0.0.1:0"]);
+    let api = |request: &str, body: &str| ask(broker.http_port, "guest:guest", request, "", body);
+    for protocol in ["amqp", "AMQP0_9_1", "http_api", "management", "http%2Fprometheus"] {
+        let (status, said) = api(&format!("GET /api/health/checks/protocol-listener/{protocol}"), "");
+        assert_eq!(status, 200, "{protocol}: {said}");
+    }
+    assert_eq!(api("GET /api/health/checks/protocol-listener/amqps", "").0, 503, "there is no TLS");
+    let nodes: serde_json::Value = serde_json::from_str(&api("GET /api/nodes", "").1).unwrap();
+    let number = |name: &str| nodes[0][name].as_u64().unwrap();
+    assert!(number("proc_total") > number("proc_used"), "{nodes}");
+    // A body that says nothing, as clients write it.
+    for (body, status) in [("", 201), ("null", 204), ("false", 204), ("[]", 400)] {
+        assert_eq!(api("PUT /api/vhosts/shop", body).0, status, "{body:?}");
+    }
+    assert_eq!(api("GET /api/consumers/shop", "").0, 200);
+    assert_eq!(api("GET /api/consumers/missing", "").0, 404);
+    for exchange in ["one", "two"] {
+        let rights = format!(r#"{{"exchange": "{exchange}", "write": "", "read": ""}}"#);
+        assert_eq!(api("PUT /api/topic-permissions/shop/guest", &rights).0, 201);
+    }
+    for status in [204, 404] {
+        assert_eq!(api("DELETE /api/topic-permissions/shop/guest/one", "").0, status);
+    }
+    let left = api("GET /api/topic-permissions/shop/guest", "").1;
+    assert!(left.contains("\"two\"") && !left.contains("\"one\""), "{left}");
+    // Lists that are sorted by nothing go the other way round, too.
+    let queues = |query: &str| -> Vec<String> {
+        let (status, said) = api(&format!("GET /api/exchanges/%2F/amq.fanout/bindings/source{query}"), "");
+        assert_eq!(status, 200, "{said}");
+        let bindings: Vec<serde_json::Value> = serde_json::from_str(&said).unwrap();
+        bindings.iter().map(|binding| binding["destination"].as_str().unwrap().to_owned()).collect()
+    };
+    for queue in ["a", "b"] {
+        assert_eq!(api(&format!("PUT /api/queues/%2F/{queue}"), "{}").0, 201);
+        assert_eq!(api(&format!("POST /api/bindings/%2F/e/amq.fanout/q/{queue}"), "{}").0, 201);
+    }
+    assert_eq!(queues("").into_iter().rev().collect::<Vec<_>>(), queues("?sort_reverse=true"));
+}

@@ -285,6 +285,22 @@ async fn a_slow_collector_is_waited_for_by_nobody() {
 }
 
 #[test]
+fn a_stop_waits_for_no_pause() {
+    let collector = Collector::start(0, Manner::Fails, None);
+    let dir = tempdir().unwrap();
+    let broker = Served::start(dir.path(), &[&format!("--otlp-endpoint={}", collector.url)]);
+    // The pause behind the fourth try is longer than a stop waits.
+    collector.wait_for_requests(4);
+    collector.now(Manner::Takes);
+    broker.signal("TERM");
+    let ended = broker.ended();
+    assert!(!ended.said.contains("did not take the last spans"), "{}", ended.said);
+    for name in ["broker.start", "broker.stop"] {
+        assert_eq!(collector.named(name).len(), 1, "{name}: {}", ended.said);
+    }
+}
+
+#[test]
 fn a_collector_is_known_by_its_certificate() {
     let ours = rcgen::generate_simple_self_signed(["localhost".to_owned()]).unwrap();
     let chain = vec![CertificateDer::from_pem_slice(ours.cert.pem().as_bytes()).unwrap()];

@@ -140,6 +140,11 @@ impl Caller {
         self.is_monitor() || *user == *self.user
     }
 
+    /// Whether it may close this user's connections.
+    pub(super) fn closes_for(&self, user: &str) -> bool {
+        self.is_admin() || *user == *self.user
+    }
+
     /// The same, to act with: also what a token allows.
     pub(super) fn rights(&self) -> Arc<Accounts> {
         Arc::clone(&self.accounts)

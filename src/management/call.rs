@@ -35,6 +35,11 @@ impl Call {
         found.map_or("", |(_, value)| value)
     }
 
+    /// Whether the route has such a place.
+    pub(super) fn has_name(&self, name: &str) -> bool {
+        self.names.iter().any(|(known, _)| known == name)
+    }
+
     /// The vhost of the path, which exists if the route's rule speaks of it.
     pub(super) fn vhost(&self) -> &str {
         self.name("vhost")
@@ -66,7 +71,7 @@ impl Call {
         self.headers.get(name)?.to_str().ok()
     }
 
-    /// The body as a JSON object; no body is an empty one.
+    /// The body as a JSON object; no body is an empty one, and so are `null`, `true` and `false`, as in RabbitMQ.
     ///
     /// # Errors
     /// 400 if it is something else.
@@ -76,6 +81,7 @@ impl Call {
         }
         match serde_json::from_slice(&self.body) {
             Ok(Value::Object(fields)) => Ok(fields),
+            Ok(Value::Null | Value::Bool(_)) => Ok(Map::new()),
             Ok(_) => Err(ApiError::bad("the body is not a JSON object")),
             Err(error) => Err(ApiError::bad(format!("the body is not JSON: {error}"))),
         }

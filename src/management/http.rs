@@ -4,11 +4,15 @@
 use crate::connection::Peer;
 use crate::limits::{
     HTTP_CONNECTIONS_MAX, HTTP_HEAD_BYTES_MAX, HTTP_HEAD_MS, HTTP_HEADERS_MAX, HTTP_UNREAD_MS,
+    HTTP_WHOLE_BYTES_MAX,
 };
 use crate::server::{Broker, HttpClient, Https};
 use axum::Router;
+use axum::body::Body;
 use axum::extract::Request;
-use hyper::body::Incoming;
+use axum::http::{StatusCode, Version};
+use axum::response::{IntoResponse, Response};
+use hyper::body::{Body as _, Incoming};
 use hyper::server::conn::http1;
 use hyper_util::rt::{TokioIo, TokioTimer};
 use std::convert::Infallible;
@@ -76,9 +80,24 @@ async fn converse(router: Router, stream: impl AsyncRead + AsyncWrite + Unpin, c
     }
 }
 
-async fn answer(router: &mut Router, request: hyper::Request<Incoming>) -> axum::response::Response {
-    match router.call(Request::from(request.map(axum::body::Body::new))).await {
+async fn answer(router: &mut Router, request: hyper::Request<Incoming>) -> Response {
+    let version = request.version();
+    let response = match router.call(Request::from(request.map(Body::new))).await {
         Ok(response) => response,
         Err(never) => match never {},
+    };
+    if version > Version::HTTP_10 || response.body().size_hint().exact().is_some() {
+        return response;
+    }
+    whole(response).await
+}
+
+/// The answer with its length: in HTTP/1.0 one of unknown length ends with the connection, and one that was cut off would pass
+/// for the whole.
+async fn whole(response: Response) -> Response {
+    let (head, body) = response.into_parts();
+    match axum::body::to_bytes(body, HTTP_WHOLE_BYTES_MAX).await {
+        Ok(body) => Response::from_parts(head, body.into()),
+        Err(_) => (StatusCode::INTERNAL_SERVER_ERROR, "the answer could not be made\n").into_response(),
     }
 }

@@ -187,7 +187,7 @@ pub(super) trait Chunks: Send + 'static {
 
 /// A bare array of rows that come in chunks. Sorted, they must all be held at once, so there is a bound: 400.
 pub(super) async fn streamed(query: &Query, mut chunks: impl Chunks) -> Answer {
-    if query.get("sort").is_some() {
+    if query.get("sort").is_some() || query.is_true("sort_reverse") {
         let mut rows = Vec::new();
         while let Some(chunk) = chunks.next().await {
             rows.extend(chunk);

@@ -4,6 +4,7 @@
 use crate::limits::HTTP_PARTS_AHEAD;
 use axum::body::Bytes;
 use hyper::body::{Body, Frame};
+use std::future::Future;
 use std::io;
 use std::pin::Pin;
 use std::task::{Context, Poll};
@@ -39,6 +40,12 @@ impl PartSink {
         if self.send(part).await {
             let _ = self.sender.send(None).await;
         }
+    }
+
+    /// Returns once the client is gone, or has all.
+    pub(super) fn gone(&self) -> impl Future<Output = ()> + Send + 'static {
+        let sender = self.sender.clone();
+        async move { sender.closed().await }
     }
 
     /// Whether anything was sent.
@@ -81,6 +88,7 @@ mod tests {
         assert!(cut.collect().await.is_err());
         let (mut sink, gone) = parts();
         drop(gone);
+        sink.gone().await;
         assert!(!sink.send(b"a".to_vec()).await);
     }
 }

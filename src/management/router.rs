@@ -129,12 +129,14 @@ async fn run(
     answer.map(super::answer::Reply::into_response)
 }
 
-/// Whether a page of another site made a browser send this. Programs send neither header; a browser sends both, and no
-/// page can leave them out.
+/// Whether a page of another site made a browser send this. Programs send neither header; a browser sends what no page can
+/// change or leave out: `Sec-Fetch-Site`, or, if it is old, `Origin` alone. A proxy in between may have changed `Host`.
 fn is_cross_site(headers: &HeaderMap) -> bool {
     let text = |name: &str| headers.get(name).and_then(|value| value.to_str().ok());
-    if matches!(text("sec-fetch-site"), Some("cross-site" | "same-site")) {
-        return true;
+    match text("sec-fetch-site") {
+        Some("same-origin" | "none") => return false,
+        Some(_) => return true,
+        None => {}
     }
     let Some(origin) = text("origin") else { return false };
     let host = origin.split_once("://").map_or(origin, |(_, host)| host);
@@ -238,6 +240,11 @@ mod tests {
         check(&[("host", "broker:15672"), ("origin", "http://evil")], true);
         check(&[("host", "broker:15672"), ("origin", "null")], true);
         check(&[("host", "broker:15672"), ("sec-fetch-site", "same-origin")], false);
+        // Behind a proxy that names the broker by another name.
+        check(
+            &[("host", "upstream"), ("origin", "https://broker"), ("sec-fetch-site", "same-origin")],
+            false,
+        );
         check(&[("host", "broker:15672"), ("sec-fetch-site", "cross-site")], true);
         check(&[("host", "broker:15672"), ("sec-fetch-site", "same-site")], true);
     }

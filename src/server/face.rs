@@ -14,12 +14,13 @@ use super::vhost_about::VhostAbout;
 use crate::auth::{Accounts, AccountsError};
 use crate::connection::{ConnectionReport, Login, Peer};
 use crate::definitions::DefinitionChange;
-use crate::limits::TLS_HANDSHAKE_MS;
+use crate::limits::{HTTP_SEND_BUFFER_BYTES, TLS_HANDSHAKE_MS};
 use crate::queue::QueueKind;
 use crate::vhost::command::ConnectionId;
 use crate::vhost::figures::VhostFigures;
 use crate::vhost::input::{AdminCommand, AdminReply, Operator};
 use crate::vhost::views::{Look, Seen};
+use socket2::SockRef;
 use std::collections::BTreeSet;
 use std::io;
 use std::sync::Arc;
@@ -43,6 +44,8 @@ impl Broker {
     /// # Errors
     /// What went wrong; the log has been told.
     pub async fn receive_http(&self, stream: &mut TcpStream, peer: Peer) -> io::Result<HttpClient> {
+        // Left to itself the system keeps megabytes, and says of a slow reader for minutes that it reads nothing.
+        SockRef::from(&*stream).set_send_buffer_size(HTTP_SEND_BUFFER_BYTES)?;
         let networks = &self.config.http_proxy_networks;
         if !networks.iter().any(|network| network.contains(peer.remote.ip())) {
             return Ok(HttpClient { peer, is_local: peer.is_local() });

@@ -25,6 +25,8 @@ pub struct NodeFigures {
     pub files_max: u64,
     /// Threads; 0 if the system does not say.
     pub threads: u64,
+    /// Threads that the system allows in all; 0 if it does not say.
+    pub threads_max: u64,
     /// Processors this process may use.
     pub processors: u64,
     /// Open connections.
@@ -50,6 +52,7 @@ impl Broker {
             open_files: files.map_or(0, |files| files.open),
             files_max: files.map_or(0, |files| files.limit),
             threads: std::fs::read_dir("/proc/self/task").map_or(0, |tasks| tasks.count() as u64),
+            threads_max: threads_max().unwrap_or_default(),
             processors: std::thread::available_parallelism().map_or(1, |count| count.get() as u64),
             connections: self.connections.count() as u64,
             connections_opened: self.connections.opened_count(),
@@ -74,6 +77,7 @@ impl Broker {
             ("amqp/ssl", self.config.tls_listen),
             ("http", self.config.http_listen),
             ("https", self.config.https_listen),
+            ("http/prometheus", self.config.prometheus_listen),
         ];
         let further = further.into_iter().filter_map(|(protocol, address)| Some((protocol, address?)));
         [("amqp", self.config.listen)].into_iter().chain(further).collect()
@@ -103,4 +107,8 @@ impl Broker {
     pub fn vhost_names(&self) -> Vec<std::sync::Arc<str>> {
         self.directory.vhosts().into_iter().map(|(name, _)| name).collect()
     }
+}
+
+fn threads_max() -> Option<u64> {
+    std::fs::read_to_string("/proc/sys/kernel/threads-max").ok()?.trim().parse().ok()
 }

@@ -40,10 +40,7 @@ impl VhostInbox {
             Listed::Exchanges => Look::ExchangeNames,
         };
         let names = |seen| if let Seen::Names(some, next) = seen { Some((some, next)) } else { None };
-        let mut names = sorted_by(self.stretches(look, names).await?, Ord::cmp).await?;
-        // What was deleted and made again meanwhile has another place.
-        names.dedup();
-        Some(names)
+        sorted_once(self.stretches(look, names).await?, Ord::cmp).await
     }
 
     /// All that is told stretch by stretch.
@@ -123,10 +120,10 @@ impl VhostInbox {
         for exchange in self.names(Listed::Exchanges).await? {
             bindings.extend(self.bindings_from(&exchange, false).await?);
         }
-        sorted_by(bindings, BindingObject::order).await
+        sorted_once(bindings, BindingObject::order).await
     }
 
-    /// The bindings of an exchange, in no order; `only_lasting` leaves out those to queues that belong to a connection.
+    /// The bindings of an exchange, in no order, and some perhaps twice; `only_lasting` leaves out those to queues that belong to a connection.
     pub(super) async fn bindings_from(
         &self,
         source: &Arc<str>,
@@ -150,9 +147,7 @@ impl VhostInbox {
     pub(super) async fn queue_objects(&self) -> Option<Vec<QueueObject>> {
         let told = |seen| if let Seen::QueueObjects(some, next) = seen { Some((some, next)) } else { None };
         let queues = self.stretches(Look::QueueObjects, told).await?;
-        let mut queues = sorted_by(queues, |one, other| one.name.cmp(&other.name)).await?;
-        queues.dedup_by(|one, other| one.name == other.name);
-        Some(queues)
+        sorted_once(queues, |one, other| one.name.cmp(&other.name)).await
     }
 
     /// The exchanges that were made as they were declared, by name.
@@ -160,9 +155,7 @@ impl VhostInbox {
         let told =
             |seen| if let Seen::ExchangeObjects(some, next) = seen { Some((some, next)) } else { None };
         let exchanges = self.stretches(Look::ExchangeObjects, told).await?;
-        let mut exchanges = sorted_by(exchanges, |one, other| one.name.cmp(&other.name)).await?;
-        exchanges.dedup_by(|one, other| one.name == other.name);
-        Some(exchanges)
+        sorted_once(exchanges, |one, other| one.name.cmp(&other.name)).await
     }
 
     /// All consumers, by queue.
@@ -194,18 +187,31 @@ impl VhostInbox {
     }
 }
 
-/// Sorts: many beside the threads that serve clients.
-pub(super) async fn sorted_by<T: Send + 'static>(
+/// What was told stretch by stretch, in order, and each once: what was deleted and made again meanwhile has another place, and
+/// may have been told at both. Many are sorted beside the threads that serve clients.
+pub(super) async fn sorted_once<T: Send + 'static>(
     mut all: Vec<T>,
     order: impl Fn(&T, &T) -> Ordering + Send + 'static,
 ) -> Option<Vec<T>> {
-    if all.len() <= SORTED_HERE_MAX {
-        all.sort_by(order);
-        return Some(all);
-    }
+    let is_short = all.len() <= SORTED_HERE_MAX;
     let sort = move || {
-        all.sort_by(order);
+        all.sort_by(&order);
+        all.dedup_by(|one, other| order(one, other).is_eq());
         all
     };
-    spawn_blocking(sort).await.ok()
+    if is_short { Some(sort()) } else { spawn_blocking(sort).await.ok() }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[tokio::test]
+    async fn what_was_told_twice_is_listed_once() {
+        for count in [10, SORTED_HERE_MAX + 1] {
+            let told: Vec<_> = (0..count).chain(0..count / 2).rev().collect();
+            let listed = sorted_once(told, Ord::cmp).await;
+            assert_eq!(listed, Some((0..count).collect()));
+        }
+    }
 }

@@ -200,6 +200,11 @@ impl VhostTask {
 
     /// Hands out everything the last batch produced.
     fn distribute(&mut self) {
+        let mut effects = std::mem::take(&mut self.effects.effects);
+        // A change is told of before its reply: its span looks for that of the request, which ends with the reply.
+        for event in effects.extract_if(.., |effect| matches!(effect, Effect::Event(_))) {
+            self.carry_out(event);
+        }
         self.collect_notices();
         for id in self.touched.drain(..) {
             let Some(attached) = self.connections.get_mut(&id) else { continue };
@@ -212,7 +217,7 @@ impl VhostTask {
                 attached.inbox.give_permits(permits);
             }
         }
-        for effect in std::mem::take(&mut self.effects.effects) {
+        for effect in effects {
             self.carry_out(effect);
         }
     }

@@ -365,6 +365,8 @@ WHO = [
     ("DELETE", "/vhost-limits/v/max-queues", None, ADMINS),
     ("PUT", "/user-limits/victim/max-channels", {"value": 100}, ADMINS),
     ("DELETE", "/user-limits/victim/max-channels", None, ADMINS),
+    ("DELETE", "/topic-permissions/v/victim/amq.default", None, ADMINS),
+    ("DELETE", "/connections/username/victim", None, ADMINS),
     ("PUT", "/cluster-name", {"name": "c"}, ADMINS),
     ("PUT", "/feature-flags/stream_queue/enable", {"name": "stream_queue"}, ADMINS),
     ("POST", "/rebalance/queues", {}, ADMINS),

@@ -53,6 +53,7 @@ pub(in crate::management) async fn connection(call: Call) -> Answer {
 /// `DELETE /api/connections/{name}`: its client hears 320 with the text of the header `X-Reason`.
 pub(in crate::management) async fn close(call: Call) -> Answer {
     let found = call.connection_named(call.name("name")).ok_or(ApiError::NotFound)?;
+    check_closes_for(&call, &found.user)?;
     close_one(&call, &found);
     Ok(Reply::no_content())
 }
@@ -60,11 +61,19 @@ pub(in crate::management) async fn close(call: Call) -> Answer {
 /// `DELETE /api/connections/username/{user}`
 pub(in crate::management) async fn close_all_of_user(call: Call) -> Answer {
     let user = call.name("user");
+    check_closes_for(&call, user)?;
     let all = call.management.broker.acquaintances();
-    for found in all.iter().filter(|one| *one.user == *user && call.caller.sees_user(&one.user)) {
+    for found in all.iter().filter(|one| *one.user == *user) {
         close_one(&call, found);
     }
     Ok(Reply::no_content())
+}
+
+/// Who watches all connections may not close them for that.
+/// Source: RabbitMQ `rabbit_mgmt_util:is_authorized_user`.
+fn check_closes_for(call: &Call, user: &str) -> Result<(), ApiError> {
+    let refused = || ApiError::NotAuthorised("User not authorised to access object".to_owned());
+    if call.caller.closes_for(user) { Ok(()) } else { Err(refused()) }
 }
 
 fn close_one(call: &Call, found: &Acquaintance) {

@@ -3,7 +3,7 @@
 use super::queues::{Place, by_vhost, channel_details, places};
 use crate::limits::HTTP_ROWS_PER_CHUNK;
 use crate::management::Management;
-use crate::management::answer::Answer;
+use crate::management::answer::{Answer, ApiError};
 use crate::management::call::Call;
 use crate::management::listing::{Chunks, Row, row, streamed};
 use crate::management::shape::table_value;
@@ -23,6 +23,9 @@ pub(in crate::management) async fn all(call: Call) -> Answer {
 
 /// `GET /api/consumers/{vhost}`
 pub(in crate::management) async fn in_vhost(call: Call) -> Answer {
+    if !call.management.broker.has_vhost(call.vhost()) {
+        return Err(ApiError::NotFound);
+    }
     let vhosts: Vec<_> = call.visible_vhosts().into_iter().filter(|vhost| **vhost == *call.vhost()).collect();
     list(call, &vhosts).await
 }

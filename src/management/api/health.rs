@@ -54,7 +54,10 @@ pub(in crate::management) async fn protocol_listener(call: Call) -> Answer {
     let protocols: Vec<&str> =
         call.management.broker.listeners().iter().map(|(protocol, _)| *protocol).collect();
     let wanted = match asked.as_str() {
-        "amqp091" | "amqp0.9.1" | "amqp0-9-1" => "amqp",
+        "amqp091" | "amqp0.9.1" | "amqp0-9-1" | "amqp0_9_1" => "amqp",
+        "amqps" => "amqp/ssl",
+        "management" | "management_ui" | "http_api" | "ui" | "http1" | "http1.1" => "http",
+        "prometheus" => "http/prometheus",
         other => other,
     };
     if protocols.contains(&wanted) {

@@ -119,7 +119,7 @@ fn node_row(call: &Call) -> Result<Row, ApiError> {
         ("disk_free_alarm", json!(alarms.contains(&"disk"))),
         ("fd_total", json!(figures.files_max)),
         ("sockets_total", json!(figures.files_max)),
-        ("proc_total", json!(figures.threads)),
+        ("proc_total", json!(figures.threads_max)),
         ("proc_used", json!(figures.threads)),
         ("db_dir", json!(figures.data_dir)),
         ("config_files", json!([])),

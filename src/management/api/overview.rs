@@ -130,10 +130,10 @@ pub(in crate::management) fn listeners(broker: &Broker) -> Vec<Value> {
 pub(in crate::management) fn contexts(broker: &Broker) -> Vec<Value> {
     let node = broker.node_name();
     let http = broker.listeners().into_iter().filter(|(protocol, _)| protocol.starts_with("http"));
-    let contexts = http.map(|(_, address)| {
+    let contexts = http.map(|(protocol, address)| {
         json!({
             "node": node,
-            "description": "Management",
+            "description": if protocol == "http/prometheus" { "Prometheus" } else { "Management" },
             "path": "/",
             "ip": address.ip().to_string(),
             "port": address.port().to_string(),

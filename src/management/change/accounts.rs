@@ -114,14 +114,16 @@ pub(super) async fn set_topic_permissions(call: Call) -> Answer {
     put(is_new)
 }
 
-/// `DELETE /api/topic-permissions/{vhost}/{user}`: at all exchanges.
+/// `DELETE /api/topic-permissions/{vhost}/{user}`: at all exchanges; with `/{exchange}` at that one.
 pub(super) async fn clear_topic_permissions(call: Call) -> Answer {
     let (vhost, user) = (call.vhost(), call.name("user"));
+    let exchange = call.has_name("exchange").then(|| call.exchange("exchange"));
     let known = call.caller.accounts().topic_permissions_of(user)?;
-    if !known.iter().any(|permission| permission.vhost == vhost) {
+    let is_meant = |known: &str| exchange.is_none_or(|exchange| exchange == known);
+    if !known.iter().any(|permission| permission.vhost == vhost && is_meant(&permission.exchange)) {
         return Err(ApiError::NotFound);
     }
-    let clear = |accounts: &mut Accounts| accounts.clear_topic_permissions(user, vhost, None);
+    let clear = |accounts: &mut Accounts| accounts.clear_topic_permissions(user, vhost, exchange);
     call.management.broker.change_accounts(clear).await?;
     Ok(Reply::no_content())
 }

@@ -125,6 +125,12 @@ fn accounts() -> Vec<Route> {
             accounts::clear_topic_permissions,
             "Lifts the restrictions of a user's keys",
         ),
+        delete(
+            "/api/topic-permissions/{vhost}/{user}/{exchange}",
+            Admin,
+            accounts::clear_topic_permissions,
+            "Lifts those at one exchange",
+        ),
     ]
 }
 

@@ -2,7 +2,7 @@
 //! `/metrics` with sums (or as the next, by configuration), `/metrics/per-object` with a sample for each queue, channel and connection, and
 //! `/metrics/detailed?family=…&vhost=…` with those families alone.
 //!
-//! The sums are made without looking at a name; the other two pages copy the numbers there are, are made one at a time, and
+//! The sums are made without looking at a name; the other two pages copy the numbers there are, a few pages at a time, and are
 //! sent while they are made. Counters are read where the broker keeps them; nothing is counted for these pages.
 
 mod node;
@@ -12,12 +12,12 @@ mod sums;
 mod text;
 
 use super::parts::{PartSink, parts};
-use crate::limits::METRICS_PAGE_MS;
+use crate::limits::{METRICS_PAGE_MS, METRICS_PAGES_MAX, METRICS_WAITING_MAX};
 use crate::server::{Broker, BrokerMetrics};
 use axum::Router;
 use axum::body::Body;
 use axum::extract::{Query, State};
-use axum::http::header;
+use axum::http::{StatusCode, header};
 use axum::response::{IntoResponse, Response};
 use axum::routing::get;
 use objects::Group;
@@ -38,8 +38,22 @@ const AGGREGATED: &str = "aggregated";
 const PER_OBJECT: &str = "per-object";
 const DETAILED: &str = "detailed";
 
-/// A page of a sample for each object takes time and some memory: no two at once.
-static ONE_AT_A_TIME: Semaphore = Semaphore::const_new(1);
+/// Pages of a sample for each object take time and some memory: few at once, and few who wait.
+struct Turns {
+    made: Semaphore,
+    asked_for: Semaphore,
+}
+
+impl Turns {
+    const fn new() -> Self {
+        Self {
+            made: Semaphore::const_new(METRICS_PAGES_MAX),
+            asked_for: Semaphore::const_new(METRICS_PAGES_MAX + METRICS_WAITING_MAX),
+        }
+    }
+}
+
+static TURNS: Turns = Turns::new();
 
 /// Its routes.
 pub(super) fn routes() -> Router<Arc<Broker>> {
@@ -62,7 +76,7 @@ async fn aggregated(State(broker): State<Arc<Broker>>) -> Response {
 }
 
 async fn per_object(State(broker): State<Arc<Broker>>) -> Response {
-    sent(async move |sink| {
+    sent(&TURNS, async move |sink| {
         let metrics = broker.metrics().await;
         let page = of_node(&broker, &metrics, PER_OBJECT);
         let seen = objects::look(&broker, &[]).await;
@@ -111,7 +125,7 @@ async fn detailed(State(broker): State<Arc<Broker>>, Query(query): Query<Vec<(St
     if groups.is_empty() {
         return show(page);
     }
-    sent(async move |sink| {
+    sent(&TURNS, async move |sink| {
         let seen = objects::look(&broker, &vhosts).await;
         let mut out = Output::new(page, sink);
         for group in groups {
@@ -127,13 +141,27 @@ fn show(page: Page) -> Response {
     (CONTENT_TYPE, page.finish()).into_response()
 }
 
-/// A page that is sent while it is made, when it is its turn. Who reads it too slowly gets no more of it.
-fn sent<W: Future<Output = ()> + Send>(make: impl FnOnce(PartSink) -> W + Send + 'static) -> Response {
+/// A page that is sent while it is made, when it is its turn. Who goes, or reads it too slowly, gets no more of it.
+fn sent<W: Future<Output = ()> + Send>(
+    turns: &'static Turns,
+    make: impl FnOnce(PartSink) -> W + Send + 'static,
+) -> Response {
+    let Ok(place) = turns.asked_for.try_acquire() else {
+        return (StatusCode::SERVICE_UNAVAILABLE, "too many ask for this page at once\n").into_response();
+    };
     let (sink, parts) = parts();
     tokio::spawn(async move {
-        if let Ok(_turn) = ONE_AT_A_TIME.acquire().await {
-            let _ = timeout(Duration::from_millis(METRICS_PAGE_MS), make(sink)).await;
+        let gone = sink.gone();
+        let page = async move {
+            if let Ok(_turn) = turns.made.acquire().await {
+                let _ = timeout(Duration::from_millis(METRICS_PAGE_MS), make(sink)).await;
+            }
+        };
+        tokio::select! {
+            () = gone => {}
+            () = page => {}
         }
+        drop(place);
     });
     (CONTENT_TYPE, Body::new(parts)).into_response()
 }

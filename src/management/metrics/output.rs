@@ -1,14 +1,16 @@
 //! A page on its way: what was made of it goes to the client before the rest is made.
 
 use super::text::{Family, Page};
-use crate::limits::{HTTP_ROWS_PER_CHUNK, METRICS_PIECE_BYTES};
+use crate::limits::{HTTP_ROWS_PER_CHUNK, METRICS_PIECE_BYTES, METRICS_UNREAD_MS};
 use crate::management::parts::PartSink;
+use std::time::Duration;
+use tokio::time::timeout;
 
 /// See the file's head.
 pub(super) struct Output {
     page: Page,
     sink: PartSink,
-    /// The client is there.
+    /// The client is there, and reads.
     is_wanted: bool,
 }
 
@@ -34,7 +36,8 @@ impl Output {
             let mut family = self.page.more();
             of.by_ref().take(HTTP_ROWS_PER_CHUNK).for_each(|one| sample(&mut family, one));
             if self.page.len() >= METRICS_PIECE_BYTES {
-                self.is_wanted = self.sink.send(self.page.take().into_bytes()).await;
+                let sent = self.sink.send(self.page.take().into_bytes());
+                self.is_wanted = timeout(Duration::from_millis(METRICS_UNREAD_MS), sent).await == Ok(true);
             }
         }
     }

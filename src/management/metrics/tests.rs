@@ -61,3 +61,17 @@ fn what_is_not_known_is_not_said() {
     let text = page.finish();
     assert!(!text.contains("wal_durable") && !text.contains("open_fds"), "{text}");
 }
+
+#[tokio::test]
+async fn a_page_is_made_for_who_waits_and_not_for_too_many() {
+    static TURNS: Turns = Turns::new();
+    let ask = || sent(&TURNS, async |_sink| std::future::pending().await);
+    let waiting: Vec<_> = (0..METRICS_PAGES_MAX + METRICS_WAITING_MAX).map(|_| ask()).collect();
+    assert!(waiting.iter().all(|response| response.status() == StatusCode::OK));
+    assert_eq!(ask().status(), StatusCode::SERVICE_UNAVAILABLE);
+    // Who goes leaves its place, whether its page was begun or not.
+    drop(waiting);
+    let all = u32::try_from(METRICS_PAGES_MAX + METRICS_WAITING_MAX).unwrap();
+    drop(TURNS.asked_for.acquire_many(all).await.unwrap());
+    assert_eq!(ask().status(), StatusCode::OK);
+}

@@ -6,7 +6,7 @@ use super::entries::{binding, exchange, policy, queue, users, vhost};
 use crate::limits::EXPORT_PIECE_BYTES;
 use crate::server::Broker;
 use crate::server::mail::VhostInbox;
-use crate::server::survey::{Listed, sorted_by};
+use crate::server::survey::{Listed, sorted_once};
 use crate::server::vhost_about::VhostAbout;
 use crate::vhost::{BindingObject, ExchangeObject, PolicyLayer, QueueObject};
 use serde_json::{Map, Value as Json, json};
@@ -170,7 +170,7 @@ impl Export {
             }
             Part::BindingsFrom(vhost, source) => {
                 let bindings = self.ask(&vhost, async |inbox| {
-                    sorted_by(inbox.bindings_from(&source, true).await?, BindingObject::order).await
+                    sorted_once(inbox.bindings_from(&source, true).await?, BindingObject::order).await
                 });
                 self.left =
                     Left::Bindings(Arc::clone(&vhost), bindings.await?.unwrap_or_default().into_iter());

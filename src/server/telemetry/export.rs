@@ -25,8 +25,8 @@ use std::pin::pin;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicU64, Ordering};
 use std::time::Duration;
-use tokio::sync::{mpsc, oneshot};
-use tokio::time::sleep;
+use tokio::sync::{mpsc, oneshot, watch};
+use tokio::time::{sleep, timeout};
 use tracing::{info, warn};
 
 /// What became of spans.
@@ -46,12 +46,15 @@ enum Order {
 #[derive(Clone, Debug)]
 pub(super) struct Queue {
     orders: mpsc::Sender<Order>,
+    /// Nobody is to wait for a pause any more.
+    ending: watch::Sender<bool>,
     pub(super) counts: Arc<Counts>,
 }
 
 impl Queue {
-    /// Returns once all that ended before was sent, or lost; may wait long.
-    pub(super) async fn flush(&self) {
+    /// Returns once all that ended before was sent, or lost, without the pauses of a collector that takes nothing; may wait long.
+    pub(super) async fn finish(&self) {
+        self.ending.send_replace(true);
         let (sender, answer) = oneshot::channel();
         if self.orders.send(Order::Flush(sender)).await.is_ok() {
             let _ = answer.await;
@@ -89,17 +92,25 @@ impl Exporter {
     /// Sends what comes by the queue, for as long as somebody has it.
     pub(super) fn start(self) -> Queue {
         let (orders, incoming) = mpsc::channel(OTLP_SPANS_WAITING_MAX);
+        let (ending, is_ending) = watch::channel(false);
         let counts = Arc::<Counts>::default();
-        let sending =
-            Sending { to: self, incoming, counts: Arc::clone(&counts), trust: None, is_failing: false };
+        let sending = Sending {
+            to: self,
+            incoming,
+            is_ending,
+            counts: Arc::clone(&counts),
+            trust: None,
+            is_failing: false,
+        };
         tokio::spawn(sending.run());
-        Queue { orders, counts }
+        Queue { orders, ending, counts }
     }
 }
 
 struct Sending {
     to: Exporter,
     incoming: mpsc::Receiver<Order>,
+    is_ending: watch::Receiver<bool>,
     counts: Arc<Counts>,
     /// Whom to believe, once it was read.
     trust: Option<Trust>,
@@ -149,6 +160,7 @@ impl Sending {
         let resource_spans = group_spans_by_resource_and_scope(spans, &self.to.resource);
         let body = Bytes::from(ExportTraceServiceRequest { resource_spans }.encode_to_vec());
         let mut pauses = (0..OTLP_TRIES_MAX - 1).map(pause);
+        let mut is_last = false;
         let lost = loop {
             match self.post(body.clone()).await {
                 Ok(answer) => {
@@ -162,8 +174,9 @@ impl Sending {
                 }
                 Err(PostError::Passing(error)) => {
                     self.tell_failure(&error);
-                    let Some(pause) = pauses.next() else { break count };
-                    sleep(pause).await;
+                    let Some(pause) = pauses.next().filter(|_| !is_last) else { break count };
+                    // A stop waits for no pause: one try more.
+                    is_last = timeout(pause, self.is_ending.wait_for(|is_ending| *is_ending)).await.is_ok();
                 }
                 Err(PostError::Lasting(error)) => {
                     self.tell_failure(&error);

@@ -114,7 +114,7 @@ impl Telemetry {
     pub(super) async fn finish(&self) {
         let Some(tracing) = &self.0 else { return };
         let patience = Duration::from_millis(OTLP_FAREWELL_MS);
-        if timeout(patience, tracing.queue.flush()).await.is_err() {
+        if timeout(patience, tracing.queue.finish()).await.is_err() {
             warn!("the collector did not take the last spans in time: they are lost");
         }
     }
