@@ -2,7 +2,7 @@
 //! three: `--segment-bytes 64MiB`, `LEDGERMQ_SEGMENT_BYTES=64MiB`, `segment_bytes = "64MiB"`.
 //! What is unknown or not allowed is an error that names the key, the value, where it stands and what is allowed: a
 //! broker that starts with half of its settings is worse than one that does not start.
-//! The keys themselves are the table in [`keys`]; docs/configuration.md is made from it.
+//! The keys themselves are the table in [`keys`]; docs/configuration.md is made from it ([`reference`]).
 
 mod doors;
 mod keys;
@@ -10,14 +10,16 @@ mod layers;
 mod ldap;
 mod otlp;
 mod rabbitmq_conf;
+mod reference;
 mod spelling;
 mod value;
 
 pub use doors::{CertificateLogin, JwksConfig, KeyFile, Network, SanType, TlsConfig, TlsVerify};
-pub use keys::{KEYS, Key, reference};
+pub use keys::{KEYS, Key};
 pub use layers::ConfigError;
 pub use ldap::{AuthBackend, LdapBind, LdapConfig, LdapSecurity};
 pub use otlp::{OtlpConfig, pairs};
+pub use reference::reference;
 pub(crate) use spelling::nearest;
 pub use value::Part;
 

@@ -86,6 +86,10 @@ async fn prometheus_reads_what_rabbitmqs_dashboards_show() {
         sums[&format!("{family}{{protocol=\"amqp091\",queue_type=\"rabbit_{kind}_queue\"}}")]
     };
     assert_eq!((delivered("classic"), delivered("quorum"), delivered("stream")), (1.0, 0.0, 0.0));
+    assert_eq!(sums["rabbitmq_channel_messages_published_total"], 2.0);
+    assert_eq!(sums["rabbitmq_channel_messages_unroutable_dropped_total"], 0.0);
+    assert_eq!(sums["rabbitmq_queue_messages_published_total"], 2.0);
+    assert_eq!(sums["rabbitmq_queue_messages_delivered_ack_total"], 1.0);
     assert_eq!(sums["rabbitmq_connections_opened_total"], 1.0);
     assert_eq!(sums["rabbitmq_channels_opened_total"], 1.0);
     assert_eq!(sums["rabbitmq_queues_created_total"], 2.0);
@@ -111,6 +115,9 @@ async fn prometheus_reads_what_rabbitmqs_dashboards_show() {
     assert_eq!(objects[&plain("queue_messages")], 1.0);
     assert_eq!(objects[&plain("queue_consumers")], 1.0);
     assert_eq!(objects[&plain("queue_messages_bytes")], 5.0);
+    assert_eq!(objects[&plain("queue_messages_published_total")], 1.0);
+    assert_eq!(objects[&plain("queue_messages_delivered_ack_total")], 1.0);
+    assert!(!objects.contains_key(&plain("queue_get_total")), "what never happened is not told");
     assert!(objects.keys().any(|name| name.starts_with("rabbitmq_channel_consumers{channel=\"127.0.0.1:")));
     let mut stream = TcpStream::connect(("127.0.0.1", metrics_port)).unwrap();
     write!(stream, "GET /api/overview HTTP/1.1\r\nHost: x\r\nConnection: close\r\n\r\n").unwrap();
@@ -140,6 +147,54 @@ async fn metrics_show_each_object_where_that_is_asked_for() {
     channel.queue_declare("plain".into(), options, FieldTable::default()).await.unwrap();
     let objects = samples(&get(broker.http_port, "/metrics"));
     assert_eq!(objects["rabbitmq_queue_messages{vhost=\"/\",queue=\"plain\"}"], 0.0);
+}
+
+/// What a monitoring service asks for that is set up as its pages say.
+#[tokio::test]
+async fn families_are_chosen_as_monitoring_services_do() {
+    let dir = tempdir().unwrap();
+    let broker = Served::start(dir.path(), &[]);
+    let client = Connection::connect(&broker.url(), ConnectionProperties::default()).await.unwrap();
+    let channel = client.create_channel().await.unwrap();
+    channel.confirm_select(ConfirmSelectOptions::default()).await.unwrap();
+    let declare = QueueDeclareOptions::default();
+    channel.queue_declare("q".into(), declare, FieldTable::default()).await.unwrap();
+    for key in ["q", "nowhere"] {
+        let publish = BasicPublishOptions::default();
+        let confirm =
+            channel.basic_publish("".into(), key.into(), publish, b"12345", BasicProperties::default());
+        confirm.await.unwrap().await.unwrap();
+    }
+    let families = [
+        "queue_coarse_metrics",
+        "queue_metrics",
+        "queue_consumer_count",
+        "queue_delivery_metrics",
+        "channel_exchange_metrics",
+        "channel_queue_exchange_metrics",
+        "connection_coarse_metrics",
+        "node_coarse_metrics",
+    ];
+    let path = format!("/metrics/detailed?family={}", families.join("&family="));
+    let page = get(broker.http_port, &path);
+    let chosen = samples(&page);
+    for (name, expected) in [("messages", 1.0), ("consumers", 0.0), ("messages_published_total", 1.0)] {
+        let sample = format!("rabbitmq_detailed_queue_{name}{{vhost=\"/\",queue=\"q\"}}");
+        assert_eq!(chosen[&sample], expected, "{name}");
+    }
+    let one = |name: &str| {
+        let begin = format!("rabbitmq_detailed_{name}{{");
+        let mut found = chosen.iter().filter(|(sample, _)| sample.starts_with(&begin));
+        *found.next().unwrap_or_else(|| panic!("no {name}")).1
+    };
+    assert_eq!(
+        (one("channel_messages_published_total"), one("channel_messages_confirmed_total")),
+        (2.0, 2.0)
+    );
+    assert_eq!(one("channel_messages_unroutable_dropped_total"), 1.0);
+    assert!(one("connection_incoming_bytes_total") > 100.0 && one("connection_outgoing_bytes_total") > 100.0);
+    assert_eq!(page.matches("# TYPE rabbitmq_detailed_queue_consumers ").count(), 1, "a family is told once");
+    assert!(!page.contains("queue_get_total{"), "what never happened is not told");
 }
 
 /// Nothing else tells a client of HTTP/1.0 that an answer was cut off.

@@ -11,7 +11,6 @@ use crate::protocol::sasl::MECHANISMS;
 use crate::queue::QueueKind;
 use crate::vhost::DeliverMode;
 use ledgermq_storage::limits::{PAGE_BYTES, SEGMENT_BYTES_MAX, SEGMENT_BYTES_MIN};
-use std::fmt::Write;
 use std::path::PathBuf;
 
 /// One setting.
@@ -82,7 +81,7 @@ pub static KEYS: [Key; 84] = [
     Key {
         name: "tls_cert",
         allowed: "a file with PEM certificates: the broker's own first, then those that lead to an authority",
-        help: "Certificate of the broker (RabbitMQ: ssl_options.certfile). This file and the next two are read again when they change, and on SIGHUP; connections that are there keep what they have",
+        help: "Certificate of the broker (RabbitMQ: ssl_options.certfile). This file, `tls_key` and `tls_ca` are read again when they change, and on SIGHUP; connections that are there keep what they have",
         set: |config, text| {
             config.tls.certificate = PathBuf::from(text);
             Some(())
@@ -171,7 +170,7 @@ pub static KEYS: [Key; 84] = [
     Key {
         name: "http_proxy_protocol_from",
         allowed: "networks such as 10.0.0.0/8 or fd00::/8, or addresses, separated by commas; or nothing",
-        help: "The same for the HTTP side, with and without TLS",
+        help: "The same as `proxy_protocol_from` for connections to the HTTP side, with and without TLS",
         set: |config, text| {
             config.http_proxy_networks =
                 list(text).iter().map(|name| Network::parse(name)).collect::<Option<_>>()?;
@@ -198,7 +197,7 @@ pub static KEYS: [Key; 84] = [
     Key {
         name: "oauth_jwks_url",
         allowed: "a URL with https, or with http and an address of this machine; or nothing",
-        help: "Where a server publishes the keys that sign tokens, as a JSON Web Key Set (RabbitMQ: auth_oauth2.jwks_uri, auth_oauth2.jwks_url). It is asked at the start, beside everything else, at a steady pace, and, not more often than oauth_retry_s says, when a token names a key that is not there. Keys stay good until a set without them was read; a server that does not answer changes nothing. No redirect is followed",
+        help: "Where a server publishes the keys that sign tokens, as a JSON Web Key Set (RabbitMQ: auth_oauth2.jwks_uri, auth_oauth2.jwks_url). It is asked at the start, then every `oauth_refresh_s`, and when a token names a key that is not there, but for that not more often than `oauth_retry_s` says. Keys stay good until a set without them was read; a server that does not answer changes nothing. No redirect is followed",
         set: |config, text| {
             text.clone_into(&mut config.jwks.url);
             Some(())
@@ -218,7 +217,7 @@ pub static KEYS: [Key; 84] = [
     Key {
         name: "oauth_ca",
         allowed: "a file with PEM certificates, or nothing",
-        help: "Who may sign the certificate of that server (RabbitMQ: auth_oauth2.https.cacertfile); without it, the authorities that this system believes",
+        help: "Who may sign the certificate of the server of `oauth_jwks_url` or `oauth_issuer` (RabbitMQ: auth_oauth2.https.cacertfile); without it, the authorities that this system believes",
         set: |config, text| {
             config.jwks.authorities = (!text.is_empty()).then(|| PathBuf::from(text));
             Some(())
@@ -237,14 +236,14 @@ pub static KEYS: [Key; 84] = [
     Key {
         name: "oauth_refresh_s",
         allowed: "60 to 604800",
-        help: "Time between two requests for that key set, in seconds",
+        help: "Time after which the key set of `oauth_jwks_url` is asked for again, in seconds",
         set: |config, text| number(text, 60..=604_800).map(|seconds| config.jwks.refresh_s = seconds),
         show: |config| config.jwks.refresh_s.to_string(),
     },
     Key {
         name: "oauth_retry_s",
         allowed: "0 to 3600",
-        help: "Time between two requests, in seconds, because tokens name a key that is not there; logins with such tokens in between are refused at once",
+        help: "Shortest time between two requests for the key set because a token names a key that is not there, in seconds; logins with such tokens in between are refused at once",
         set: |config, text| number(text, 0..=3_600).map(|seconds| config.jwks.retry_s = seconds),
         show: |config| config.jwks.retry_s.to_string(),
     },
@@ -271,7 +270,7 @@ pub static KEYS: [Key; 84] = [
     Key {
         name: "oauth_additional_scopes_key",
         allowed: "names of claims, separated by commas; or nothing",
-        help: "Claims that may hold scopes beside scope: a text, a list, or an object with one of these under oauth_resource_server_id (RabbitMQ: auth_oauth2.additional_scopes_key)",
+        help: "Claims that may hold scopes beside scope: a text, a list, or an object that has a text or a list under the name in `oauth_resource_server_id` (RabbitMQ: auth_oauth2.additional_scopes_key)",
         set: |config, text| {
             config.oauth.scope_claims = list(text);
             Some(())
@@ -305,7 +304,7 @@ pub static KEYS: [Key; 84] = [
     Key {
         name: "auth_backends",
         allowed: "some of internal, ldap and ldap/internal, separated by commas; or none",
-        help: "Who decides logins by name and password, in this order, until one lets the user in (RabbitMQ: auth_backends): the users that are kept here, or a directory; ldap/internal asks the directory who it is, and a user of that name that is kept here says what it may do. Bearer tokens and certificates do not depend on it",
+        help: "Who decides logins by name and password, in this order, until one lets the user in (RabbitMQ: auth_backends): the users that are kept here, or a directory. With ldap/internal the directory checks the password, and what is kept here of the user of that name says what it may do. Bearer tokens and certificates do not depend on it",
         set: |config, text| {
             let names = list(text);
             if text != "none" && names.is_empty() {
@@ -399,7 +398,7 @@ pub static KEYS: [Key; 84] = [
     Key {
         name: "ldap_dn_lookup_attribute",
         allowed: "an attribute of letters, digits and dashes; or nothing",
-        help: "The attribute by which a user is looked up in the directory, for its name there (RabbitMQ: auth_ldap.dn_lookup_attribute). Exactly one entry must have it",
+        help: "The attribute by which a user is looked up, to learn its name in the directory (RabbitMQ: auth_ldap.dn_lookup_attribute). Exactly one entry must have it",
         set: |config, text| {
             let is_part = |byte: u8| byte.is_ascii_alphanumeric() || byte == b'-';
             let text = if text == "none" { "" } else { text };
@@ -420,7 +419,7 @@ pub static KEYS: [Key; 84] = [
     Key {
         name: "ldap_bind",
         allowed: "as_user, anon, or a name in the directory",
-        help: "As whom users and groups are searched: as the user that logs in, as nobody, or as one of its own (RabbitMQ: auth_ldap.dn_lookup_bind, auth_ldap.other_bind, which are one here)",
+        help: "As whom users and groups are searched: as the user that logs in, as nobody, or by this name (RabbitMQ: auth_ldap.dn_lookup_bind, auth_ldap.other_bind, which are one here)",
         set: |config, text| {
             config.ldap.bind = match text {
                 "" => return None,
@@ -439,7 +438,7 @@ pub static KEYS: [Key; 84] = [
     Key {
         name: "ldap_bind_password",
         allowed: "a password; or nothing",
-        help: "Its password, if it is one of its own. Better given in the environment or the file than as a flag, which everybody on the machine can see",
+        help: "The password of the name in `ldap_bind`, if there is one. Better given in the environment or the file than as a flag, which everybody on the machine can see",
         set: |config, text| {
             config.ldap.bind_password = Secret::new(text);
             Some(())
@@ -475,7 +474,7 @@ pub static KEYS: [Key; 84] = [
     Key {
         name: "ldap_resource_access",
         allowed: "a query",
-        help: "Whether it may do something with a queue or exchange: ${name}, ${permission} (RabbitMQ: resource_access_query)",
+        help: "Whether a user of the directory may do something with a queue or exchange: ${name}, ${permission} (RabbitMQ: resource_access_query)",
         set: |config, text| {
             let set = |queries: &mut crate::auth::LdapQueries, it| queries.resource_access = it;
             config.ldap.set_query(text, set, |texts| &mut texts.resource_access)
@@ -485,7 +484,7 @@ pub static KEYS: [Key; 84] = [
     Key {
         name: "ldap_topic_access",
         allowed: "a query",
-        help: "Whether it may use a key at a topic exchange: ${routing_key} (RabbitMQ: topic_access_query)",
+        help: "Whether a user of the directory may use a key at a topic exchange: ${routing_key} (RabbitMQ: topic_access_query)",
         set: |config, text| {
             config.ldap.set_query(
                 text,
@@ -498,7 +497,7 @@ pub static KEYS: [Key; 84] = [
     Key {
         name: "ldap_tags",
         allowed: "[{tag, query}, …]",
-        help: "Which tags it has: [{administrator, {in_group, \"cn=admins,ou=groups,dc=example,dc=com\"}}] (RabbitMQ: tag_queries)",
+        help: "Which tags a user of the directory has: [{administrator, {in_group, \"cn=admins,ou=groups,dc=example,dc=com\"}}] (RabbitMQ: tag_queries)",
         set: |config, text| {
             let tags = LdapQuery::parse_by_tag(text).ok()?;
             std::sync::Arc::make_mut(&mut config.ldap.queries).tags = tags;
@@ -561,7 +560,7 @@ pub static KEYS: [Key; 84] = [
     Key {
         name: "audit_log",
         allowed: "off, stderr, or a file, which is made if it is not there",
-        help: "Where logins, refused logins and changes of users, rights, policies, queues, exchanges and bindings are written down, one JSON object a line: who, what, from where. Of refused logins so many a second, and the rest as a count. `ledgermq ctl rotate_logs` begins a new file after the old one was moved away",
+        help: "Where logins, refused logins and changes of users, rights, policies, queues, exchanges and bindings are written down, one JSON object a line: who, what, from where. Of refused logins 50 a second are written, and the rest as a count. `ledgermq ctl rotate_logs` begins a new file after the old one was moved away",
         set: |config, text| {
             config.audit_log = match text {
                 "" => return None,
@@ -622,7 +621,7 @@ pub static KEYS: [Key; 84] = [
     Key {
         name: "otlp_resource_attributes",
         allowed: "NAME=VALUE, separated by commas, percent-encoded where they hold a comma; or nothing",
-        help: "What else traces say of this broker, e.g. deployment.environment.name=production (OTEL_RESOURCE_ATTRIBUTES); they go before what the broker says of itself, but for service.name",
+        help: "What else traces say of this broker, e.g. deployment.environment.name=production (OTEL_RESOURCE_ATTRIBUTES); they replace what the broker says of itself, but for service.name",
         set: |config, text| {
             pairs(text)?;
             text.clone_into(&mut config.otlp.resource_attributes);
@@ -633,14 +632,14 @@ pub static KEYS: [Key; 84] = [
     Key {
         name: "otlp_slow_sync_ms",
         allowed: "0 to 60000",
-        help: "How long a sync of the disk takes that has a span of its own, in milliseconds; 0: each has one",
+        help: "A sync of the disk that takes this long or longer has a span of its own, in milliseconds; 0: each has one",
         set: |config, text| number(text, 0..=60_000).map(|slow_ms| config.otlp.slow_sync_ms = slow_ms),
         show: |config| config.otlp.slow_sync_ms.to_string(),
     },
     Key {
         name: "segment_bytes",
         allowed: "64KiB to 1GiB, a multiple of 4KiB",
-        help: "Size of a new WAL segment",
+        help: "Size of a new segment, a file of the log",
         set: |config, text| {
             let size = bytes(text, SEGMENT_BYTES_MIN.into()..=SEGMENT_BYTES_MAX.into())?;
             size.is_multiple_of(PAGE_BYTES.into()).then(|| config.segment_bytes = size as u32)
@@ -657,7 +656,7 @@ pub static KEYS: [Key; 84] = [
     Key {
         name: "ack_flush_ms",
         allowed: "0 to 60000",
-        help: "How long acknowledgements may wait, in milliseconds, for other records to be written with",
+        help: "How long acknowledgements may wait until they are written together with other records, in milliseconds; the sync may come as much later",
         set: |config, text| number(text, 0..=60_000).map(|ms| config.ack_flush_ms = ms),
         show: |config| config.ack_flush_ms.to_string(),
     },
@@ -678,7 +677,7 @@ pub static KEYS: [Key; 84] = [
     Key {
         name: "disk_low_of_memory",
         allowed: "a number up to 100, such as 1.5; 0 means disk_low_bytes",
-        help: "The same as a multiple of the memory this process may take (RabbitMQ: disk_free_limit.relative)",
+        help: "The bound of `disk_low_bytes` as a multiple of the memory this process may take (RabbitMQ: disk_free_limit.relative)",
         set: |config, text| Part::parse(text).map(|part| config.disk_low_of_memory = part),
         show: |config| config.disk_low_of_memory.to_string(),
     },
@@ -710,7 +709,7 @@ pub static KEYS: [Key; 84] = [
     Key {
         name: "deliver",
         allowed: "after_durable or immediate",
-        help: "Whether a persistent message is delivered once it is on disk, or at once: a crash may then lose a message that somebody has seen",
+        help: "Whether a persistent message is delivered once it is on disk, or at once: a crash may then lose a message that a consumer has seen",
         set: |config, text| {
             config.deliver = match text {
                 "after_durable" => DeliverMode::AfterDurable,
@@ -814,7 +813,7 @@ pub static KEYS: [Key; 84] = [
     Key {
         name: "default_pass",
         allowed: "a password",
-        help: "The password of that user (RabbitMQ: default_pass, RABBITMQ_DEFAULT_PASS). Better given in the environment or the file than as a flag, which everybody on the machine can see",
+        help: "The password of `default_user` (RabbitMQ: default_pass, RABBITMQ_DEFAULT_PASS). Better given in the environment or the file than as a flag, which everybody on the machine can see",
         set: |config, text| (!text.is_empty()).then(|| config.default_pass = Secret::new(text)),
         show: |config| {
             let is_known = config.default_pass == Config::default().default_pass;
@@ -824,7 +823,7 @@ pub static KEYS: [Key; 84] = [
     Key {
         name: "default_user_tags",
         allowed: "tags, separated by commas; or nothing",
-        help: "The tags of that user (RabbitMQ: default_user_tags)",
+        help: "The tags of `default_user` (RabbitMQ: default_user_tags)",
         set: |config, text| {
             config.default_user_tags = list(text);
             Some(())
@@ -834,21 +833,21 @@ pub static KEYS: [Key; 84] = [
     Key {
         name: "default_configure",
         allowed: "a regular expression",
-        help: "What that user may declare and delete in the vhost of the next key but two (RabbitMQ: default_permissions.configure)",
+        help: "What `default_user` may declare and delete in `default_vhost` (RabbitMQ: default_permissions.configure)",
         set: |config, text| default_permission(config, 0, text),
         show: |config| config.default_permissions[0].clone(),
     },
     Key {
         name: "default_write",
         allowed: "a regular expression",
-        help: "What it may publish and bind to (RabbitMQ: default_permissions.write)",
+        help: "What `default_user` may publish and bind to there (RabbitMQ: default_permissions.write)",
         set: |config, text| default_permission(config, 1, text),
         show: |config| config.default_permissions[1].clone(),
     },
     Key {
         name: "default_read",
         allowed: "a regular expression",
-        help: "What it may consume and bind from (RabbitMQ: default_permissions.read)",
+        help: "What `default_user` may consume and bind from there (RabbitMQ: default_permissions.read)",
         set: |config, text| default_permission(config, 2, text),
         show: |config| config.default_permissions[2].clone(),
     },
@@ -895,7 +894,7 @@ pub static KEYS: [Key; 84] = [
     Key {
         name: "cluster_name",
         allowed: "1 to 255 bytes without control characters",
-        help: "Name of the installation, told to clients",
+        help: "Name of the installation, told to clients, tools and dashboards; with it begins the name of the node, NAME@localhost. Give each broker its own",
         set: |config, text| label(text).map(|label| config.cluster_name = label),
         show: |config| config.cluster_name.clone(),
     },
@@ -904,7 +903,7 @@ pub static KEYS: [Key; 84] = [
         allowed: "a file; or nothing",
         help: "Definitions in RabbitMQ's JSON that are brought in at each start, before clients are accepted: what is there \
                stays, users, rights and policies become what the file says. A file that cannot be brought in stops the \
-               start",
+               start. A new store begins with them alone, without `default_user` and `default_vhost`, as in RabbitMQ",
         set: |config, text| {
             config.load_definitions = (!text.is_empty()).then(|| PathBuf::from(text));
             Some(())
@@ -946,52 +945,3 @@ impl Key {
         (self.show)(&Config::default())
     }
 }
-
-/// The text of docs/configuration.md.
-pub fn reference() -> String {
-    let mut text = INTRODUCTION.to_owned();
-    for key in &KEYS {
-        // Writing to a string does not fail.
-        let _ = write!(
-            text,
-            "\n### `{}`\n\n{}.\n\n- allowed: {}\n- default: `{}`\n- flag `--{}`, variable `{}`\n",
-            key.name,
-            key.help,
-            key.allowed,
-            key.default_text(),
-            key.flag(),
-            key.variable(),
-        );
-    }
-    text
-}
-
-const INTRODUCTION: &str = "\
-# Configuration
-
-`ledgermq serve` needs none. Every key below can be given as a flag, as an environment variable, or in a TOML file that
-`--config FILE` or `LEDGERMQ_CONFIG` names; a flag beats a variable, a variable beats the file, the file beats the
-default. Sizes are bytes, or have a unit: `64KiB`, `16MiB`, `2GiB`.
-
-```toml
-data_dir = \"/var/lib/ledgermq\"
-listen = \"0.0.0.0:5672\"
-disk_low_bytes = \"5GiB\"
-loopback_users = [\"guest\"]
-```
-
-A file whose name ends in `.conf` is read as RabbitMQ's: `key.path = value`, with `conf.d/*.conf` beside a `rabbitmq.conf`, and so is each
-of a directory. Keys that mean something here are taken (listeners, TLS, limits, alarms, log level, default user); those that
-only mean something to Erlang, to a cluster or to a plugin are named in the diagnostics and passed over; any other is an
-error. Of RabbitMQ's image the variables `RABBITMQ_DEFAULT_USER`, `RABBITMQ_DEFAULT_PASS`, `RABBITMQ_DEFAULT_VHOST`, `RABBITMQ_NODE_PORT`,
-`RABBITMQ_NODE_IP_ADDRESS`, `RABBITMQ_CONFIG_FILE` and `RABBITMQ_CONFIG_FILES` are understood, of OpenTelemetry's `OTEL_EXPORTER_OTLP_ENDPOINT`,
-`OTEL_EXPORTER_OTLP_HEADERS`, `OTEL_SERVICE_NAME` and `OTEL_RESOURCE_ATTRIBUTES`; ours beat them.
-
-An unknown key or a value that is not allowed stops the broker before it opens anything (exit code 64), with a sentence
-that names the key, the value, where it stands, and what is allowed. Variables that Kubernetes makes for a service called
-`ledgermq` (`LEDGERMQ_PORT…`, `LEDGERMQ_SERVICE_…`) are passed over.
-
-This page is made from the program: a test compares them.
-
-## Keys
-";

@@ -140,6 +140,12 @@ const KNOWN: &[(&str, &str, How)] = &[
     ("log.file.level", "log_level", How::Level),
 ];
 
+/// What a key of ours is called in RabbitMQ's file.
+pub(super) fn names_of(ours: &str) -> impl Iterator<Item = String> {
+    let known = KNOWN.iter().filter(move |(_, known, _)| *known == ours);
+    known.map(|(theirs, _, _)| theirs.replace('$', "NAME"))
+}
+
 /// Beginnings of keys that only mean something elsewhere.
 const ELSEWHERE: &[&str] = &[
     "auth_cache.",

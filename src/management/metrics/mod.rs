@@ -5,6 +5,7 @@
 //! The sums are made without looking at a name; the other two pages copy the numbers there are, a few pages at a time, and are
 //! sent while they are made. Counters are read where the broker keeps them; nothing is counted for these pages.
 
+mod counters;
 mod node;
 mod objects;
 mod output;
@@ -81,7 +82,7 @@ async fn per_object(State(broker): State<Arc<Broker>>) -> Response {
         let page = of_node(&broker, &metrics, PER_OBJECT);
         let seen = objects::look(&broker, &[]).await;
         let mut out = Output::new(page, sink);
-        for group in Group::ALL {
+        for group in Group::chosen(None) {
             objects::show(&mut out, group, &seen).await;
         }
         let page = out.page();
@@ -121,7 +122,7 @@ async fn detailed(State(broker): State<Arc<Broker>>, Query(query): Query<Vec<(St
     if asks("auth_attempt_metrics") {
         node::logins(&mut page, &metrics);
     }
-    let groups: Vec<Group> = Group::ALL.into_iter().filter(|group| asks(group.name())).collect();
+    let groups = Group::chosen(Some(&families));
     if groups.is_empty() {
         return show(page);
     }

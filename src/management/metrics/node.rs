@@ -26,7 +26,7 @@ pub(super) fn identity(page: &mut Page, broker: &Broker, metrics: &BrokerMetrics
     identity.sample(
         &[
             ("rabbitmq_node", &node),
-            ("rabbitmq_cluster", &config.cluster_name),
+            ("rabbitmq_cluster", &broker.cluster_name()),
             ("rabbitmq_cluster_permanent_id", &format!("{store:032x}")),
             ("rabbitmq_endpoint", endpoint),
         ],

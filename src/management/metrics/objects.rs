@@ -1,13 +1,16 @@
 //! The families with a sample for each object, in the groups in which `/metrics/detailed` is asked for them.
 
+use super::counters::{DELIVERED, OfCounts, PUBLISHED, published_of_queues};
 use super::output::Output;
-use super::text::Kind;
+use super::text::Kind::{self, Counter, Gauge};
 use crate::connection::ConnectionReport;
 use crate::limits::HTTP_ROWS_PER_CHUNK;
 use crate::server::{Broker, Listed};
+use crate::vhost::command::ConnectionId;
+use crate::vhost::counts::MessageCounts;
 use crate::vhost::report::{ChannelReport, ExchangeReport, QueueReport};
 use crate::vhost::views::{Look, Seen as Part};
-use std::collections::HashMap;
+use std::collections::BTreeMap;
 use std::ops::Range;
 use std::sync::Arc;
 
@@ -18,9 +21,21 @@ pub(super) enum Group {
     QueueCoarse,
     /// What else there is to say of each queue.
     Queue,
+    /// How many consumers each queue has, which [`Self::Queue`] says as well.
+    QueueConsumers,
+    /// What was delivered from each queue.
+    QueueDelivered,
+    /// What was published to each queue.
+    QueuePublished,
     /// Each channel.
     Channel,
-    /// Each connection.
+    /// What was published on each channel.
+    ChannelPublished,
+    /// What was delivered on each channel.
+    ChannelDelivered,
+    /// How many bytes went over each connection.
+    ConnectionCoarse,
+    /// What else there is to say of each connection.
     Connection,
     /// Each vhost.
     Vhost,
@@ -32,10 +47,16 @@ pub(super) enum Group {
 
 impl Group {
     /// All, in the order of the page.
-    pub(super) const ALL: [Self; 7] = [
+    const ALL: [Self; 13] = [
         Self::QueueCoarse,
         Self::Queue,
+        Self::QueueConsumers,
+        Self::QueueDelivered,
+        Self::QueuePublished,
         Self::Channel,
+        Self::ChannelPublished,
+        Self::ChannelDelivered,
+        Self::ConnectionCoarse,
         Self::Connection,
         Self::Vhost,
         Self::ExchangeNames,
@@ -43,23 +64,41 @@ impl Group {
     ];
 
     /// What a query calls it.
-    pub(super) fn name(self) -> &'static str {
+    fn name(self) -> &'static str {
         match self {
             Self::QueueCoarse => "queue_coarse_metrics",
             Self::Queue => "queue_metrics",
+            Self::QueueConsumers => "queue_consumer_count",
+            Self::QueueDelivered => "queue_delivery_metrics",
+            Self::QueuePublished => "channel_queue_exchange_metrics",
             Self::Channel => "channel_metrics",
+            Self::ChannelPublished => "channel_exchange_metrics",
+            Self::ChannelDelivered => "channel_queue_metrics",
+            Self::ConnectionCoarse => "connection_coarse_metrics",
             Self::Connection => "connection_metrics",
             Self::Vhost => "vhost_status",
             Self::ExchangeNames => "exchange_names",
             Self::ExchangeBindings => "exchange_bindings",
         }
     }
+
+    /// Those of these names, in the order of the page, and no family in two of them; all, if no names are given.
+    pub(super) fn chosen(names: Option<&[String]>) -> Vec<Self> {
+        let mut groups = Self::ALL.to_vec();
+        if let Some(names) = names {
+            groups.retain(|group| names.iter().any(|name| name == group.name()));
+        }
+        if groups.contains(&Self::Queue) {
+            groups.retain(|group| *group != Self::QueueConsumers);
+        }
+        groups
+    }
 }
 
 /// All there is to see.
 pub(super) struct Seen {
     vhosts: Vec<SeenVhost>,
-    connections: Vec<ConnectionReport>,
+    connections: BTreeMap<ConnectionId, ConnectionReport>,
 }
 
 /// What is shown of a vhost.
@@ -74,6 +113,7 @@ struct SeenVhost {
 struct SeenQueue {
     name: String,
     numbers: [u64; OF_QUEUES.len()],
+    counts: MessageCounts,
 }
 
 struct SeenExchange {
@@ -91,11 +131,12 @@ pub(super) async fn look(broker: &Broker, named: &[String]) -> Seen {
             vhosts.push(look_at(broker, name).await);
         }
     }
-    let mut connections = broker.connection_reports().await;
-    connections.retain(|connection| {
+    let connections = broker.connection_reports().await.into_iter();
+    let is_there = |connection: &ConnectionReport| {
         let vhost = connection.vhost.as_deref();
         named.is_empty() || named.iter().any(|asked| Some(asked.as_str()) == vhost)
-    });
+    };
+    let connections = connections.filter(is_there).map(|connection| (connection.id, connection)).collect();
     Seen { vhosts, connections }
 }
 
@@ -105,6 +146,7 @@ async fn look_at(broker: &Broker, vhost: Arc<str>) -> SeenVhost {
         if let Some(Part::Queues(part)) = broker.look(&vhost, Look::Queues(names.to_vec())).await {
             queues.extend(part.into_iter().flatten().map(|queue| SeenQueue {
                 numbers: OF_QUEUES.map(|(_, _, of)| of(&queue)),
+                counts: queue.counts,
                 name: queue.name,
             }));
         }
@@ -151,8 +193,10 @@ const OF_QUEUES: [OfQueue; 10] = [
     ("queue_messages_damaged", "Messages set aside as damaged", |queue| queue.messages_damaged),
 ];
 
-/// Coarse ones.
-const COARSE_COUNT: usize = 3;
+const COARSE: Range<usize> = 0..3;
+const FINE: Range<usize> = 3..OF_QUEUES.len();
+/// In [`FINE`].
+const CONSUMERS: Range<usize> = 3..4;
 
 /// The same of a channel.
 type OfChannel = (&'static str, &'static str, fn(&ChannelReport) -> u64);
@@ -166,6 +210,22 @@ const OF_CHANNELS: [OfChannel; 6] = [
     ("channel_prefetch", "Prefetch of all its consumers", |channel| channel.global_prefetch_count.into()),
 ];
 
+/// The same of a connection, with its kind.
+type OfConnection = (&'static str, &'static str, Kind, fn(&ConnectionReport) -> u64);
+
+const OF_CONNECTIONS: [OfConnection; 5] = [
+    ("connection_incoming_bytes_total", "Bytes received", Counter, |one| one.traffic.received_bytes),
+    ("connection_outgoing_bytes_total", "Bytes sent", Counter, |one| one.traffic.sent_bytes),
+    ("connection_incoming_packets_total", "Reads that brought some", Counter, |one| {
+        one.traffic.received_count
+    }),
+    ("connection_outgoing_packets_total", "Writes that took some", Counter, |one| one.traffic.sent_count),
+    ("connection_channels", "Open channels", Gauge, |one| one.channels.len() as u64),
+];
+
+const BYTES: Range<usize> = 0..2;
+const REST: Range<usize> = 2..OF_CONNECTIONS.len();
+
 fn messages(queue: &QueueReport) -> u64 {
     queue.messages_ready + queue.messages_unacknowledged
 }
@@ -173,18 +233,21 @@ fn messages(queue: &QueueReport) -> u64 {
 /// Adds the families of a group.
 pub(super) async fn show(out: &mut Output, group: Group, seen: &Seen) {
     match group {
-        Group::QueueCoarse => queues(out, 0..COARSE_COUNT, seen).await,
-        Group::Queue => queues(out, COARSE_COUNT..OF_QUEUES.len(), seen).await,
-        Group::Channel => channels(out, seen).await,
-        Group::Connection => {
-            out.page().theirs("connection_channels", Kind::Gauge, "Open channels");
-            let connections = seen.connections.iter();
-            out.samples(connections, |family, connection| {
-                let name = crate::cli::rows::connection_name(connection);
-                family.sample(&[("connection", &name)], connection.channels.len());
-            })
-            .await;
+        Group::QueueCoarse => queues(out, COARSE, seen).await,
+        Group::Queue => queues(out, FINE, seen).await,
+        Group::QueueConsumers => queues(out, CONSUMERS, seen).await,
+        Group::QueueDelivered => queues_counted(out, &DELIVERED, seen).await,
+        Group::QueuePublished => queues_counted(out, published_of_queues(), seen).await,
+        Group::Channel => {
+            for (name, help, of) in OF_CHANNELS {
+                out.page().theirs(name, Gauge, help);
+                channels(out, seen, of).await;
+            }
         }
+        Group::ChannelPublished => channels_counted(out, &PUBLISHED, seen).await,
+        Group::ChannelDelivered => channels_counted(out, &DELIVERED, seen).await,
+        Group::ConnectionCoarse => connections(out, BYTES, seen).await,
+        Group::Connection => connections(out, REST, seen).await,
         Group::Vhost => {
             out.page().cluster("vhost_status", "1 while the vhost runs");
             out.samples(seen.vhosts.iter(), |family, vhost| family.sample(&[("vhost", &vhost.name)], 1))
@@ -211,7 +274,7 @@ fn each<'a, T: 'a>(
 
 async fn queues(out: &mut Output, families: Range<usize>, seen: &Seen) {
     for (at, (name, help, _)) in OF_QUEUES.iter().enumerate().filter(|(at, _)| families.contains(at)) {
-        out.page().theirs(name, Kind::Gauge, help);
+        out.page().theirs(name, Gauge, help);
         out.samples(each(seen, |vhost| &vhost.queues), |family, (vhost, queue)| {
             let number = queue.numbers.get(at).copied().unwrap_or_default();
             family.sample(&[("vhost", vhost), ("queue", &queue.name)], number);
@@ -220,17 +283,43 @@ async fn queues(out: &mut Output, families: Range<usize>, seen: &Seen) {
     }
 }
 
-async fn channels(out: &mut Output, seen: &Seen) {
-    let names: HashMap<_, _> = seen
-        .connections
-        .iter()
-        .map(|connection| (connection.id, crate::cli::rows::connection_name(connection)))
-        .collect();
-    for (name, help, of) in OF_CHANNELS {
-        out.page().theirs(name, Kind::Gauge, help);
-        out.samples(each(seen, |vhost| &vhost.channels), |family, (_, channel)| {
-            let connection = names.get(&channel.connection).map_or("", String::as_str);
-            family.sample(&[("channel", &format!("{connection} ({})", channel.number))], of(channel));
+/// Of a hundred thousand queues few do anything: what never happened is not told, as in RabbitMQ.
+async fn queues_counted(out: &mut Output, families: &[OfCounts], seen: &Seen) {
+    for (name, help, of) in families {
+        out.page().theirs(&format!("queue_{name}"), Counter, help);
+        out.samples(each(seen, |vhost| &vhost.queues), |family, (vhost, queue)| {
+            let number = of(&queue.counts);
+            if number > 0 {
+                family.sample(&[("vhost", vhost), ("queue", &queue.name)], number);
+            }
+        })
+        .await;
+    }
+}
+
+/// Sums over all exchanges or queues: a channel counts no others, so their names are no labels.
+async fn channels_counted(out: &mut Output, families: &[OfCounts], seen: &Seen) {
+    for (name, help, of) in families {
+        out.page().theirs(&format!("channel_{name}"), Counter, help);
+        channels(out, seen, |channel| of(&channel.counts)).await;
+    }
+}
+
+async fn channels(out: &mut Output, seen: &Seen, of: impl Fn(&ChannelReport) -> u64) {
+    out.samples(each(seen, |vhost| &vhost.channels), |family, (_, channel)| {
+        let connection = seen.connections.get(&channel.connection);
+        let name = connection.map(crate::cli::rows::connection_name).unwrap_or_default();
+        family.sample(&[("channel", &format!("{name} ({})", channel.number))], of(channel));
+    })
+    .await;
+}
+
+async fn connections(out: &mut Output, families: Range<usize>, seen: &Seen) {
+    for (name, help, kind, of) in OF_CONNECTIONS.get(families).unwrap_or_default() {
+        out.page().theirs(name, *kind, help);
+        out.samples(seen.connections.values(), |family, connection| {
+            let name = crate::cli::rows::connection_name(connection);
+            family.sample(&[("connection", &name)], of(connection));
         })
         .await;
     }

@@ -1,5 +1,6 @@
 //! The families of sums over all queues, channels and connections, and of what messages did since the start.
 
+use super::counters::{DELIVERED, PUBLISHED, published_of_queues};
 use super::text::{Kind, Page};
 use crate::queue::QueueKind;
 use crate::server::BrokerMetrics;
@@ -37,6 +38,14 @@ pub(super) fn objects(page: &mut Page, metrics: &BrokerMetrics) {
     ];
     for (name, help, value) in gauges {
         page.theirs(name, Kind::Gauge, help).value(value);
+    }
+    let mut of_queues = MessageCounts::default();
+    figures.queue_counts.each().into_iter().for_each(|(_, counts)| of_queues += *counts);
+    for (name, help, of) in PUBLISHED.iter().chain(&DELIVERED) {
+        page.theirs(&format!("channel_{name}"), Kind::Counter, help).value(of(&figures.counts));
+    }
+    for (name, help, of) in published_of_queues().iter().chain(&DELIVERED) {
+        page.theirs(&format!("queue_{name}"), Kind::Counter, help).value(of(&of_queues));
     }
     page.ours("queue_messages_damaged", Kind::Gauge, "Messages set aside as damaged")
         .value(figures.messages_damaged);
