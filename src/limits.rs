@@ -207,7 +207,7 @@ pub const HTTP_UNREAD_MS: u64 = 30_000;
 /// Time in which a page with a metric for each object is made and read, ms; then it is cut off, because others wait.
 pub const METRICS_PAGE_MS: u64 = 60_000;
 /// Such pages that are made and read at once: each holds what it found, some 20 MiB with 100,000 queues.
-pub const METRICS_PAGES_MAX: usize = 4;
+pub const METRICS_PAGES_MAX: usize = 2;
 /// Requests for them that wait; more get 503.
 pub const METRICS_WAITING_MAX: usize = 32;
 /// Time in which a client reads nothing of such a page, ms; then it is cut off, because others wait.

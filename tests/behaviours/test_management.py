@@ -205,8 +205,9 @@ def test_definitions_are_there_before_the_first_client(managed, tmp_path):
     file.write_text(json.dumps(DEFINITIONS))
     broker, api = managed("--load-definitions", str(file))
     broker.connect("moved", "mover", "test12").close()
+    assert api.status("GET", "/whoami") == 401, "the file does not name guest"
     broker.stop_and_restart()
-    assert entries(as_written_by_rabbitmq(api.ok("GET", "/definitions"))) == entries(DEFINITIONS)
+    assert entries(as_written_by_rabbitmq(json.loads(broker.ctl("export_definitions")))) == entries(DEFINITIONS)
     file.write_text(json.dumps({"queues": [{"name": "q", "vhost": "nowhere"}]}))
     broker.process.terminate()
     broker.process.wait()

@@ -7,13 +7,17 @@ use crate::vhost::counts::MessageCounts;
 /// The name behind that of the kind of object, help, and the number.
 pub(super) type OfCounts = (&'static str, &'static str, fn(&MessageCounts) -> u64);
 
-/// What was published: of queues the first alone.
+/// What was published, as channels count it.
 pub(super) const PUBLISHED: [OfCounts; 4] = [
     ("messages_published_total", "Publishes", |counts| counts.publish),
     ("messages_confirmed_total", "Publishes confirmed", |counts| counts.confirm),
     ("messages_unroutable_returned_total", "Publishes sent back", |counts| counts.return_unroutable),
     ("messages_unroutable_dropped_total", "Publishes that no queue took", |counts| counts.drop_unroutable),
 ];
+
+/// The same of queues.
+pub(super) const PUBLISHED_OF_QUEUES: [OfCounts; 1] =
+    [("messages_published_total", "Publishes put into a queue", |counts| counts.publish)];
 
 /// What was handed out.
 pub(super) const DELIVERED: [OfCounts; 7] = [
@@ -29,8 +33,3 @@ pub(super) const DELIVERED: [OfCounts; 7] = [
     ("messages_acked_total", "Messages acknowledged", |counts| counts.ack),
     ("get_empty_total", "Calls of basic.get that found nothing", |counts| counts.get_empty),
 ];
-
-/// What of [`PUBLISHED`] queues count.
-pub(super) fn published_of_queues() -> &'static [OfCounts] {
-    PUBLISHED.get(..1).unwrap_or_default()
-}

@@ -1,13 +1,12 @@
 //! The families with a sample for each object, in the groups in which `/metrics/detailed` is asked for them.
 
-use super::counters::{DELIVERED, OfCounts, PUBLISHED, published_of_queues};
+use super::counters::{DELIVERED, OfCounts, PUBLISHED, PUBLISHED_OF_QUEUES};
 use super::output::Output;
 use super::text::Kind::{self, Counter, Gauge};
 use crate::connection::ConnectionReport;
 use crate::limits::HTTP_ROWS_PER_CHUNK;
 use crate::server::{Broker, Listed};
 use crate::vhost::command::ConnectionId;
-use crate::vhost::counts::MessageCounts;
 use crate::vhost::report::{ChannelReport, ExchangeReport, QueueReport};
 use crate::vhost::views::{Look, Seen as Part};
 use std::collections::BTreeMap;
@@ -111,9 +110,11 @@ struct SeenVhost {
 
 /// A queue, with a number for each family.
 struct SeenQueue {
-    name: String,
+    /// That of the queue itself: there may be a hundred thousand.
+    name: Arc<str>,
     numbers: [u64; OF_QUEUES.len()],
-    counts: MessageCounts,
+    published: [u64; PUBLISHED_OF_QUEUES.len()],
+    delivered: [u64; DELIVERED.len()],
 }
 
 struct SeenExchange {
@@ -144,10 +145,12 @@ async fn look_at(broker: &Broker, vhost: Arc<str>) -> SeenVhost {
     let mut queues = Vec::new();
     for names in broker.names(&vhost, Listed::Queues).await.unwrap_or_default().chunks(HTTP_ROWS_PER_CHUNK) {
         if let Some(Part::Queues(part)) = broker.look(&vhost, Look::Queues(names.to_vec())).await {
-            queues.extend(part.into_iter().flatten().map(|queue| SeenQueue {
+            let there = names.iter().zip(part).filter_map(|(name, queue)| Some((name, queue?)));
+            queues.extend(there.map(|(name, queue)| SeenQueue {
+                name: Arc::clone(name),
                 numbers: OF_QUEUES.map(|(_, _, of)| of(&queue)),
-                counts: queue.counts,
-                name: queue.name,
+                published: PUBLISHED_OF_QUEUES.map(|(_, _, of)| of(&queue.counts)),
+                delivered: DELIVERED.map(|(_, _, of)| of(&queue.counts)),
             }));
         }
     }
@@ -236,8 +239,10 @@ pub(super) async fn show(out: &mut Output, group: Group, seen: &Seen) {
         Group::QueueCoarse => queues(out, COARSE, seen).await,
         Group::Queue => queues(out, FINE, seen).await,
         Group::QueueConsumers => queues(out, CONSUMERS, seen).await,
-        Group::QueueDelivered => queues_counted(out, &DELIVERED, seen).await,
-        Group::QueuePublished => queues_counted(out, published_of_queues(), seen).await,
+        Group::QueueDelivered => queues_counted(out, &DELIVERED, seen, |queue| &queue.delivered).await,
+        Group::QueuePublished => {
+            queues_counted(out, &PUBLISHED_OF_QUEUES, seen, |queue| &queue.published).await;
+        }
         Group::Channel => {
             for (name, help, of) in OF_CHANNELS {
                 out.page().theirs(name, Gauge, help);
@@ -284,11 +289,16 @@ async fn queues(out: &mut Output, families: Range<usize>, seen: &Seen) {
 }
 
 /// Of a hundred thousand queues few do anything: what never happened is not told, as in RabbitMQ.
-async fn queues_counted(out: &mut Output, families: &[OfCounts], seen: &Seen) {
-    for (name, help, of) in families {
+async fn queues_counted(
+    out: &mut Output,
+    families: &[OfCounts],
+    seen: &Seen,
+    of: impl Fn(&SeenQueue) -> &[u64],
+) {
+    for (at, (name, help, _)) in families.iter().enumerate() {
         out.page().theirs(&format!("queue_{name}"), Counter, help);
         out.samples(each(seen, |vhost| &vhost.queues), |family, (vhost, queue)| {
-            let number = of(&queue.counts);
+            let number = of(queue).get(at).copied().unwrap_or_default();
             if number > 0 {
                 family.sample(&[("vhost", vhost), ("queue", &queue.name)], number);
             }

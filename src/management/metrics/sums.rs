@@ -1,6 +1,6 @@
 //! The families of sums over all queues, channels and connections, and of what messages did since the start.
 
-use super::counters::{DELIVERED, PUBLISHED, published_of_queues};
+use super::counters::{DELIVERED, PUBLISHED, PUBLISHED_OF_QUEUES};
 use super::text::{Kind, Page};
 use crate::queue::QueueKind;
 use crate::server::BrokerMetrics;
@@ -44,7 +44,7 @@ pub(super) fn objects(page: &mut Page, metrics: &BrokerMetrics) {
     for (name, help, of) in PUBLISHED.iter().chain(&DELIVERED) {
         page.theirs(&format!("channel_{name}"), Kind::Counter, help).value(of(&figures.counts));
     }
-    for (name, help, of) in published_of_queues().iter().chain(&DELIVERED) {
+    for (name, help, of) in PUBLISHED_OF_QUEUES.iter().chain(&DELIVERED) {
         page.theirs(&format!("queue_{name}"), Kind::Counter, help).value(of(&of_queues));
     }
     page.ours("queue_messages_damaged", Kind::Gauge, "Messages set aside as damaged")
