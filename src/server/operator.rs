@@ -3,7 +3,7 @@
 
 use super::alarms::Alarms;
 use super::broker::{Broker, Stage};
-use super::definitions_file::Export;
+use super::definitions_file::{COMPATIBLE_VERSION, Export};
 use super::govern::{self, Refused};
 use super::watermarks::{Mark, Watermarks};
 use super::{closing, figures};
@@ -341,6 +341,7 @@ async fn status(broker: &Broker) -> StatusReport {
     StatusReport {
         product: broker.config.product.clone(),
         version: env!("CARGO_PKG_VERSION").to_owned(),
+        rabbitmq_version: COMPATIBLE_VERSION.to_owned(),
         cluster_name: broker.cluster_name(),
         pid: std::process::id(),
         uptime_s: metrics.uptime_ms / 1000,
@@ -348,9 +349,12 @@ async fn status(broker: &Broker) -> StatusReport {
         listeners,
         alarms: metrics.alarms.iter().map(|alarm| (*alarm).to_owned()).collect(),
         memory_bytes: metrics.resident_bytes,
+        memory_high_bytes: metrics.memory_high_bytes,
         body_memory_bytes: metrics.body_memory_bytes,
         disk_free_bytes: metrics.store.map_or(0, |store| store.free_bytes),
         disk_low_bytes: metrics.disk_low_bytes,
+        open_files: metrics.files.map_or(0, |files| files.open),
+        files_max: metrics.files.map_or(0, |files| files.limit),
         connection_count: metrics.connections,
         queue_count: metrics.figures.queues,
         vhost_count: broker.directory.vhosts().len() as u64,

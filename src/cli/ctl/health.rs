@@ -2,16 +2,14 @@
 //! all of it; what is made of the look is decided here. Names, texts and exit codes are those of rabbitmq-diagnostics 3.10.
 
 use super::arguments::Options;
+use super::cluster;
 use super::commands::{Command, Shape, plain};
+use super::doors::{check_port, check_protocol, connectivity, listeners};
 use super::format::Formatter;
-use crate::cli::addresses::reachable;
 use crate::cli::control::ControlRequest;
 use crate::cli::exit::Exit;
 use crate::cli::rows::StatusReport;
-use serde_json::{Value, json};
-use std::fmt::Write;
-use std::net::{SocketAddr, TcpStream};
-use std::time::Duration;
+use serde_json::json;
 
 /// Commands, in the order of the help.
 pub(super) static COMMANDS: [Command; 23] = [
@@ -31,7 +29,7 @@ pub(super) static COMMANDS: [Command; 23] = [
     plain("check_if_node_is_mirror_sync_critical", "", 0, "For clusters: there is one node, so it never is"),
     plain("node_health_check", "", 0, "Checks that the broker answers and no alarm is on"),
     plain("cluster_status", "", 0, "Shows the one node there is"),
-    plain("server_version", "", 0, "Shows the version of the broker"),
+    plain("server_version", "", 0, "Shows the RabbitMQ version that the broker is compatible with"),
     Command {
         name: "list_feature_flags",
         usage: "[<column>, ...]",
@@ -77,9 +75,6 @@ pub(crate) const FEATURE_FLAGS: [&str; 14] = [
     "virtual_host_metadata",
 ];
 
-/// Time for one port to accept, ms.
-const CONNECT_MS: u64 = 5_000;
-
 /// Whether the command is one of these.
 pub(super) fn knows(name: &str) -> bool {
     COMMANDS.iter().any(|command| command.name == name)
@@ -119,7 +114,7 @@ pub(super) fn banner(name: &str, arguments: &[String], options: &Options) -> Opt
         }
         "node_health_check" => format!("Checking health of node {NODE} ..."),
         "cluster_status" => format!("Cluster status of node {NODE} ..."),
-        "server_version" => format!("Asking node {NODE} for its RabbitMQ version..."),
+        "server_version" => format!("Asking node {NODE} for the RabbitMQ version it is compatible with..."),
         "list_feature_flags" => "Listing feature flags ...".to_owned(),
         "list_deprecated_features" => "Listing deprecated features ...".to_owned(),
         "enable_feature_flag" if first == "all" => "Enabling all feature flags ...".to_owned(),
@@ -132,7 +127,7 @@ pub(super) fn banner(name: &str, arguments: &[String], options: &Options) -> Opt
 }
 
 /// What operators call the one node there is.
-const NODE: &str = "ledgermq@localhost";
+pub(super) const NODE: &str = "ledgermq@localhost";
 
 /// The request it becomes; `None` if it is none of these.
 pub(super) fn request(name: &str) -> Option<ControlRequest> {
@@ -182,8 +177,8 @@ pub(super) fn outcome(
         "check_if_node_is_quorum_critical" | "check_if_node_is_mirror_sync_critical" => line(format!(
             "Node {NODE} seems to be the only one in a single node cluster, the check does not apply"
         )),
-        "cluster_status" => Ok(cluster(status, formatter)),
-        "server_version" => line(status.version.clone()),
+        "cluster_status" => Ok(cluster::show(status, formatter)),
+        "server_version" => line(status.compatible_version().to_owned()),
         "list_feature_flags" => Ok(flags(arguments, formatter)),
         "enable_feature_flag" if first == "all" || FEATURE_FLAGS.contains(&first) => Ok(String::new()),
         "enable_feature_flag" => {
@@ -195,97 +190,6 @@ pub(super) fn outcome(
     }
 }
 
-/// Interface, port and protocol of each listener.
-fn doors(status: &StatusReport) -> impl Iterator<Item = (&str, u16, &str)> {
-    status.listeners.iter().filter_map(|(address, protocol)| {
-        let (interface, port) = address.rsplit_once(':')?;
-        Some((interface, port.parse().ok()?, protocol.as_str()))
-    })
-}
-
-fn purpose(protocol: &str) -> &str {
-    match protocol {
-        "amqp" => "AMQP 0-9-1",
-        "amqp/ssl" => "AMQP 0-9-1 over TLS",
-        "http" => "HTTP API",
-        "http/prometheus" => "Prometheus exporter API over HTTP",
-        other => other,
-    }
-}
-
-fn listeners(status: &StatusReport, formatter: Formatter) -> String {
-    if formatter.is_for_machines() {
-        return json!({"listeners": listed(status), "node": NODE, "result": "ok"}).to_string() + "\n";
-    }
-    let line = |(interface, port, protocol): (&str, u16, &str)| {
-        format!(
-            "Interface: {interface}, port: {port}, protocol: {protocol}, purpose: {}\n",
-            purpose(protocol)
-        )
-    };
-    doors(status).map(line).collect()
-}
-
-fn listed(status: &StatusReport) -> Vec<Value> {
-    doors(status)
-        .map(|(interface, port, protocol)| {
-            json!({"interface": interface, "node": NODE, "port": port, "protocol": protocol,
-                "purpose": purpose(protocol)})
-        })
-        .collect()
-}
-
-fn check_port(port: &str, status: &StatusReport) -> Outcome {
-    if doors(status).any(|(_, open, _)| port.parse() == Ok(open)) {
-        return Ok(format!("A listener for port {port} is running on node {NODE}."));
-    }
-    let open: Vec<_> = doors(status).map(|(_, port, _)| port.to_string()).collect();
-    let open = open.join(", ");
-    let sentence = format!(
-        "No listener for port {port} is active on node {NODE}. Found listeners that use the following ports: {open}"
-    );
-    Err((sentence, Exit::Unavailable))
-}
-
-fn check_protocol(protocol: &str, status: &StatusReport) -> Outcome {
-    let plain = protocol.to_ascii_lowercase();
-    let known = match plain.as_str() {
-        "amqp091" | "amqp0.9.1" | "amqp0-9-1" => "amqp",
-        "amqps" | "amqp/tls" => "amqp/ssl",
-        "management" | "http_api" => "http",
-        "prometheus" => "http/prometheus",
-        other => other,
-    };
-    if doors(status).any(|(_, _, open)| open == known) {
-        return Ok(format!("A listener for protocol {protocol} is running on node {NODE}."));
-    }
-    let open: Vec<_> = doors(status).map(|(_, _, protocol)| protocol).collect();
-    let open = open.join(", ");
-    let sentence = format!(
-        "No listener for protocol {protocol} is active on node {NODE}. Found listeners for the following protocols: {open}"
-    );
-    Err((sentence, Exit::Unavailable))
-}
-
-/// Connects to each port, as a client on this machine would.
-fn connectivity(status: &StatusReport) -> Outcome {
-    let mut ports = Vec::new();
-    let mut failed = Vec::new();
-    for (address, _) in &status.listeners {
-        let Ok(address) = address.parse::<SocketAddr>() else { continue };
-        ports.push(address.port().to_string());
-        let patience = Duration::from_millis(CONNECT_MS);
-        if let Err(error) = TcpStream::connect_timeout(&reachable(address), patience) {
-            failed.push(format!("{}: {error}", address.port()));
-        }
-    }
-    if failed.is_empty() {
-        return Ok(format!("Successfully connected to ports {} on node {NODE}.", ports.join(", ")));
-    }
-    let sentence = format!("Connection attempts failed on node {NODE}, by port: {}", failed.join("; "));
-    Err((sentence, Exit::Unavailable))
-}
-
 fn flags(columns: &[String], formatter: Formatter) -> String {
     let columns: Vec<&str> =
         if columns.is_empty() { vec!["name", "state"] } else { columns.iter().map(String::as_str).collect() };
@@ -295,45 +199,6 @@ fn flags(columns: &[String], formatter: Formatter) -> String {
         row.as_object().cloned().unwrap_or_default()
     };
     formatter.rows(&columns, &FEATURE_FLAGS.iter().map(row).collect::<Vec<_>>(), true)
-}
-
-fn cluster(status: &StatusReport, formatter: Formatter) -> String {
-    if formatter.is_for_machines() {
-        let flags: Vec<_> = FEATURE_FLAGS
-            .iter()
-            .map(|name| json!({"name": name, "state": "enabled", "stability": "stable"}))
-            .collect();
-        let page = json!({"alarms": status.alarms, "cluster_name": status.cluster_name, "disk_nodes": [NODE],
-            "feature_flags": flags, "listeners": {NODE: listed(status)},
-            "maintenance_status": {NODE: "not under maintenance"}, "partitions": {}, "ram_nodes": [],
-            "running_nodes": [NODE], "versions": {NODE: {"rabbitmq_name": status.product,
-            "rabbitmq_version": status.version}}});
-        return page.to_string() + "\n";
-    }
-    let mut page = String::new();
-    let mut section = |title: &str, text: &str| {
-        // Writing to a string does not fail.
-        let _ = write!(page, "{title}\n\n{}\n\n", if text.is_empty() { "(none)" } else { text });
-    };
-    section("Basics", &format!("Cluster name: {}", status.cluster_name));
-    section("Disk Nodes", NODE);
-    section("Running Nodes", NODE);
-    section("Versions", &format!("{NODE}: {} {}", status.product, status.version));
-    section("Maintenance status", &format!("Node: {NODE}, status: not under maintenance"));
-    section("Alarms", &status.alarms.join("\n"));
-    section("Network Partitions", "");
-    let lines: Vec<_> = doors(status)
-        .map(|(interface, port, protocol)| {
-            format!(
-                "Node: {NODE}, interface: {interface}, port: {port}, protocol: {protocol}, purpose: {}",
-                purpose(protocol)
-            )
-        })
-        .collect();
-    section("Listeners", &lines.join("\n"));
-    section("Feature flags", &FEATURE_FLAGS.map(|name| format!("Flag: {name}, state: enabled")).join("\n"));
-    page.truncate(page.trim_end().len());
-    page + "\n"
 }
 
 #[expect(clippy::cast_precision_loss, reason = "shown with four digits")]
@@ -363,6 +228,7 @@ mod tests {
         StatusReport {
             product: "LedgerMQ".into(),
             version: "0.1.0".into(),
+            rabbitmq_version: "4.1.0".into(),
             cluster_name: "payments".into(),
             listeners: vec![
                 ("127.0.0.1:5672".into(), "amqp".into()),
@@ -390,7 +256,7 @@ mod tests {
                 "check_protocol_listener prometheus",
                 "A listener for protocol prometheus is running on node ledgermq@localhost.\n",
             ),
-            ("server_version", "0.1.0\n"),
+            ("server_version", "4.1.0\n"),
             ("enable_feature_flag all", ""),
             (
                 "listeners",
@@ -432,13 +298,11 @@ mod tests {
 
     #[test]
     fn machines_read_json() {
-        let json = |name: &str| -> Value {
+        let json = |name: &str| -> serde_json::Value {
             serde_json::from_str(&outcome(name, &[], &status(), Formatter::Json).unwrap()).unwrap()
         };
         assert_eq!(json("ping")["message"], "Ping succeeded");
         assert_eq!(json("listeners")["listeners"][0]["port"], 5672);
-        assert_eq!(json("cluster_status")["running_nodes"][0], NODE);
-        assert_eq!(json("cluster_status")["cluster_name"], "payments");
         assert_eq!(json("list_feature_flags")[0]["state"], "enabled");
     }
 }

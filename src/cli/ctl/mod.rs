@@ -3,8 +3,10 @@
 
 mod arguments;
 mod closing;
+mod cluster;
 mod commands;
 mod definitions;
+mod doors;
 mod format;
 mod global;
 mod governing;
