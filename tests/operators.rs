@@ -11,7 +11,7 @@ mod served;
 
 use http::ask;
 use lapin::options::{QueueDeclareOptions, QueueDeleteOptions};
-use lapin::types::FieldTable;
+use lapin::types::{AMQPValue, FieldTable};
 use lapin::{Connection, ConnectionProperties};
 use served::Served;
 use std::fs;
@@ -405,4 +405,48 @@ fn what_tools_of_rabbitmq_ask_for_is_where_they_look() {
         assert_eq!(api(&format!("POST /api/bindings/%2F/e/amq.fanout/q/{queue}"), "{}").0, 201);
     }
     assert_eq!(queues("").into_iter().rev().collect::<Vec<_>>(), queues("?sort_reverse=true"));
+}
+
+/// What monitoring scripts and Ansible's modules ask of rabbitmqctl.
+#[tokio::test]
+async fn tools_find_rabbitmqs_columns_and_versions() {
+    let dir = tempdir().unwrap();
+    let broker = Served::start(dir.path(), &[]);
+    let client = Connection::connect(&broker.url(), ConnectionProperties::default()).await.unwrap();
+    let channel = client.create_channel().await.unwrap();
+    let durable = QueueDeclareOptions { durable: true, ..QueueDeclareOptions::default() };
+    let mut quorum = FieldTable::default();
+    quorum.insert("x-queue-type".into(), AMQPValue::LongString("quorum".into()));
+    channel.queue_declare("orders".into(), durable, quorum).await.unwrap();
+    let json = |arguments: &[&str]| -> serde_json::Value {
+        serde_json::from_str(&printed(&broker.ctl(arguments))).unwrap()
+    };
+
+    let status = json(&["-q", "status", "--formatter", "json"]);
+    assert_eq!(status["rabbitmq_version"], "4.1.0");
+    assert_eq!(status["totals"]["queue_count"], 1);
+    assert!(status["memory"]["total"]["rss"].as_u64().unwrap() > 0, "{status}");
+    assert!(status["file_descriptors"]["total_used"].as_u64().unwrap() > 0, "{status}");
+    assert_eq!(status["listeners"][0]["port"], broker.port);
+    assert!(printed(&broker.ctl(&["status"])).contains("\nRabbitMQ version: 4.1.0\n"));
+    assert_eq!(printed(&broker.ctl(&["-q", "server_version"])), "4.1.0\n");
+
+    let queues =
+        ["-q", "list_queues", "name", "leader", "members", "disk_reads", "pid", "consumer_utilisation"];
+    assert_eq!(
+        printed(&broker.ctl(&queues)),
+        "name\tleader\tmembers\tdisk_reads\tpid\tconsumer_utilisation\n\
+         orders\tledgermq@localhost\t[ledgermq@localhost]\t\t\t0.0\n"
+    );
+    let connections =
+        ["list_connections", "auth_mechanism", "recv_oct", "connected_at", "--formatter", "json"];
+    let connections = json(&connections);
+    assert_eq!(connections[0]["auth_mechanism"], "PLAIN");
+    assert!(connections[0]["recv_oct"].as_u64().unwrap() > 100, "{connections}");
+    assert!(connections[0]["connected_at"].as_u64().unwrap() > 1_700_000_000_000, "{connections}");
+    let channels = printed(&broker.ctl(&["-q", "list_channels", "number", "acks_uncommitted", "state"]));
+    assert!(channels.contains("\n1\t0\trunning\n"), "{channels}");
+    let misspelt = broker.ctl(&["list_queues", "mesages"]);
+    assert_eq!(misspelt.status.code(), Some(64));
+    assert!(String::from_utf8(misspelt.stderr).unwrap().contains("Did you mean 'messages'?"));
 }

@@ -16,7 +16,7 @@ use crate::definitions::{PermissionDefinition, TopicPermissionDefinition};
 use crate::diagnostics;
 use crate::vhost::command::ConnectionId;
 use crate::vhost::input::{AdminCommand, AdminReply};
-use crate::vhost::report::{ConsumerReport, QueueReport};
+use crate::vhost::report::ConsumerReport;
 use serde_json::json;
 use std::collections::HashMap;
 use std::net::{Ipv4Addr, SocketAddr};
@@ -242,8 +242,9 @@ fn names(connections: &[ConnectionReport]) -> Names {
 async fn queue_rows(broker: &Broker, vhost: &str) -> Option<Vec<Row>> {
     let queues = broker.directory.vhost(vhost)?.queues().await?;
     let names = names(&broker.connections.reports().await);
-    let owner = |queue: &QueueReport| queue.owner.and_then(|id| names.get(&id)).map(String::as_str);
-    Some(queues.iter().map(|queue| rows::queue_row(vhost, queue, owner(queue))).collect())
+    let node = broker.node_name();
+    let name_of = |id: ConnectionId| names.get(&id).map(String::as_str);
+    Some(queues.iter().map(|queue| rows::queue_row(vhost, queue, &node, name_of)).collect())
 }
 
 async fn exchange_rows(broker: &Broker, vhost: &str) -> Option<Vec<Row>> {

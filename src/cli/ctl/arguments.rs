@@ -1,12 +1,12 @@
 //! rabbitmqctl's grammar: options stand anywhere, before or after the command; `--` ends them. A password never
 //! appears in what is said about wrong arguments.
 
-use super::commands::{Command, Shape};
+use super::commands::Command;
 use super::format::Formatter;
-use super::{options, refused};
+use super::refused;
+use super::usage::{check, overview, unknown, usage_of};
 use crate::cli::mover;
-use crate::config::{DATA_DIR, nearest};
-use std::fmt::Write;
+use crate::config::DATA_DIR;
 use std::num::NonZeroU16;
 use std::path::PathBuf;
 use std::str::FromStr;
@@ -209,69 +209,9 @@ fn choose_node(node: &str, hostname: &str, options: &mut Options) -> Result<(), 
     ))
 }
 
-fn check(command: &Command, words: &[String]) -> Result<(), String> {
-    let problem = if words.len() < command.least {
-        "not enough arguments.".to_owned()
-    } else if words.len() > command.most {
-        "too many arguments.".to_owned()
-    } else if let Shape::Columns { all, .. } = command.shape {
-        let unknown: Vec<_> =
-            words.iter().map(String::as_str).filter(|column| !all.contains(column)).collect();
-        if unknown.is_empty() {
-            return Ok(());
-        }
-        format!("Info key(s) {} are not supported", unknown.join(","))
-    } else {
-        return Ok(());
-    };
-    let shown: Vec<&str> = match command.shape {
-        Shape::Password => {
-            words.iter().take(1).map(String::as_str).chain(words.get(1).map(|_| "...")).collect()
-        }
-        Shape::Plain | Shape::Columns { .. } | Shape::Listing(_) => {
-            words.iter().map(String::as_str).collect()
-        }
-    };
-    Err(format!(
-        "Error (argument validation): {problem}\nArguments given:\n\t{} {}\n\n{}",
-        command.name,
-        shown.join(" "),
-        usage(command)
-    ))
-}
-
-fn unknown(name: &str) -> String {
-    let hint = nearest(name, Command::all().map(|command| command.name))
-        .map(|known| format!("Did you mean '{known}'?\n"))
-        .unwrap_or_default();
-    format!("\nCommand '{name}' not found. {hint}\n{}", overview())
-}
-
-fn usage(command: &Command) -> String {
-    format!("Usage\n\nledgermq ctl [--data-dir <dir>] [--quiet] {} {}", command.name, command.usage)
-}
-
-fn usage_of(name: &str) -> Result<String, String> {
-    let command = Command::find(name).ok_or_else(|| unknown(name))?;
-    let mut text = format!("{}\n\n{}\n", usage(command), command.help);
-    if let Shape::Columns { all, .. } = command.shape {
-        // Writing to a string does not fail.
-        let _ = write!(text, "\n<column>\n\tmust be one of {}\n", all.join(", "));
-    }
-    Ok(text)
-}
-
-fn overview() -> String {
-    let mut text =
-        "Usage\n\nledgermq ctl [OPTIONS] <command> [<arguments>]\n\nAvailable commands:\n\n".to_owned();
-    for command in Command::all() {
-        let _ = writeln!(text, "   {:<24}{}", command.name, command.help);
-    }
-    text + &options::listed()
-}
-
 #[cfg(test)]
 mod tests {
+    use super::super::options;
     use super::*;
 
     fn run(line: &str) -> Result<(&'static str, Vec<String>, Options), String> {
@@ -350,7 +290,11 @@ mod tests {
                 "Error (argument validation): too many arguments.\nArguments given:\n\tdelete_user a b",
             ),
             ("set_permissions u a b", "Error (argument validation): not enough arguments."),
-            ("list_queues foo name", "Error (argument validation): Info key(s) foo are not supported"),
+            ("list_queues foo name", "Error (argument validation): Info key(s) foo are not supported\n"),
+            (
+                "list_queues name mesages foo",
+                "Error (argument validation): Info key(s) mesages,foo are not supported. Did you mean 'messages'?\n",
+            ),
             ("list_users --bogus", "Error (argument validation): Invalid options for this command:\n--bogus"),
             ("list_users -p", "Error: -p needs a value"),
             (
@@ -375,6 +319,30 @@ mod tests {
         ] {
             let error = run(line).expect_err(line);
             assert!(error.starts_with(expected), "{line}: {error}");
+        }
+    }
+
+    /// What `rabbitmqctl help` of 3.10.8 lists.
+    #[test]
+    fn every_column_of_rabbitmqs_may_be_asked_for() {
+        for line in [
+            "list_queues arguments auto_delete consumer_capacity consumer_utilisation consumers disk_reads disk_writes \
+             durable exclusive exclusive_consumer_pid exclusive_consumer_tag head_message_timestamp leader members memory \
+             message_bytes message_bytes_persistent message_bytes_ram message_bytes_ready message_bytes_unacknowledged \
+             messages messages_persistent messages_ram messages_ready messages_ready_ram messages_unacknowledged \
+             messages_unacknowledged_ram name online owner_pid pid policy slave_pids state synchronised_slave_pids type",
+            "list_connections auth_mechanism channel_max channels client_properties connected_at frame_max host name \
+             peer_cert_issuer peer_cert_subject peer_cert_validity peer_host peer_port pid port protocol recv_cnt recv_oct \
+             send_cnt send_oct send_pend ssl ssl_cipher ssl_hash ssl_key_exchange ssl_protocol state timeout user vhost",
+            "list_channels acks_uncommitted confirm connection consumer_count global_prefetch_count \
+             messages_unacknowledged messages_uncommitted messages_unconfirmed name number pid prefetch_count \
+             transactional user vhost",
+            "list_consumers ack_required active activity_status arguments channel_pid consumer_tag prefetch_count queue_name",
+            "list_exchanges arguments auto_delete durable internal name policy type",
+            "list_bindings arguments destination_kind destination_name routing_key source_kind source_name",
+            "list_vhosts cluster_state default_queue_type description name tags tracing",
+        ] {
+            run(line).unwrap_or_else(|error| panic!("{error}"));
         }
     }
 

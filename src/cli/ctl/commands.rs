@@ -35,6 +35,8 @@ pub(super) enum Shape {
     Columns {
         /// All there are.
         all: &'static [&'static str],
+        /// Those of RabbitMQ's that have no value here; scripts may ask for them all the same.
+        empty: &'static [&'static str],
         /// Those shown when none is asked for.
         default: &'static [&'static str],
     },
@@ -61,7 +63,7 @@ const fn listing(
     default: &'static [&'static str],
     help: &'static str,
 ) -> Command {
-    let shape = Shape::Columns { all, default };
+    let shape = Shape::Columns { all, empty: &[], default };
     Command { name, usage: "[<column>, ...]", help, least: 0, most: usize::MAX, shape }
 }
 
@@ -156,7 +158,18 @@ static COMMANDS: [Command; 34] = [
         &["vhost", "exchange", "write", "read"],
         "Lists the topic permissions of a user",
     ),
-    listing("list_queues", rows::QUEUE_COLUMNS, &["name", "messages"], "Lists the queues of a vhost"),
+    Command {
+        name: "list_queues",
+        usage: "[<column>, ...]",
+        help: "Lists the queues of a vhost",
+        least: 0,
+        most: usize::MAX,
+        shape: Shape::Columns {
+            all: rows::QUEUE_COLUMNS,
+            empty: rows::EMPTY_QUEUE_COLUMNS,
+            default: &["name", "messages"],
+        },
+    },
     listing("list_exchanges", rows::EXCHANGE_COLUMNS, &["name", "type"], "Lists the exchanges of a vhost"),
     listing(
         "list_bindings",

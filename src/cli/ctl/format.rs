@@ -68,11 +68,10 @@ fn json(columns: &[&str], rows: &[Row]) -> String {
     if rows.is_empty() { "[\n]\n".to_owned() } else { format!("[\n{}\n]\n", rows.join("\n,")) }
 }
 
+/// What a row does not have is an empty text, as rabbitmqctl writes what does not apply.
 fn picked(columns: &[&str], row: &Row) -> Row {
-    columns
-        .iter()
-        .map(|column| ((*column).to_owned(), row.get(*column).cloned().unwrap_or(Value::Null)))
-        .collect()
+    let cell = |column: &str| row.get(column).cloned().unwrap_or_else(|| "".into());
+    columns.iter().map(|column| ((*column).to_owned(), cell(column))).collect()
 }
 
 /// The cells as texts, with a line of headings first; nothing at all if there are no rows.
@@ -194,7 +193,7 @@ mod tests {
     fn json_has_one_row_per_line() {
         assert_eq!(
             Formatter::Json.rows(&["messages", "name", "none"], &rows(), true),
-            "[\n{\"messages\":1,\"name\":\"zz_q\",\"none\":null}\n,{\"messages\":20,\"name\":\"é\\n\\\"\",\"none\":null}\n]\n"
+            "[\n{\"messages\":1,\"name\":\"zz_q\",\"none\":\"\"}\n,{\"messages\":20,\"name\":\"é\\n\\\"\",\"none\":\"\"}\n]\n"
         );
         assert_eq!(Formatter::Json.rows(&["name"], &[], true), "[\n]\n");
     }

@@ -20,6 +20,7 @@ mod plugins;
 mod refused;
 pub(super) mod socket;
 mod status;
+mod usage;
 
 use super::control::{ControlRequest, ControlResponse, RefusalReason};
 use super::exit::Exit;

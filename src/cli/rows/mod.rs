@@ -8,7 +8,7 @@ mod status;
 pub use clients::{
     CHANNEL_COLUMNS, CONNECTION_COLUMNS, channel_name, channel_row, connection_name, connection_row,
 };
-pub use queues::{QUEUE_COLUMNS, queue_row};
+pub use queues::{EMPTY_QUEUE_COLUMNS, QUEUE_COLUMNS, queue_row};
 pub use status::StatusReport;
 
 use super::control::Row;
@@ -193,7 +193,7 @@ mod tests {
         };
         check(&vhost_row("v", &VhostFigures::default(), 0, &about), VHOST_COLUMNS);
         check(&policy_row("/", &PolicyReport::default()), POLICY_COLUMNS);
-        check(&queue_row("/", &QueueReport::default(), None), QUEUE_COLUMNS);
+        check(&queue_row("/", &QueueReport::default(), "ledgermq@localhost", |_| None), QUEUE_COLUMNS);
         check(&exchange_row("/", &ExchangeReport::default()), EXCHANGE_COLUMNS);
         check(&binding_row("/", &BindingObject::of_default_exchange(&"q".into())), BINDING_COLUMNS);
         let consumer = ConsumerReport {
