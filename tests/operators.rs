@@ -184,6 +184,8 @@ fn scripts_written_for_rabbitmq_find_its_programs_and_sentences() {
     assert!(report.contains("Totals") && report.contains("Listing policies"), "{report}");
     printed(&link("rabbitmq-plugins", &["enable", "--offline", "rabbitmq_management"]));
     assert!(!link("rabbitmq-plugins", &["enable", "rabbitmq_mqtt"]).status.success());
+    printed(&link("rabbitmq-plugins", &["-n", "rabbit@vm", "enable", "rabbitmq_auth_mechanism_ssl"]));
+    assert_eq!(link("rabbitmq-plugins", &["enable", "rabbitmq_tracing"]).status.code(), Some(65));
     // A hash of a password, made without a broker, as definitions hold it.
     let hash = printed(&link("rabbitmqctl", &["-q", "hash_password", "secret"]));
     assert_eq!(hash.trim().len(), 48, "{hash}");

@@ -4,7 +4,11 @@
 use crate::cli::exit::Exit;
 
 /// Plugins of RabbitMQ whose work this broker does by itself.
-const BUILT_IN: [&str; 10] = [
+const BUILT_IN: [&str; 13] = [
+    "rabbitmq_auth_backend_cache",
+    "rabbitmq_auth_backend_ldap",
+    "rabbitmq_auth_backend_oauth2",
+    "rabbitmq_auth_mechanism_ssl",
     "rabbitmq_consistent_hash_exchange",
     "rabbitmq_delayed_message_exchange",
     "rabbitmq_event_exchange",
@@ -13,17 +17,40 @@ const BUILT_IN: [&str; 10] = [
     "rabbitmq_prometheus",
     "rabbitmq_random_exchange",
     "rabbitmq_recent_history_exchange",
-    "rabbitmq_tracing",
     "rabbitmq_web_dispatch",
 ];
 
+/// Options of rabbitmq-plugins whose value is the next word, unless it is attached by `=`.
+const VALUED: [&str; 8] = [
+    "-n",
+    "--node",
+    "-t",
+    "--timeout",
+    "--formatter",
+    "--enabled-plugins-file",
+    "--plugins-dir",
+    "--rabbitmq-home",
+];
+
+/// Command and plugins; what options say is of no importance, but for one.
+fn words(arguments: &[String]) -> Vec<&str> {
+    let mut words = Vec::new();
+    let mut rest = arguments.iter().map(String::as_str);
+    while let Some(word) = rest.next() {
+        if VALUED.contains(&word) {
+            rest.next();
+        } else if !word.starts_with('-') {
+            words.push(word);
+        }
+    }
+    words
+}
+
 /// What to print and how to end.
 pub(super) fn run(arguments: &[String]) -> (String, Exit) {
-    let is_option = |word: &&String| word.starts_with('-');
     let minimal = arguments.iter().any(|word| word == "-m" || word == "--minimal");
-    let mut words = arguments.iter().filter(|word| !is_option(word));
-    let command = words.next().map_or("", String::as_str);
-    let asked: Vec<&str> = words.map(String::as_str).collect();
+    let words = words(arguments);
+    let (command, asked) = words.split_first().map_or(("", &[][..]), |(command, asked)| (*command, asked));
     let missing: Vec<_> = asked.iter().filter(|name| !BUILT_IN.contains(*name)).copied().collect();
     match command {
         "list" if minimal => (BUILT_IN.join("\n") + "\n", Exit::Success),
@@ -54,6 +81,13 @@ mod tests {
     fn what_is_built_in_is_enabled_and_nothing_else() {
         for (arguments, expected) in [
             ("enable --offline rabbitmq_management rabbitmq_prometheus", Exit::Success),
+            ("-n rabbit@localhost enable rabbitmq_management", Exit::Success),
+            ("enable --node rabbit@localhost -t 5 rabbitmq_management", Exit::Success),
+            ("--node=rabbit@localhost enable rabbitmq_mqtt", Exit::Data),
+            ("enable rabbitmq_auth_mechanism_ssl rabbitmq_auth_backend_ldap", Exit::Success),
+            ("enable rabbitmq_auth_backend_oauth2 rabbitmq_auth_backend_cache", Exit::Success),
+            // There are no files of traces; the firehose is there without it.
+            ("enable rabbitmq_tracing", Exit::Data),
             ("enable rabbitmq_mqtt", Exit::Data),
             ("is_enabled rabbitmq_prometheus", Exit::Success),
             ("is_enabled rabbitmq_stomp", Exit::Unavailable),
