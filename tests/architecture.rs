@@ -27,6 +27,7 @@ const FLOORS: &[(&str, u8)] = &[
     ("connection", 5),
     // What the command line and the broker say to each other: plain data between the two.
     ("cli::control", 5),
+    ("cli::feature_flags", 5),
     ("cli::figures", 5),
     ("cli::rows", 5),
     ("server", 6),

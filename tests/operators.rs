@@ -448,6 +448,19 @@ async fn tools_find_rabbitmqs_columns_and_versions() {
     assert!(connections[0]["connected_at"].as_u64().unwrap() > 1_700_000_000_000, "{connections}");
     let channels = printed(&broker.ctl(&["-q", "list_channels", "number", "acks_uncommitted", "state"]));
     assert!(channels.contains("\n1\t0\trunning\n"), "{channels}");
+
+    // The same flags as over HTTP, each of which may be enabled.
+    let (_, listed) = ask(broker.http_port, "guest:guest", "GET /api/feature-flags", "", "");
+    let listed: Vec<serde_json::Value> = serde_json::from_str(&listed).unwrap();
+    let flags = json(&["list_feature_flags", "name", "stability", "--formatter", "json"]);
+    let over_http: Vec<_> = listed.iter().map(|flag| (&flag["name"], &flag["stability"])).collect();
+    let listed_here: Vec<_> =
+        flags.as_array().unwrap().iter().map(|flag| (&flag["name"], &flag["stability"])).collect();
+    assert_eq!(over_http, listed_here);
+    for flag in ["rabbitmq_4.0.0", "stream_filtering", "empty_basic_get_metric"] {
+        printed(&broker.ctl(&["enable_feature_flag", flag]));
+    }
+
     let misspelt = broker.ctl(&["list_queues", "mesages"]);
     assert_eq!(misspelt.status.code(), Some(64));
     assert!(String::from_utf8(misspelt.stderr).unwrap().contains("Did you mean 'messages'?"));

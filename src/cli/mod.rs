@@ -3,6 +3,7 @@
 //! and turns outcomes into exit codes; decides nothing about messages.
 
 pub mod control;
+pub mod feature_flags;
 pub mod figures;
 pub mod rows;
 

@@ -2,7 +2,8 @@
 
 use super::doors::{doors, listed, purpose};
 use super::format::Formatter;
-use super::health::{FEATURE_FLAGS, NODE};
+use super::health::{NODE, flag_rows};
+use crate::cli::feature_flags::FEATURE_FLAGS;
 use crate::cli::rows::StatusReport;
 use serde_json::{Value, json};
 use std::fmt::Write;
@@ -13,12 +14,8 @@ pub(super) fn show(status: &StatusReport, formatter: Formatter) -> String {
 }
 
 fn object(status: &StatusReport) -> Value {
-    let flags: Vec<_> = FEATURE_FLAGS
-        .iter()
-        .map(|name| json!({"name": name, "state": "enabled", "stability": "stable"}))
-        .collect();
     json!({"alarms": status.alarms, "cluster_name": status.cluster_name, "disk_nodes": [NODE],
-        "feature_flags": flags, "listeners": {NODE: listed(status)},
+        "feature_flags": flag_rows(), "listeners": {NODE: listed(status)},
         "maintenance_status": {NODE: "not under maintenance"}, "partitions": {}, "ram_nodes": [],
         "running_nodes": [NODE], "versions": {NODE: {"product_name": status.product,
         "product_version": status.version, "rabbitmq_name": status.product,
@@ -49,7 +46,9 @@ fn page(status: &StatusReport) -> String {
         })
         .collect();
     section("Listeners", &lines.join("\n"));
-    section("Feature flags", &FEATURE_FLAGS.map(|name| format!("Flag: {name}, state: enabled")).join("\n"));
+    let flags: Vec<_> =
+        FEATURE_FLAGS.iter().map(|flag| format!("Flag: {}, state: enabled", flag.name)).collect();
+    section("Feature flags", &flags.join("\n"));
     page.truncate(page.trim_end().len());
     page + "\n"
 }

@@ -6,8 +6,9 @@ use super::cluster;
 use super::commands::{Command, Shape, plain};
 use super::doors::{check_port, check_protocol, connectivity, listeners};
 use super::format::Formatter;
-use crate::cli::control::ControlRequest;
+use crate::cli::control::{ControlRequest, Row};
 use crate::cli::exit::Exit;
+use crate::cli::feature_flags::{FEATURE_FLAGS, FeatureFlag, is_feature_flag};
 use crate::cli::rows::StatusReport;
 use serde_json::json;
 
@@ -55,24 +56,6 @@ pub(super) static COMMANDS: [Command; 23] = [
         most: 1,
         shape: Shape::Plain,
     },
-];
-
-/// The flags that RabbitMQ 4.1 calls stable; what each stands for is there.
-pub(crate) const FEATURE_FLAGS: [&str; 14] = [
-    "classic_mirrored_queue_version",
-    "classic_queue_type_delivery_support",
-    "direct_exchange_routing_v2",
-    "drop_unroutable_metric",
-    "empty_basic_get_metric",
-    "feature_flags_v2",
-    "implicit_default_bindings",
-    "maintenance_mode_status",
-    "message_containers",
-    "quorum_queue",
-    "stream_queue",
-    "stream_single_active_consumer",
-    "user_limits",
-    "virtual_host_metadata",
 ];
 
 /// Whether the command is one of these.
@@ -180,7 +163,7 @@ pub(super) fn outcome(
         "cluster_status" => Ok(cluster::show(status, formatter)),
         "server_version" => line(status.compatible_version().to_owned()),
         "list_feature_flags" => Ok(flags(arguments, formatter)),
-        "enable_feature_flag" if first == "all" || FEATURE_FLAGS.contains(&first) => Ok(String::new()),
+        "enable_feature_flag" if first == "all" || is_feature_flag(first) => Ok(String::new()),
         "enable_feature_flag" => {
             Err((format!("This feature flag is not supported by node {NODE}"), Exit::Usage))
         }
@@ -193,12 +176,17 @@ pub(super) fn outcome(
 fn flags(columns: &[String], formatter: Formatter) -> String {
     let columns: Vec<&str> =
         if columns.is_empty() { vec!["name", "state"] } else { columns.iter().map(String::as_str).collect() };
-    let row = |name: &&str| {
-        let row = json!({"name": name, "state": "enabled", "stability": "stable", "provided_by": "ledgermq",
-            "desc": "", "doc_url": ""});
+    formatter.rows(&columns, &flag_rows(), true)
+}
+
+/// All flags, with every column there is.
+pub(super) fn flag_rows() -> Vec<Row> {
+    let row = |flag: &FeatureFlag| {
+        let row = json!({"name": flag.name, "state": "enabled", "stability": flag.stability,
+            "provided_by": "rabbit", "desc": flag.about, "doc_url": ""});
         row.as_object().cloned().unwrap_or_default()
     };
-    formatter.rows(&columns, &FEATURE_FLAGS.iter().map(row).collect::<Vec<_>>(), true)
+    FEATURE_FLAGS.iter().map(row).collect()
 }
 
 #[expect(clippy::cast_precision_loss, reason = "shown with four digits")]
@@ -258,6 +246,7 @@ mod tests {
             ),
             ("server_version", "4.1.0\n"),
             ("enable_feature_flag all", ""),
+            ("enable_feature_flag rabbitmq_4.0.0", ""),
             (
                 "listeners",
                 "Interface: 127.0.0.1, port: 5672, protocol: amqp, purpose: AMQP 0-9-1\n\
@@ -303,6 +292,8 @@ mod tests {
         };
         assert_eq!(json("ping")["message"], "Ping succeeded");
         assert_eq!(json("listeners")["listeners"][0]["port"], 5672);
-        assert_eq!(json("list_feature_flags")[0]["state"], "enabled");
+        let flags = json("list_feature_flags");
+        assert_eq!(flags.as_array().unwrap().len(), FEATURE_FLAGS.len());
+        assert_eq!(flags[0]["state"], "enabled");
     }
 }

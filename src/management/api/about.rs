@@ -1,5 +1,6 @@
 //! What the API is, and the one who asks.
 
+use crate::cli::feature_flags::FEATURE_FLAGS;
 use crate::limits::HTTP_ROWS_PER_CHUNK;
 use crate::management::answer::{Answer, Reply};
 use crate::management::call::Call;
@@ -25,46 +26,15 @@ pub(in crate::management) async fn extensions(_: Call) -> Answer {
     Ok(Reply::json(&json!([])))
 }
 
-/// What RabbitMQ once had to be told to do, cannot be told not to do any more, and this broker does. Tools ask for
-/// `stream_queue` and `quorum_queue` before they declare such queues.
-const REQUIRED_FLAGS: &[(&str, &str)] = &[
-    ("classic_queue_type_delivery_support", "Deliveries of classic queues go the way of the others"),
-    ("direct_exchange_routing_v2", "Direct exchanges find queues without a walk over bindings"),
-    ("feature_flags_v2", "Feature flags"),
-    ("implicit_default_bindings", "Bindings of the default exchange are not stored"),
-    ("listener_records_in_ets", "Listeners are known while the broker runs"),
-    ("maintenance_mode_status", "Nodes may be drained"),
-    ("message_containers", "Messages of all protocols in one form"),
-    ("quorum_queue", "Queues of type quorum"),
-    ("restart_streams", "Streams can be restarted"),
-    ("stream_filtering", "Streams filter messages"),
-    ("stream_queue", "Queues of type stream"),
-    ("stream_sac_coordinator_unblock_group", "Groups of single active consumers of streams are unblocked"),
-    ("stream_single_active_consumer", "Streams with a single active consumer"),
-    ("tracking_records_in_ets", "Connections and channels are counted while the broker runs"),
-    ("user_limits", "Limits of users"),
-    ("virtual_host_metadata", "Vhosts have descriptions and tags"),
-];
-
-/// What RabbitMQ 4.1 can still be told not to do, and this broker does.
-const STABLE_FLAGS: &[(&str, &str)] = &[
-    ("detailed_queues_endpoint", "GET /api/queues/detailed"),
-    ("message_containers_deaths_v2", "Dead letters tell of their deaths in the order of time"),
-    ("rabbitmq_4.0.0", "What RabbitMQ 4.0 does"),
-    ("rabbitmq_4.1.0", "What RabbitMQ 4.1 does"),
-];
-
 /// `GET /api/feature-flags`
 pub(in crate::management) async fn feature_flags(_: Call) -> Answer {
-    let required = REQUIRED_FLAGS.iter().map(|flag| ("required", flag));
-    let flags = required.chain(STABLE_FLAGS.iter().map(|flag| ("stable", flag)));
-    let flags = flags.map(|(stability, (name, about))| {
+    let flags = FEATURE_FLAGS.iter().map(|flag| {
         json!({
-            "name": name,
-            "desc": about,
+            "name": flag.name,
+            "desc": flag.about,
             "doc_url": "",
             "state": "enabled",
-            "stability": stability,
+            "stability": flag.stability,
             "provided_by": "rabbit",
         })
     });
