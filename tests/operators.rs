@@ -449,6 +449,26 @@ async fn tools_find_rabbitmqs_columns_and_versions() {
     let channels = printed(&broker.ctl(&["-q", "list_channels", "number", "acks_uncommitted", "state"]));
     assert!(channels.contains("\n1\t0\trunning\n"), "{channels}");
 
+    // What is asked before an upgrade.
+    let member = json(&["quorum_status", "orders", "--formatter", "json"]);
+    assert_eq!(
+        (&member[0]["Node Name"], &member[0]["Raft State"]),
+        (&"ledgermq@localhost".into(), &"leader".into())
+    );
+    assert_eq!(broker.ctl(&["stream_status", "orders"]).status.code(), Some(69));
+    assert_eq!(broker.ctl(&["quorum_status", "nothing"]).status.code(), Some(69));
+    assert_eq!(broker.ctl(&["quorum_status", "-p", "nowhere", "orders"]).status.code(), Some(65));
+    let logins = json(&["list_node_auth_attempt_stats", "--formatter", "json"]);
+    assert_eq!(
+        (&logins["attempts"][0]["protocol"], &logins["attempts"][0]["auth_attempts"]),
+        (&"amqp091".into(), &1.into())
+    );
+    printed(&broker.ctl(&["await_online_quorum_plus_one"]));
+    assert!(printed(&broker.ctl(&["check_certificate_expiration"])).contains("within 4 weeks"));
+    assert_eq!(printed(&broker.ctl(&["-q", "certificates"])), "");
+    let erlang = broker.ctl(&["erlang_version"]);
+    assert!(String::from_utf8(erlang.stderr).unwrap().contains("there is no Erlang"));
+
     // The same flags as over HTTP, each of which may be enabled.
     let (_, listed) = ask(broker.http_port, "guest:guest", "GET /api/feature-flags", "", "");
     let listed: Vec<serde_json::Value> = serde_json::from_str(&listed).unwrap();

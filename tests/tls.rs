@@ -393,3 +393,27 @@ fn operators_hear_in_time_that_a_certificate_ends() {
     assert!(check("x/days", "400").contains("Invalid expiration value."));
     assert!(check("1/hours", "400").contains("Time unit not recognised."));
 }
+
+#[test]
+fn the_command_line_tells_of_certificates_too() {
+    let secure = Secure::start(&[]);
+    let ctl = |line: &str| secure.broker.ctl(&line.split(' ').collect::<Vec<_>>());
+    let good = ctl("-q check_certificate_expiration --within 10 --unit years");
+    assert_eq!(String::from_utf8(good.stdout).unwrap(), "No certificates are expiring within 10 years.\n");
+    let bad = ctl("check_certificate_expiration --within 100 --unit years");
+    assert_eq!(bad.status.code(), Some(69));
+    let told = String::from_utf8(bad.stderr).unwrap();
+    let (port, https_port) = (secure.port, secure.https_port);
+    for expected in [
+        format!("port: {port}, protocol: amqp/ssl, file: "),
+        format!("port: {https_port}, protocol: https, file: "),
+        "cert.pem, expires on: 2099-01-01T00:00:00Z\n".to_owned(),
+    ] {
+        assert!(told.contains(&expected), "{expected}: {told}");
+    }
+    let shown = String::from_utf8(ctl("certificates").stdout).unwrap();
+    let certificate = fs::read_to_string(secure.dir.join("cert.pem")).unwrap().replace('\r', "");
+    assert!(shown.contains(&certificate), "{shown}");
+    assert!(shown.contains(&secure.authority.pem.replace('\r', "")), "{shown}");
+    assert!(!shown.contains("PRIVATE"), "{shown}");
+}

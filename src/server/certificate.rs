@@ -4,7 +4,12 @@
 
 use crate::config::{CertificateLogin, SanType};
 use crate::connection::PeerCertificate;
+use base64::Engine;
+use base64::engine::general_purpose::STANDARD;
 use x509_parser::prelude::*;
+
+/// Letters in a line of a PEM file.
+const PEM_LINE_LETTERS: usize = 64;
 
 /// Reads a certificate; `None` if it cannot be read.
 pub(super) fn read(der: &[u8], login: CertificateLogin) -> Option<PeerCertificate> {
@@ -36,6 +41,25 @@ pub(super) fn validity(der: &[u8]) -> Option<Validity> {
         not_after_unix_s: validity.not_after.timestamp(),
         shown: time(validity.not_after),
     })
+}
+
+/// Certificates as a PEM file holds them.
+/// Source: RFC 7468.
+pub(super) fn pem(chain: &[impl AsRef<[u8]>]) -> String {
+    let mut text = String::new();
+    for der in chain {
+        text += "-----BEGIN CERTIFICATE-----\n";
+        let encoded = STANDARD.encode(der);
+        let mut rest = encoded.as_str();
+        while !rest.is_empty() {
+            let (line, behind) = rest.split_at(rest.len().min(PEM_LINE_LETTERS));
+            text += line;
+            text.push('\n');
+            rest = behind;
+        }
+        text += "-----END CERTIFICATE-----\n";
+    }
+    text
 }
 
 fn user(certificate: &X509Certificate<'_>, login: CertificateLogin) -> Option<String> {
@@ -179,5 +203,13 @@ mod tests {
         {
             assert_eq!(escaped(value), expected);
         }
+    }
+
+    #[test]
+    fn a_certificate_is_written_as_it_was_read() {
+        let certificate = CertificateParams::default().self_signed(&KeyPair::generate().unwrap()).unwrap();
+        let written = pem(&[certificate.der(), certificate.der()]);
+        assert_eq!(written, certificate.pem().replace('\r', "").repeat(2));
+        assert_eq!(pem(&[[0; 0]; 0]), "");
     }
 }

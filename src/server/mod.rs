@@ -12,6 +12,7 @@ mod alarms;
 mod audit;
 mod broker;
 mod certificate;
+mod checks;
 mod client_lines;
 mod closing;
 mod confirm_times;

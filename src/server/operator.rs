@@ -6,7 +6,7 @@ use super::broker::{Broker, Stage};
 use super::definitions_file::{COMPATIBLE_VERSION, Export};
 use super::govern::{self, Refused};
 use super::watermarks::{Mark, Watermarks};
-use super::{closing, figures};
+use super::{checks, closing, figures};
 use crate::auth::{AccountsError, PasswordHash};
 use crate::cli::control::{ControlRequest, ControlResponse, RefusalReason, Row};
 use crate::cli::rows::{self, StatusReport};
@@ -105,6 +105,12 @@ pub(super) async fn carry_out(broker: &Arc<Broker>, request: ControlRequest) -> 
         ControlRequest::Stop => {
             // The transport stops the broker once the answer is on its way.
             ControlResponse::Done
+        }
+        ControlRequest::ShowQueue { .. }
+        | ControlRequest::ExpiringCertificates { .. }
+        | ControlRequest::Certificates
+        | ControlRequest::LoginCounts => {
+            checks::carry_out(broker, request).await.unwrap_or_else(|error| refused(&error))
         }
         governing => match govern::carry_out(broker, governing).await {
             Some(Ok(response)) => response,

@@ -45,6 +45,8 @@ struct Current {
     http: Arc<ServerConfig>,
     /// How long our certificates are good, and those of who may sign clients'.
     validities: (Vec<Validity>, Vec<Validity>),
+    /// The same certificates as texts.
+    pem: (String, String),
 }
 
 /// Which file it is, and when it was written: replaced or rewritten, it has another.
@@ -93,6 +95,11 @@ impl Tls {
     /// How long the certificates in use are good: ours, and those of who may sign clients'.
     pub(super) fn validities(&self) -> (Vec<Validity>, Vec<Validity>) {
         self.current().validities
+    }
+
+    /// The certificates in use as texts: ours, and those of who may sign clients'.
+    pub(super) fn pem(&self) -> (String, String) {
+        self.current().pem
     }
 
     /// Where both are from; empty if from nowhere.
@@ -219,8 +226,11 @@ fn build(files: &TlsConfig) -> Result<Current, String> {
     let authorities = files.authorities.as_deref().map(certificates).transpose()?.unwrap_or_default();
     let of =
         |chain: &[CertificateDer<'_>]| chain.iter().filter_map(|der| certificate::validity(der)).collect();
-    let validities = (of(&certificates(&files.certificate)?), of(&authorities));
-    Ok(Current { amqp: Arc::new(verified), http: Arc::new(open), validities })
+    let own = certificates(&files.certificate)?;
+    let validities = (of(&own), of(&authorities));
+    // Made of what was read, not copied from the file: that may hold the key as well.
+    let pem = (certificate::pem(&own), certificate::pem(&authorities));
+    Ok(Current { amqp: Arc::new(verified), http: Arc::new(open), validities, pem })
 }
 
 fn build_for(

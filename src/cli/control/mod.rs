@@ -11,10 +11,12 @@
 //! ← {"answer":"refused","reason":"no_such_user","message":"User \"nobody\" does not exist"}
 //! ```
 
-use super::figures::Figures;
+mod response;
+
+pub use response::{ControlResponse, RefusalReason, Row};
+
 use crate::auth::Secret;
 use serde::{Deserialize, Serialize};
-use serde_json::{Map, Value};
 
 /// Name of the socket within the data directory.
 pub const CONTROL_SOCKET: &str = "ctl.sock";
@@ -105,7 +107,7 @@ pub enum ControlRequest {
         /// Name.
         name: String,
     },
-    /// Lists policies: see [`super::rows::policy_row`].
+    /// Lists policies: see [`crate::cli::rows::policy_row`].
     ListPolicies {
         /// Vhost.
         vhost: String,
@@ -199,7 +201,7 @@ pub enum ControlRequest {
         /// Name.
         vhost: String,
     },
-    /// Lists vhosts: see [`super::rows::vhost_row`].
+    /// Lists vhosts: see [`crate::cli::rows::vhost_row`].
     ListVhosts,
     /// Turns the firehose of a vhost on or off.
     Trace {
@@ -270,29 +272,29 @@ pub enum ControlRequest {
         /// User.
         user: String,
     },
-    /// Lists a vhost's queues: see [`super::rows::queue_row`].
+    /// Lists a vhost's queues: see [`crate::cli::rows::queue_row`].
     ListQueues {
         /// Vhost.
         vhost: String,
     },
-    /// Lists a vhost's exchanges: see [`super::rows::exchange_row`].
+    /// Lists a vhost's exchanges: see [`crate::cli::rows::exchange_row`].
     ListExchanges {
         /// Vhost.
         vhost: String,
     },
-    /// Lists a vhost's bindings: see [`super::rows::binding_row`].
+    /// Lists a vhost's bindings: see [`crate::cli::rows::binding_row`].
     ListBindings {
         /// Vhost.
         vhost: String,
     },
-    /// Lists a vhost's consumers: see [`super::rows::consumer_row`].
+    /// Lists a vhost's consumers: see [`crate::cli::rows::consumer_row`].
     ListConsumers {
         /// Vhost.
         vhost: String,
     },
-    /// Lists connections of all vhosts: see [`super::rows::connection_row`].
+    /// Lists connections of all vhosts: see [`crate::cli::rows::connection_row`].
     ListConnections,
-    /// Lists channels of all vhosts: see [`super::rows::channel_row`].
+    /// Lists channels of all vhosts: see [`crate::cli::rows::channel_row`].
     ListChannels,
     /// Closes a connection: its client hears 320 with this explanation. That it is not there is no error.
     CloseConnection {
@@ -365,7 +367,24 @@ pub enum ControlRequest {
     },
     /// Where diagnostics and the audit log go: a text.
     LogLocation,
-    /// State of the broker: one row, see [`super::rows::StatusReport`].
+    /// A queue: its row, see [`crate::cli::rows::queue_row`].
+    ShowQueue {
+        /// Vhost.
+        vhost: String,
+        /// Queue.
+        queue: String,
+    },
+    /// Listeners whose certificates are over soon: rows `interface`, `port`, `protocol`, `certfile`, `cacertfile`,
+    /// `certfile_expires_on`, `cacertfile_expires_on` (arrays).
+    ExpiringCertificates {
+        /// How soon, seconds.
+        within_s: u64,
+    },
+    /// The certificates of listeners, as PEM: rows `interface`, `port`, `protocol`, `certfile`, `cacertfile`.
+    Certificates,
+    /// Logins since the start: rows `protocol`, `auth_attempts`, `auth_attempts_failed`, `auth_attempts_succeeded`.
+    LoginCounts,
+    /// State of the broker: one row, see [`crate::cli::rows::StatusReport`].
     Status,
     /// Counters and how things stand, for somebody who watches.
     Figures,
@@ -387,71 +406,4 @@ pub struct VhostMetadata {
     /// The type of queues that name none.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub default_queue_type: Option<String>,
-}
-
-/// One line of a listing: column names to values. It holds every column there is; the client picks.
-pub type Row = Map<String, Value>;
-
-/// What the broker answers.
-#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
-#[serde(tag = "answer", rename_all = "snake_case")]
-pub enum ControlResponse {
-    /// It is done, and durable.
-    Done,
-    /// A listing.
-    Rows {
-        /// Its lines.
-        rows: Vec<Row>,
-    },
-    /// A line to print; empty = none.
-    Text {
-        /// The line.
-        text: String,
-    },
-    /// Counters and how things stand.
-    Figures {
-        /// Them.
-        figures: Box<Figures>,
-    },
-    /// A queue is gone or empty.
-    Removed {
-        /// Messages that went.
-        message_count: u64,
-    },
-    /// It was not done.
-    Refused {
-        /// What kind of reason, for the exit code.
-        reason: RefusalReason,
-        /// A sentence for a person.
-        message: String,
-    },
-}
-
-/// Why something was not done; each has an exit code of its own.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
-#[serde(rename_all = "snake_case")]
-pub enum RefusalReason {
-    /// The request means nothing, or has a value that is not allowed.
-    Usage,
-    /// What was asked cannot be, in the broker's words.
-    Invalid,
-    /// No such vhost.
-    NoSuchVhost,
-    /// No such user.
-    NoSuchUser,
-    /// No such queue.
-    NoSuchQueue,
-    /// There is one already, or the operation does not fit the state.
-    Conflict,
-    /// Not now: starting, stopping, or the disk refuses.
-    Unavailable,
-    /// A login that is not right.
-    AccessRefused,
-}
-
-impl ControlResponse {
-    /// A refusal.
-    pub fn refused(reason: RefusalReason, message: impl Into<String>) -> Self {
-        Self::Refused { reason, message: message.into() }
-    }
 }

@@ -4,6 +4,7 @@
 use super::commands::Command;
 use super::format::Formatter;
 use super::refused;
+use super::upkeep::{Period, Unit};
 use super::usage::{check, overview, unknown, usage_of};
 use crate::cli::mover;
 use crate::config::DATA_DIR;
@@ -50,6 +51,10 @@ pub(super) struct Options {
     pub(super) tags: Option<String>,
     /// Of a vhost.
     pub(super) default_queue_type: Option<String>,
+    /// How soon certificates must not be over.
+    pub(super) within: Period,
+    /// Logins by who tried, not by door.
+    pub(super) by_source: bool,
     /// Of `move_messages`.
     pub(super) moving: mover::Options,
 }
@@ -94,6 +99,8 @@ pub(super) fn parse(
         description: None,
         tags: None,
         default_queue_type: None,
+        within: Period::DEFAULT,
+        by_source: false,
         moving: mover::Options::default(),
     };
     let mut timeout = None;
@@ -141,8 +148,11 @@ pub(super) fn parse(
             "--prefetch" => options.moving.prefetch = parse_number::<NonZeroU16>(name, &value()?)?.get(),
             "--cacert" => options.moving.authorities = Some(PathBuf::from(value()?)),
             "--follow" => options.moving.follow = true,
-            // Of `wait`: the broker is found by its data directory. Of certificates: they have no node.
-            "--pid" | "-P" | "--within" | "--unit" => drop(value()?),
+            "--within" => options.within.count = parse_number(name, &value()?)?,
+            "--unit" => options.within.unit = parse_unit(&value()?)?,
+            "--by-source" => options.by_source = true,
+            // Of `wait`: the broker is found by its data directory.
+            "--pid" | "-P" => drop(value()?),
             "-?" | "--help" => help = true,
             // Every queue is local and online, and there are no node names to be long or short.
             "-l" | "--longnames" | "--online" | "--offline" | "--local" => {}
@@ -184,6 +194,13 @@ fn parse_number<N: FromStr>(option: &str, text: &str) -> Result<N, String> {
     let wrong =
         |_| format!("Error (argument validation): Invalid options for this command:\n{option} : {text}");
     text.parse().map_err(wrong)
+}
+
+fn parse_unit(name: &str) -> Result<Unit, String> {
+    Unit::from_name(name).ok_or_else(|| {
+        let names = Unit::NAMES.join(", ");
+        format!("Error (argument validation): unit '{name}' is not supported. Please use one of: {names}")
+    })
 }
 
 fn parse_formatter(name: &str) -> Result<Formatter, String> {
@@ -275,6 +292,12 @@ mod tests {
                 (options.moving.prefetch, options.moving.follow) = (9, true);
             },
         );
+        check(
+            "check_certificate_expiration --within 3 --unit Months",
+            "check_certificate_expiration",
+            &[],
+            |options| options.within = Period { count: 3, unit: Unit::Months },
+        );
         check("list_user_limits --user u --global", "list_user_limits", &[], |options| {
             (options.user, options.global) = ("u".into(), true);
         });
@@ -310,6 +333,11 @@ mod tests {
                 "Error (argument validation): not enough arguments.\nArguments given:\n\tset_policy p ^q\n\nUsage",
             ),
             ("move_messages --prefetch 0 amqp://old", "Error (argument validation): Invalid options"),
+            (
+                "check_certificate_expiration --within 1 --unit fortnights",
+                "Error (argument validation): unit 'fortnights' is not supported. Please use one of: days, weeks, months, years",
+            ),
+            ("check_certificate_expiration --within soon", "Error (argument validation): Invalid options"),
             ("list_users -t 0", "Error: --timeout 0 is not a number of seconds"),
             ("list_users --formatter erlang", "Error: --formatter erlang is unknown; allowed: table, json"),
             ("-n rabbit@elsewhere status", "Error: --node rabbit@elsewhere is another machine"),

@@ -2,7 +2,7 @@
 //! Names, order of arguments and texts are those of rabbitmqctl 3.10.
 
 use super::arguments::Options;
-use super::{closing, definitions, global, governing, health, moving, operations};
+use super::{closing, definitions, global, governing, health, moving, operations, upkeep};
 use crate::auth::Secret;
 use crate::cli::control::ControlRequest;
 use crate::cli::rows;
@@ -240,6 +240,7 @@ impl Command {
             .chain(&governing::COMMANDS)
             .chain(&global::COMMANDS)
             .chain(&health::COMMANDS)
+            .chain(&upkeep::COMMANDS)
             .chain(&operations::COMMANDS)
             .chain(&definitions::COMMANDS)
             .chain(&moving::COMMANDS)
@@ -335,6 +336,7 @@ impl Command {
                 .or_else(|| governing::banner(name, arguments, options))
                 .or_else(|| global::banner(name, arguments))
                 .or_else(|| health::banner(name, arguments, options))
+                .or_else(|| upkeep::banner(name, arguments))
                 .or_else(|| operations::banner(name, arguments))
                 .or_else(|| definitions::banner(name, arguments))
                 .or_else(|| moving::banner(name))
@@ -430,6 +432,7 @@ impl Command {
                     .or_else(|| governing::request(name, arguments, options))
                     .or_else(|| global::request(name, arguments))
                     .or_else(|| health::request(name))
+                    .or_else(|| upkeep::request(name, arguments, options))
                     .or_else(|| operations::request(name, arguments));
             }
         })

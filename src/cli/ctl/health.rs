@@ -13,7 +13,7 @@ use crate::cli::rows::StatusReport;
 use serde_json::json;
 
 /// Commands, in the order of the help.
-pub(super) static COMMANDS: [Command; 23] = [
+pub(super) static COMMANDS: [Command; 25] = [
     plain("ping", "", 0, "Checks that the broker answers"),
     plain("check_running", "", 0, "Checks that the broker accepts clients"),
     plain("is_running", "", 0, "The same"),
@@ -28,6 +28,8 @@ pub(super) static COMMANDS: [Command; 23] = [
     plain("check_virtual_hosts", "", 0, "Checks that all vhosts run"),
     plain("check_if_node_is_quorum_critical", "", 0, "For clusters: there is one node, so it never is"),
     plain("check_if_node_is_mirror_sync_critical", "", 0, "For clusters: there is one node, so it never is"),
+    plain("await_online_quorum_plus_one", "", 0, "For clusters: there is one node, so it waits for none"),
+    plain("await_online_synchronized_mirror", "", 0, "For clusters: there is one node, so it waits for none"),
     plain("node_health_check", "", 0, "Checks that the broker answers and no alarm is on"),
     plain("cluster_status", "", 0, "Shows the one node there is"),
     plain("server_version", "", 0, "Shows the RabbitMQ version that the broker is compatible with"),
@@ -95,6 +97,14 @@ pub(super) fn banner(name: &str, arguments: &[String], options: &Options) -> Opt
         "check_if_node_is_mirror_sync_critical" => {
             format!("Checking if node {NODE} is critical for data safety of any classic mirrored queues ...")
         }
+        "await_online_quorum_plus_one" => format!(
+            "Will wait for a quorum + 1 of nodes to be online for all quorum queues for {} seconds...",
+            options.timeout.as_secs()
+        ),
+        "await_online_synchronized_mirror" => format!(
+            "Will wait for a synchronised mirror be online for all classic mirrored queues for {} seconds...",
+            options.timeout.as_secs()
+        ),
         "node_health_check" => format!("Checking health of node {NODE} ..."),
         "cluster_status" => format!("Cluster status of node {NODE} ..."),
         "server_version" => format!("Asking node {NODE} for the RabbitMQ version it is compatible with..."),
@@ -160,6 +170,10 @@ pub(super) fn outcome(
         "check_if_node_is_quorum_critical" | "check_if_node_is_mirror_sync_critical" => line(format!(
             "Node {NODE} seems to be the only one in a single node cluster, the check does not apply"
         )),
+        "await_online_quorum_plus_one" | "await_online_synchronized_mirror" => line(
+            "Target node seems to be the only one in a single node cluster, the command does not apply"
+                .to_owned(),
+        ),
         "cluster_status" => Ok(cluster::show(status, formatter)),
         "server_version" => line(status.compatible_version().to_owned()),
         "list_feature_flags" => Ok(flags(arguments, formatter)),
@@ -247,6 +261,10 @@ mod tests {
             ("server_version", "4.1.0\n"),
             ("enable_feature_flag all", ""),
             ("enable_feature_flag rabbitmq_4.0.0", ""),
+            (
+                "await_online_quorum_plus_one",
+                "Target node seems to be the only one in a single node cluster, the command does not apply\n",
+            ),
             (
                 "listeners",
                 "Interface: 127.0.0.1, port: 5672, protocol: amqp, purpose: AMQP 0-9-1\n\

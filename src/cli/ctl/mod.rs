@@ -20,6 +20,7 @@ mod plugins;
 mod refused;
 pub(super) mod socket;
 mod status;
+mod upkeep;
 mod usage;
 
 use super::control::{ControlRequest, ControlResponse, RefusalReason};
@@ -203,6 +204,18 @@ fn show(
                     Exit::Success
                 }
                 Err((message, exit)) => fail(&message, exit),
+            }
+        }
+        ControlResponse::Rows { rows } if upkeep::knows(command.name) => {
+            match upkeep::outcome(command.name, rows, options) {
+                Ok(text) => {
+                    say(&text);
+                    Exit::Success
+                }
+                Err((text, exit)) => {
+                    eprint!("{text}");
+                    exit
+                }
             }
         }
         ControlResponse::Rows { rows } => {

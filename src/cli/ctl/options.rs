@@ -1,5 +1,6 @@
 //! The options of `ctl` that have a meaning: for the help, for completions and for the manual page. `arguments.rs` reads them.
 
+use super::upkeep::Unit;
 use std::fmt::Write;
 
 /// An option.
@@ -40,7 +41,7 @@ const fn choice(
 }
 
 /// All of them, in the order of the help.
-pub(super) static OPTIONS: [CtlOption; 25] = [
+pub(super) static OPTIONS: [CtlOption; 28] = [
     valued("data-dir", None, "dir", "Data directory of the broker [env: LEDGERMQ_DATA_DIR]"),
     valued("node", Some('n'), "dir", "The same, or a node name of this machine, which is passed over"),
     valued("vhost", Some('p'), "vhost", "Vhost of the command, default /"),
@@ -70,6 +71,9 @@ pub(super) static OPTIONS: [CtlOption; 25] = [
         &["classic", "quorum", "stream"],
         "Of a vhost: of queues that name none",
     ),
+    valued("within", None, "number", "Of certificates: how soon they must not be over, default 4"),
+    choice("unit", "unit", Unit::NAMES, "Of the same, default weeks"),
+    flag("by-source", None, "Of logins: by who tried, which is not counted"),
     valued(
         "queue",
         None,

@@ -7,6 +7,16 @@ pub(super) fn reason(name: &str) -> Option<&'static str> {
         "eval" | "eval_file" | "exec" | "remote_shell" | "observer" => {
             "there is no Erlang in this broker to run code in"
         }
+        "erlang_version" => {
+            "there is no Erlang in this broker; server_version and version tell of what there is"
+        }
+        "erlang_cookie_hash" | "erlang_cookie_sources" => {
+            "there is no Erlang cookie: who may use the control socket is whom the data directory belongs to"
+        }
+        "maybe_stuck" | "runtime_thread_stats" | "schema_info" => {
+            "there is no Erlang in this broker, and no processes or tables of it to look at"
+        }
+        "add_replica" | "delete_replica" => "there is one node: streams have no further members",
         "force_boot" | "force_reset" | "reset" => {
             "there is no cluster to leave; to begin anew, stop the broker and give it another data directory"
         }
@@ -34,4 +44,18 @@ pub(super) fn reason(name: &str) -> Option<&'static str> {
         "restart_vhost" => "a vhost does not stop by itself: what stops it stops the broker",
         _ => return None,
     })
+}
+
+#[cfg(test)]
+mod tests {
+    use super::super::commands::Command;
+    use super::*;
+
+    #[test]
+    fn what_is_refused_says_why_and_is_no_command() {
+        for name in ["erlang_version", "eval", "join_cluster", "add_replica", "maybe_stuck"] {
+            assert!(reason(name).is_some() && Command::find(name).is_none(), "{name}");
+        }
+        assert_eq!(reason("list_queues"), None);
+    }
 }
