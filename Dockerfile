@@ -10,7 +10,7 @@ RUN groupadd --system --gid 999 ledgermq \
     && install -d -o ledgermq -g ledgermq -m 0700 /var/lib/ledgermq
 COPY --from=build /src/target/release/ledgermq /usr/bin/ledgermq
 # Health checks and scripts written for RabbitMQ's image find its programs.
-RUN for name in rabbitmqctl rabbitmq-diagnostics rabbitmq-queues rabbitmq-plugins rabbitmq-server; do \
+RUN for name in rabbitmqctl rabbitmq-diagnostics rabbitmq-queues rabbitmq-streams rabbitmq-upgrade rabbitmq-plugins rabbitmq-server; do \
         ln -s ledgermq "/usr/bin/$name"; done
 ENV LEDGERMQ_DATA_DIR=/var/lib/ledgermq \
     LEDGERMQ_LISTEN=[::]:5672 \

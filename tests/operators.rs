@@ -225,8 +225,8 @@ fn an_installation_keeps_the_name_it_was_given() {
     assert_eq!(
         serde_json::from_str::<serde_json::Value>(&listed).unwrap(),
         serde_json::json!([
-            {"name": "cluster_name", "value": "shop \"east\""},
-            {"name": "limits", "value": {"a": [1]}}
+            {"name": "cluster_name", "value": "\"shop \\\"east\\\"\""},
+            {"name": "limits", "value": "{\"a\":[1]}"}
         ])
     );
     assert!(printed(&broker.ctl(&["list_vhosts", "name", "tags"])).contains("/\t[a, b]"));

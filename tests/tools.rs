@@ -118,6 +118,15 @@ async fn tools_find_rabbitmqs_columns_and_versions() {
     let channels = printed(&broker.ctl(&["-q", "list_channels", "number", "acks_uncommitted", "state"]));
     assert!(channels.contains("\n1\t0\trunning\n"), "{channels}");
 
+    // Lists of nothing are lists to Ansible's modules.
+    for list in ["list_policies", "list_parameters", "list_vhost_limits", "list_global_parameters"] {
+        assert_eq!(printed(&broker.ctl(&["-q", list])), "\n", "{list}");
+        assert_eq!(printed(&broker.ctl(&["-q", list, "--formatter", "json"])), "[]\n", "{list}");
+    }
+    assert_eq!(printed(&broker.ctl(&["-q", "list_consumers"])), "");
+    printed(&broker.ctl(&["set_global_parameter", "g", "\"x\""]));
+    assert_eq!(printed(&broker.ctl(&["-q", "list_global_parameters"])), "name\tvalue\ng\t\"x\"\n");
+
     // What is asked before an upgrade.
     let member = json(&["quorum_status", "orders", "--formatter", "json"]);
     assert_eq!(

@@ -102,7 +102,10 @@ pub(super) async fn carry_out(
         }
         ControlRequest::ListGlobalParameters => {
             let parameters = broker.global_parameters().into_iter();
-            let rows = parameters.map(|(name, value)| rows::named([("name", json!(name)), ("value", value)]));
+            // As JSON, as other parameters are: tools read the value with a parser of it.
+            let rows = parameters.map(|(name, value)| {
+                rows::named([("name", json!(name)), ("value", json!(value.to_string()))])
+            });
             Ok(ControlResponse::Rows { rows: rows.collect() })
         }
         ControlRequest::ListVhosts => Ok(list_vhosts(broker).await),

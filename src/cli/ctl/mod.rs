@@ -76,8 +76,9 @@ pub(super) fn run_plugins(arguments: &[OsString]) -> Exit {
 
 fn execute(command: &Command, mut words: Vec<String>, options: &Options) -> Exit {
     let quiet = options.quiet || options.formatter.is_for_machines();
-    if !quiet {
-        say_line(&command.banner(&words, options));
+    let banner = command.banner(&words, options);
+    if !quiet && !banner.is_empty() {
+        say_line(&banner);
     }
     if command.shape == Shape::Password && words.len() == 1 {
         match password::read() {
@@ -177,6 +178,20 @@ fn answer(request: &ControlRequest, options: &Options) -> io::Result<ControlResp
     }
 }
 
+/// Lists that rabbitmqctl has as a whole: where there is nothing it prints an empty line, which tools take for a list. Of the
+/// other lists, which it gets row by row, it prints nothing then.
+const TOLD_WHOLE: [&str; 9] = [
+    "list_global_parameters",
+    "list_operator_policies",
+    "list_parameters",
+    "list_permissions",
+    "list_policies",
+    "list_topic_permissions",
+    "list_user_permissions",
+    "list_user_topic_permissions",
+    "list_vhost_limits",
+];
+
 fn show(
     command: &Command,
     words: &[String],
@@ -218,6 +233,10 @@ fn show(
                 }
             }
         }
+        ControlResponse::Rows { rows } if rows.is_empty() && TOLD_WHOLE.contains(&command.name) => {
+            say_line(&options.formatter.line(""));
+            Exit::Success
+        }
         ControlResponse::Rows { rows } => {
             match command.columns(words) {
                 Some(columns) => say(&options.formatter.rows(&columns, &rows, options.headings)),
@@ -230,8 +249,9 @@ fn show(
 }
 
 fn farewell(command: &Command, message_count: Option<u64>, options: &Options, quiet: bool) -> Exit {
-    if !quiet {
-        say_line(&command.farewell(message_count, options));
+    let text = command.farewell(message_count, options);
+    if !quiet && !text.is_empty() {
+        say_line(&text);
     }
     Exit::Success
 }
@@ -254,9 +274,7 @@ fn fail(message: &str, exit: Exit) -> Exit {
 }
 
 fn say_line(text: &str) {
-    if !text.is_empty() {
-        say(&format!("{text}\n"));
-    }
+    say(&format!("{text}\n"));
 }
 
 /// Prints; a reader that has gone away (`… | head`) is no error.
