@@ -2,7 +2,7 @@
 //! three: `--segment-bytes 64MiB`, `LEDGERMQ_SEGMENT_BYTES=64MiB`, `segment_bytes = "64MiB"`.
 //! What is unknown or not allowed is an error that names the key, the value, where it stands and what is allowed: a
 //! broker that starts with half of its settings is worse than one that does not start.
-//! The keys themselves are the table in [`keys`]; docs/configuration.md is made from it ([`reference`]).
+//! The keys themselves are the table in [`keys`]; docs/configuration.md is made from it ([`reference()`]).
 
 mod doors;
 mod keys;

@@ -45,7 +45,8 @@ impl Output {
     /// Sends what is left.
     pub(super) async fn finish(self) {
         if self.is_wanted {
-            self.sink.finish(self.page.finish().into_bytes()).await;
+            let rest = self.sink.finish(self.page.finish().into_bytes());
+            let _ = timeout(Duration::from_millis(METRICS_UNREAD_MS), rest).await;
         }
     }
 }
