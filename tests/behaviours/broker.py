@@ -6,6 +6,7 @@ Else LEDGERMQ_BIN is started on a free port with a temporary store: the binary `
 """
 
 import os
+import random
 import re
 import shlex
 import signal
@@ -148,7 +149,15 @@ def given_broker():
     return Broker(os.environ.get("LEDGERMQ_HOST", "127.0.0.1"), int(os.environ["LEDGERMQ_PORT"]), ctl, os.environ)
 
 
+GIVEN_PORTS = set()
+
+
 def free_port():
-    with socket.socket() as listener:
-        listener.bind(("127.0.0.1", 0))
-        return listener.getsockname()[1]
+    """A port that nobody has, each time another one: below those that the system gives to clients' sockets, so that none of these
+    takes it before the broker listens there."""
+    while True:
+        port = random.randrange(20_000, 32_000)
+        with socket.socket() as probe:
+            if port not in GIVEN_PORTS and probe.connect_ex(("127.0.0.1", port)) != 0:
+                GIVEN_PORTS.add(port)
+                return port

@@ -9,6 +9,7 @@ flags of the broker hold until the next restart, such as `--disk-low-bytes 1024G
 
 import json
 import os
+import random
 import shlex
 import shutil
 import signal
@@ -277,10 +278,18 @@ def product(host, port):
     return said[at + 13 : at + 13 + length].decode() if at >= 0 else ""
 
 
+GIVEN_PORTS = set()
+
+
 def free_port():
-    with socket.socket() as listener:
-        listener.bind(("127.0.0.1", 0))
-        return listener.getsockname()[1]
+    """A port that nobody has, each time another one: below those that the system gives to clients' sockets, so that none of these
+    takes it before the broker listens there."""
+    while True:
+        port = random.randrange(20_000, 32_000)
+        with socket.socket() as probe:
+            if port not in GIVEN_PORTS and probe.connect_ex(("127.0.0.1", port)) != 0:
+                GIVEN_PORTS.add(port)
+                return port
 
 
 if __name__ == "__main__":
