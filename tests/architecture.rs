@@ -26,6 +26,7 @@ const FLOORS: &[(&str, u8)] = &[
     ("channel", 5),
     ("connection", 5),
     // What the command line and the broker say to each other: plain data between the two.
+    ("cli::checks", 5),
     ("cli::control", 5),
     ("cli::feature_flags", 5),
     ("cli::figures", 5),

@@ -14,13 +14,12 @@ use lapin::options::{
 };
 use lapin::types::FieldTable;
 use lapin::{BasicProperties, Channel, Connection, ConnectionProperties};
-use served::{Ended, Served};
+use served::{Ended, Served, printed};
 use std::fs;
 use std::io::{Read, Write};
 use std::net::TcpStream;
 use std::os::unix::fs::PermissionsExt;
 use std::path::Path;
-use std::process::Output;
 use std::time::Duration;
 use tempfile::{TempDir, tempdir};
 
@@ -68,11 +67,6 @@ fn store() -> (TempDir, std::path::PathBuf) {
 }
 
 /// What a command printed, once it has succeeded.
-fn printed(output: &Output) -> String {
-    assert!(output.status.success(), "{output:?}");
-    String::from_utf8(output.stdout.clone()).unwrap()
-}
-
 #[tokio::test]
 async fn confirmed_messages_are_there_after_kill_9_and_acknowledged_ones_are_not() {
     let (_parent, dir) = store();

@@ -13,20 +13,15 @@ use http::ask;
 use lapin::options::{QueueDeclareOptions, QueueDeleteOptions};
 use lapin::types::FieldTable;
 use lapin::{Connection, ConnectionProperties};
-use served::Served;
+use served::{Served, printed};
 use std::fs;
 use std::io::Read;
 use std::net::TcpListener;
 use std::os::unix::fs::symlink;
 use std::os::unix::net::UnixDatagram;
 use std::path::Path;
-use std::process::{Command, Output, Stdio};
+use std::process::{Command, Stdio};
 use tempfile::tempdir;
-
-fn printed(output: &Output) -> String {
-    assert!(output.status.success(), "{output:?}");
-    String::from_utf8(output.stdout.clone()).unwrap()
-}
 
 /// The lines of the audit log as JSON, once it has been flushed: a broker that stopped in order has done so.
 fn lines(path: &Path) -> Vec<serde_json::Value> {

@@ -1,7 +1,5 @@
 //! What tools made for RabbitMQ ask a broker for, by HTTP and by rabbitmqctl: they find it where they look.
 
-#![expect(clippy::unwrap_used, reason = "a test: a failure ends it")]
-
 #[path = "support/http.rs"]
 mod http;
 #[path = "support/served.rs"]
@@ -12,15 +10,9 @@ use http::ask;
 use lapin::options::QueueDeclareOptions;
 use lapin::types::{AMQPValue, FieldTable};
 use lapin::{Connection, ConnectionProperties};
-use served::Served;
+use served::{Served, printed};
 use std::fs;
-use std::process::Output;
 use tempfile::tempdir;
-
-fn printed(output: &Output) -> String {
-    assert!(output.status.success(), "{output:?}");
-    String::from_utf8(output.stdout.clone()).unwrap()
-}
 
 #[test]
 fn a_new_store_that_is_given_definitions_begins_with_nothing_else() {

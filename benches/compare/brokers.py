@@ -5,31 +5,20 @@ the machine is touched.
 """
 
 import os
-import random
 import shutil
 import signal
 import socket
 import subprocess
+import sys
 import time
 from pathlib import Path
+
+sys.path.append(str(Path(__file__).resolve().parents[2] / "tests" / "support"))
+from ports import free_port  # noqa: E402
 
 RABBITMQ = Path("/usr/lib/rabbitmq/bin/rabbitmq-server")
 START_PATIENCE_S = 180
 STOP_PATIENCE_S = 5
-
-
-GIVEN_PORTS = set()
-
-
-def free_port():
-    """A port that nobody has, each time another one: below those that the system gives to clients' sockets, so that none of these
-    takes it before the broker listens there."""
-    while True:
-        port = random.randrange(20_000, 32_000)
-        with socket.socket() as probe:
-            if port not in GIVEN_PORTS and probe.connect_ex(("127.0.0.1", port)) != 0:
-                GIVEN_PORTS.add(port)
-                return port
 
 
 def answers(port):

@@ -2,6 +2,7 @@
 //! `ledgermq top`, `ledgermq bench WORKLOAD`, `ledgermq completions SHELL`, `ledgermq man`. Reads arguments, prints,
 //! and turns outcomes into exit codes; decides nothing about messages.
 
+pub mod checks;
 pub mod control;
 pub mod feature_flags;
 pub mod figures;

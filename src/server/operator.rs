@@ -335,16 +335,8 @@ async fn import(broker: &Broker, definitions: &str) -> ControlResponse {
 
 async fn status(broker: &Broker) -> StatusReport {
     let metrics = broker.metrics().await;
-    let config = &broker.config;
-    let mut listeners = vec![(config.listen.to_string(), "amqp".to_owned())];
-    for (address, protocol) in [
-        (config.tls_listen, "amqp/ssl"),
-        (config.http_listen, "http"),
-        (config.https_listen, "https"),
-        (config.prometheus_listen, "http/prometheus"),
-    ] {
-        listeners.extend(address.map(|address| (address.to_string(), protocol.to_owned())));
-    }
+    let listeners = broker.listeners().into_iter();
+    let listeners = listeners.map(|(protocol, address)| (address.to_string(), protocol.to_owned())).collect();
     StatusReport {
         product: broker.config.product.clone(),
         version: env!("CARGO_PKG_VERSION").to_owned(),

@@ -6,12 +6,11 @@ Else LEDGERMQ_BIN is started on a free port with a temporary store: the binary `
 """
 
 import os
-import random
 import re
 import shlex
 import signal
-import socket
 import subprocess
+import sys
 import tempfile
 import threading
 import time
@@ -19,6 +18,9 @@ from contextlib import suppress
 from pathlib import Path
 
 import pika
+
+sys.path.append(str(Path(__file__).resolve().parents[1] / "support"))
+from ports import free_port  # noqa: E402
 
 ROOT = Path(__file__).resolve().parents[2]
 TARGET = Path(os.environ.get("CARGO_TARGET_DIR", ROOT / "target"))
@@ -147,17 +149,3 @@ def given_broker():
         return None
     ctl = shlex.split(os.environ.get("LEDGERMQ_CTL", f"{BINARY} ctl"))
     return Broker(os.environ.get("LEDGERMQ_HOST", "127.0.0.1"), int(os.environ["LEDGERMQ_PORT"]), ctl, os.environ)
-
-
-GIVEN_PORTS = set()
-
-
-def free_port():
-    """A port that nobody has, each time another one: below those that the system gives to clients' sockets, so that none of these
-    takes it before the broker listens there."""
-    while True:
-        port = random.randrange(20_000, 32_000)
-        with socket.socket() as probe:
-            if port not in GIVEN_PORTS and probe.connect_ex(("127.0.0.1", port)) != 0:
-                GIVEN_PORTS.add(port)
-                return port

@@ -9,7 +9,6 @@ flags of the broker hold until the next restart, such as `--disk-low-bytes 1024G
 
 import json
 import os
-import random
 import shlex
 import shutil
 import signal
@@ -20,6 +19,9 @@ import time
 from pathlib import Path
 
 import certificates
+
+sys.path.append(str(Path(__file__).resolve().parents[1] / "support"))
+from ports import free_port  # noqa: E402
 
 START_SECONDS_MAX = 60
 STOP_SECONDS_MAX = 30
@@ -276,20 +278,6 @@ def product(host, port):
     at = said.find(b"\x07productS")
     length = int.from_bytes(said[at + 9 : at + 13], "big")
     return said[at + 13 : at + 13 + length].decode() if at >= 0 else ""
-
-
-GIVEN_PORTS = set()
-
-
-def free_port():
-    """A port that nobody has, each time another one: below those that the system gives to clients' sockets, so that none of these
-    takes it before the broker listens there."""
-    while True:
-        port = random.randrange(20_000, 32_000)
-        with socket.socket() as probe:
-            if port not in GIVEN_PORTS and probe.connect_ex(("127.0.0.1", port)) != 0:
-                GIVEN_PORTS.add(port)
-                return port
 
 
 if __name__ == "__main__":

@@ -123,6 +123,12 @@ fn serve(data_dir: &Path, port: u16, http_port: u16, flags: &[&str]) -> Command 
 }
 
 /// A port that nobody listens on right now.
+/// What a command that did its work printed.
+pub(crate) fn printed(output: &Output) -> String {
+    assert!(output.status.success(), "{output:?}");
+    String::from_utf8(output.stdout.clone()).unwrap()
+}
+
 fn free_port() -> u16 {
     TcpListener::bind(("127.0.0.1", 0)).unwrap().local_addr().unwrap().port()
 }

@@ -4,8 +4,9 @@
 use super::commands::Command;
 use super::format::Formatter;
 use super::refused;
-use super::upkeep::{Period, Unit};
+use super::upkeep::Period;
 use super::usage::{check, overview, unknown, usage_of};
+use crate::cli::checks::Unit;
 use crate::cli::mover;
 use crate::config::DATA_DIR;
 use std::num::NonZeroU16;

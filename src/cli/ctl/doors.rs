@@ -4,6 +4,7 @@
 use super::format::Formatter;
 use super::health::{NODE, Outcome};
 use crate::cli::addresses::reachable;
+use crate::cli::checks::protocol_named;
 use crate::cli::exit::Exit;
 use crate::cli::rows::StatusReport;
 use serde_json::{Value, json};
@@ -66,14 +67,7 @@ pub(super) fn check_port(port: &str, status: &StatusReport) -> Outcome {
 }
 
 pub(super) fn check_protocol(protocol: &str, status: &StatusReport) -> Outcome {
-    let plain = protocol.to_ascii_lowercase();
-    let known = match plain.as_str() {
-        "amqp091" | "amqp0.9.1" | "amqp0-9-1" => "amqp",
-        "amqps" | "amqp/tls" => "amqp/ssl",
-        "management" | "http_api" => "http",
-        "prometheus" => "http/prometheus",
-        other => other,
-    };
+    let known = protocol_named(protocol);
     if doors(status).any(|(_, _, open)| open == known) {
         return Ok(format!("A listener for protocol {protocol} is running on node {NODE}."));
     }

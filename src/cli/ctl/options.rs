@@ -1,6 +1,6 @@
 //! The options of `ctl` that have a meaning: for the help, for completions and for the manual page. `arguments.rs` reads them.
 
-use super::upkeep::Unit;
+use crate::cli::checks::Unit;
 use std::fmt::Write;
 
 /// An option.

@@ -2,10 +2,11 @@
 //! Names, texts and exit codes are those of rabbitmq-diagnostics and rabbitmq-queues 3.10.
 
 use super::arguments::Options;
-use super::commands::{Command, Shape, plain};
+use super::commands::{Command, plain};
 use super::doors::purpose;
 use super::format::Formatter;
 use super::health::NODE;
+use crate::cli::checks::Unit;
 use crate::cli::control::{ControlRequest, Row};
 use crate::cli::exit::Exit;
 use serde_json::{Value, json};
@@ -22,59 +23,8 @@ pub(super) static COMMANDS: [Command; 5] = [
     plain("certificates", "", 0, "Shows the certificates of the listeners"),
     plain("quorum_status", "[--vhost <vhost>] <queue>", 1, "Shows the one member of a quorum queue"),
     plain("stream_status", "[--vhost <vhost>] <stream>", 1, "Shows the one member of a stream"),
-    Command {
-        name: "list_node_auth_attempt_stats",
-        usage: "[--by-source]",
-        help: "Lists how many logins succeeded and failed",
-        least: 0,
-        most: 0,
-        shape: Shape::Plain,
-    },
+    plain("list_node_auth_attempt_stats", "[--by-source]", 0, "Lists how many logins succeeded and failed"),
 ];
-
-/// A unit of time.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub(super) enum Unit {
-    Days,
-    Weeks,
-    Months,
-    Years,
-}
-
-impl Unit {
-    /// All names there are, for the help.
-    pub(super) const NAMES: &[&str] = &["days", "weeks", "months", "years"];
-
-    /// The unit of this name, in letters of any size.
-    pub(super) fn from_name(name: &str) -> Option<Self> {
-        Some(match name.to_ascii_lowercase().as_str() {
-            "days" => Self::Days,
-            "weeks" => Self::Weeks,
-            "months" => Self::Months,
-            "years" => Self::Years,
-            _ => return None,
-        })
-    }
-
-    /// Its length, as the management API has it: a month is a twelfth of a year.
-    fn seconds(self) -> u64 {
-        match self {
-            Self::Days => 86_400,
-            Self::Weeks => 7 * 86_400,
-            Self::Months => 365 * 86_400 / 12,
-            Self::Years => 365 * 86_400,
-        }
-    }
-
-    fn one(self) -> &'static str {
-        match self {
-            Self::Days => "day",
-            Self::Weeks => "week",
-            Self::Months => "month",
-            Self::Years => "year",
-        }
-    }
-}
 
 /// A time from now on.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]

@@ -1,5 +1,6 @@
 //! Health checks as RabbitMQ names them: 200 with `{"status":"ok"}`, or 503 with `failed` and a reason.
 
+use crate::cli::checks::{Unit, protocol_named};
 use crate::management::answer::{Answer, ApiError, Reply};
 use crate::management::call::Call;
 use crate::server::ExpiringListener;
@@ -53,34 +54,23 @@ pub(in crate::management) async fn protocol_listener(call: Call) -> Answer {
     let asked = call.name("protocol").to_ascii_lowercase();
     let protocols: Vec<&str> =
         call.management.broker.listeners().iter().map(|(protocol, _)| *protocol).collect();
-    let wanted = match asked.as_str() {
-        "amqp091" | "amqp0.9.1" | "amqp0-9-1" | "amqp0_9_1" => "amqp",
-        "amqps" => "amqp/ssl",
-        "management" | "management_ui" | "http_api" | "ui" | "http1" | "http1.1" => "http",
-        "prometheus" => "http/prometheus",
-        other => other,
-    };
-    if protocols.contains(&wanted) {
+    let wanted = protocol_named(&asked);
+    if protocols.contains(&&*wanted) {
         return Ok(Reply::json(&json!({"status": "ok", "protocol": asked})));
     }
     let fields = json!({"reason": "No active listener", "missing": asked, "protocols": protocols});
     Err(ApiError::Unhealthy(fields))
 }
 
-/// Units of time, in seconds: a month is a twelfth of a year.
-const UNITS_S: [(&str, u64); 4] =
-    [("days", 86_400), ("weeks", 7 * 86_400), ("months", 365 * 86_400 / 12), ("years", 365 * 86_400)];
-
 /// Whether a certificate expires soon. Listeners without TLS have none.
 pub(in crate::management) async fn certificate_expiration(call: Call) -> Answer {
     let within: u32 = call.name("within").parse().map_err(|_| ApiError::bad("Invalid expiration value."))?;
-    let asked = call.name("unit").to_ascii_lowercase();
-    let Some((_, unit_s)) = UNITS_S.iter().find(|(unit, _)| *unit == asked) else {
+    let Some(unit) = Unit::from_name(call.name("unit")) else {
         let reason = "Time unit not recognised. Use: days, weeks, months, years.";
         return Err(ApiError::bad(reason));
     };
     let broker = &call.management.broker;
-    let expiring = broker.expiring_listeners(u64::from(within) * unit_s);
+    let expiring = broker.expiring_listeners(u64::from(within) * unit.seconds());
     let node = broker.node_name();
     let row = |one: &ExpiringListener| {
         json!({

@@ -1,6 +1,6 @@
 //! The families of sums over all queues, channels and connections, and of what messages did since the start.
 
-use super::counters::{DELIVERED, PUBLISHED, PUBLISHED_OF_QUEUES};
+use super::counters::{DELIVERED, OfCounts, PUBLISHED, PUBLISHED_OF_QUEUES};
 use super::text::{Kind, Page};
 use crate::queue::QueueKind;
 use crate::server::BrokerMetrics;
@@ -73,10 +73,8 @@ pub(super) fn counts(page: &mut Page, metrics: &BrokerMetrics) {
     }
 }
 
-/// Name, help, and the number of a kind of queues.
-type OfKind = (&'static str, &'static str, fn(&MessageCounts) -> u64);
-
-const OF_KINDS: [OfKind; 8] = [
+/// What each kind of queues did.
+const OF_KINDS: [OfCounts; 8] = [
     ("delivered", "Messages delivered", MessageCounts::deliver_get),
     ("delivered_consume_manual_ack", "Messages delivered to consumers that acknowledge", |counts| {
         counts.deliver
